@@ -1,0 +1,68 @@
+"""What can go wrong and is not a bug: each error is one clear line and exit code 2.
+
+    HarnessError
+    ├── UsageError        an option, matrix, size or pattern that cannot be run
+    ├── ClipError         a video, depth or mask file that cannot be used
+    ├── WeightsError      a checkpoint that is missing, truncated or of the wrong shape
+    ├── EngineError       the container engine cannot be reached or refuses
+    ├── ImageBuildError   the image could not be built (the last lines are in the message)
+    ├── DeviceError       no usable GPU, driver too old, too little GPU memory
+    ├── RecordError       a record that is damaged, unknown or made by a newer version
+    ├── StorageError      the record cannot be written (disk full, read-only folder)
+    └── CaseError         a case that started and could not finish; becomes a Failure record
+
+Anything else that escapes is a bug and keeps its traceback.
+"""
+
+
+class HarnessError(Exception):
+    """An expected failure. `what` names the thing and the place, `next_step` what to do now."""
+
+    exit_code = 2
+
+    def __init__(self, what: str, *, next_step: str = "") -> None:
+        self.what = what
+        self.next_step = next_step
+        super().__init__(self.line)
+
+    @property
+    def line(self) -> str:
+        """The whole message on one line."""
+        text = f"{self.what}; {self.next_step}" if self.next_step else self.what
+        return " ".join(text.split())
+
+
+class UsageError(HarnessError):
+    """An option, matrix, size or pattern that cannot be run."""
+
+
+class ClipError(HarnessError):
+    """A video, depth or mask file that cannot be used."""
+
+
+class WeightsError(HarnessError):
+    """A checkpoint that is missing, truncated or of the wrong shape."""
+
+
+class EngineError(HarnessError):
+    """The container engine cannot be reached or refuses what we ask."""
+
+
+class ImageBuildError(HarnessError):
+    """The image could not be built."""
+
+
+class DeviceError(HarnessError):
+    """No usable GPU, a driver too old for the image, or too little GPU memory."""
+
+
+class RecordError(HarnessError):
+    """A record that is damaged, unknown or made by a newer version."""
+
+
+class StorageError(HarnessError):
+    """The record cannot be written."""
+
+
+class CaseError(HarnessError):
+    """A case that started and could not finish."""

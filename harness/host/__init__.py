@@ -1,0 +1,1 @@
+"""WHERE it runs: containers, GPUs, clips, and the order of cases."""

@@ -1,0 +1,92 @@
+"""What crosses the border between the host and the measured process, in both directions.
+
+The host writes `job.json` (or `preflight.json`) into an exchange folder, the measured process
+answers with `record.json` (or `devices.json`) beside it, and prints one Progress a line on stdout.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from harness.matrix import Case
+from harness.result import Strict
+
+JOB_FILE = "job.json"
+RECORD_FILE = "record.json"
+PREFLIGHT_FILE = "preflight.json"
+DEVICES_FILE = "devices.json"
+
+
+class ClipFile(Strict):
+    """A decoded clip in the exchange folder: safetensors with one uint8 tensor `frames` [T,C,H,W].
+
+    C is 3 for video, 1 for depth and mask. T is a multiple of 12 and already looped.
+    """
+
+    role: Literal["video", "depth", "mask"]
+    file: str  # name inside the exchange folder
+    name: str  # the user's file name, without its folder
+    sha256: str  # of the user's file
+    frames_in_file: int
+    frames_used: int
+    looped: bool
+
+
+class Job(Strict):
+    """One case to measure."""
+
+    case: Case
+    salt: str  # for hashing identifiers that a published record must not hold
+    clips: list[ClipFile] = []
+    weights_dir: str | None = None  # as the measured process sees it
+    gpu: str | None = None  # index or UUID of the GPU to use; null: the first
+    facts: dict[str, str | None] = {}  # what only the host knows: image id, engine, git commit ...
+
+
+class PreflightRequest(Strict):
+    """Questions before the first case: which devices, do the cases fit, do the weights load."""
+
+    cases: list[Case]
+    weights_dir: str | None = None
+    gpu: str | None = None
+
+
+class GpuDevice(Strict):
+    """One GPU as torch and NVML see it."""
+
+    index: int
+    name: str
+    uuid: str  # full; never written into a record
+    total_bytes: int
+    free_bytes: int
+    capability: tuple[int, int]
+    driver: str | None
+    utilisation_percent: int | None
+
+
+class Devices(Strict):
+    """The answer to a PreflightRequest. A problem is one line of text, most important first."""
+
+    torch_version: str
+    torch_cuda: str | None
+    gpus: list[GpuDevice]
+    problems: list[str]
+    python_version: str
+    cpu_count: int
+
+
+class Progress(Strict):
+    """One line of progress on stdout."""
+
+    phase: str
+    done: int
+    total: int
+    text: str = ""
+
+
+def parse_progress(line: str) -> Progress | None:
+    """A Progress, or None where the line is something else that a library printed."""
+    try:
+        return msgspec.json.decode(line, type=Progress)
+    except (msgspec.MsgspecError, ValueError):
+        return None

@@ -1,0 +1,230 @@
+"""What is measured: a case, the named matrices, and matrices from TOML files.
+
+`expand` turns a matrix and the run's options into an ordered list of validated cases. Every case
+has a stable id, so that a run can be resumed and two runs compared.
+"""
+
+import fnmatch
+import itertools
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from harness.errors import UsageError
+from harness.presets import PRESETS, SIZE_MULTIPLE_PX
+
+Kind = Literal["isolated", "e2e"]
+Mode = Literal["inpainting", "depth", "text"]
+Device = Literal["cuda", "cpu"]
+PresetName = Literal["full", "tiny"]
+Vae = Literal["tae", "wanvae"]
+Attention = Literal["default", "sage", "sdpa", "flex"]
+Positive = Annotated[int, Meta(ge=1, le=100_000)]
+Side = Annotated[int, Meta(ge=SIZE_MULTIPLE_PX, le=4096, multiple_of=SIZE_MULTIPLE_PX)]
+Size = Annotated[str, Meta(pattern=r"^\d{1,5}x\d{1,5}$")]
+
+FIRST_STEADY_CHUNK = 4  # the KV cache is full after chunk 3 and rolls from chunk 4 on
+
+
+class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One measurement: a workload, a way to run it, and how long to look at it."""
+
+    kind: Kind
+    mode: Mode
+    preset: PresetName
+    width_px: Side
+    height_px: Side
+    device: Device
+    compiled: bool = False  # VACE patch embedding and VACE blocks through torch.compile
+    vae: Vae = "tae"
+    attention: Attention = "default"  # backend of the cached self-attention
+    weights: Literal["seeded", "checkpoint"] = "seeded"
+    seed: Annotated[int, Meta(ge=0, lt=2**31)] = 42
+    warm_cache: bool = False  # keep the compile caches in a named volume between runs
+    blocks: Positive = 5  # timed blocks, synchronised at both ends
+    chunks_per_block: Positive = 10
+    warmup_max_chunks: Positive = 20
+    warmup_max_s: Annotated[float, Meta(gt=0, le=3600)] = 120.0
+    measure_max_s: Annotated[float, Meta(gt=0, le=3600)] = 60.0
+
+    @property
+    def id(self) -> str:
+        """Stable name of the case: what differs from the defaults is spelled out."""
+        preset = PRESETS[self.preset]
+        parts = [self.kind, self.mode, "compiled" if self.compiled else "eager"]
+        if (self.width_px, self.height_px) != (preset.width_px, preset.height_px):
+            parts.append(f"{self.width_px}x{self.height_px}")
+        if self.vae != "tae":
+            parts.append(self.vae)
+        if self.attention != "default":
+            parts.append(self.attention)
+        if self.warm_cache:
+            parts.append("warm")
+        if self.seed != 42:
+            parts.append(f"seed{self.seed}")
+        return "-".join(parts)
+
+
+class Axes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One entry of a matrix: every combination of its lists becomes a case."""
+
+    kind: list[Kind]
+    mode: list[Mode]
+    compiled: list[bool] = [False]
+    size: list[Size] = []  # empty: the preset's size, or --size
+    vae: list[Vae] = ["tae"]
+    attention: list[Attention] = ["default"]
+    seed: list[Annotated[int, Meta(ge=0, lt=2**31)]] = [42]
+    warm_cache: bool = False
+    blocks: Positive | None = None
+    chunks_per_block: Positive | None = None
+    warmup_max_chunks: Positive | None = None
+    warmup_max_s: Annotated[float, Meta(gt=0, le=3600)] | None = None
+    measure_max_s: Annotated[float, Meta(gt=0, le=3600)] | None = None
+
+
+class Matrix(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A named list of axes. A user's TOML file has the same form."""
+
+    name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
+    cases: Annotated[list[Axes], Meta(min_length=1, max_length=100)]
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """The run's options that every case of a matrix shares."""
+
+    preset: PresetName
+    device: Device
+    size: str | None = None  # "WxH"
+    weights: Literal["seeded", "checkpoint"] = "seeded"
+    only: str | None = None  # glob over case ids
+
+
+MATRICES: dict[str, Matrix] = {
+    "quick": Matrix(
+        name="quick",
+        cases=[
+            Axes(kind=["isolated"], mode=["inpainting"], compiled=[False, True]),
+            Axes(kind=["e2e"], mode=["inpainting", "depth", "text"]),
+            Axes(kind=["e2e"], mode=["inpainting"], compiled=[True]),
+        ],
+    ),
+    "full": Matrix(
+        name="full",
+        cases=[
+            Axes(kind=["isolated"], mode=["inpainting"], compiled=[False, True]),
+            Axes(kind=["e2e"], mode=["inpainting", "depth", "text"]),
+            Axes(kind=["e2e"], mode=["inpainting", "depth"], compiled=[True]),
+            Axes(kind=["isolated"], mode=["depth"]),
+            Axes(kind=["e2e"], mode=["inpainting"], attention=["sdpa"]),
+        ],
+    ),
+}
+# A CPU run is a functional check: the same path, fewer chunks.
+CPU_EFFORT = {"blocks": 2, "chunks_per_block": 2, "warmup_max_chunks": 7, "warmup_max_s": 20.0}
+
+
+def load_matrix(name_or_path: str) -> Matrix:
+    """A built-in matrix by name, or a user's from a `.toml` file.
+
+    Raises UsageError for an unknown name, an unreadable file or a field that does not fit.
+    """
+    if not name_or_path.endswith(".toml"):
+        if name_or_path not in MATRICES:
+            raise UsageError(
+                f"unknown matrix '{name_or_path}'",
+                next_step=f"choose one of {', '.join(MATRICES)} or give a .toml file",
+            )
+        return MATRICES[name_or_path]
+    try:
+        return msgspec.toml.decode(Path(name_or_path).read_bytes(), type=Matrix)
+    except OSError as error:
+        raise UsageError(
+            f"matrix file '{name_or_path}' cannot be read ({error.strerror})",
+            next_step="check the path",
+        ) from error
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise UsageError(
+            f"matrix file '{name_or_path}': {error}", next_step="see docs/matrix.md for the form"
+        ) from error
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """'WxH' -> (width_px, height_px). Raises UsageError unless both are multiples of 16."""
+    match = re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", text)
+    if match is None:
+        raise UsageError(f"size '{text}' is not of the form WxH", next_step="write e.g. 512x512")
+    width_px, height_px = int(match[1]), int(match[2])
+    for side_px in (width_px, height_px):
+        if side_px % SIZE_MULTIPLE_PX or not SIZE_MULTIPLE_PX <= side_px <= 4096:
+            down = max(side_px // SIZE_MULTIPLE_PX * SIZE_MULTIPLE_PX, SIZE_MULTIPLE_PX)
+            raise UsageError(
+                f"size {text}: {side_px} is not a multiple of {SIZE_MULTIPLE_PX} up to 4096",
+                next_step=f"use e.g. {min(down, 4096)}",
+            )
+    return width_px, height_px
+
+
+def expand(matrix: Matrix, settings: Settings) -> list[Case]:
+    """All cases of a matrix in order, without duplicates, filtered by `settings.only`.
+
+    Raises UsageError for a bad size or when the filter leaves nothing.
+    """
+    cases = {case.id: case for axes in matrix.cases for case in _combinations(axes, settings)}
+    if settings.only is None:
+        return list(cases.values())
+    chosen = [case for name, case in cases.items() if fnmatch.fnmatch(name, settings.only)]
+    if not chosen:
+        raise UsageError(
+            f"--only '{settings.only}' matches no case of matrix '{matrix.name}'",
+            next_step=f"its cases are {', '.join(cases)}",
+        )
+    return chosen
+
+
+def _combinations(axes: Axes, settings: Settings) -> list[Case]:
+    preset = PRESETS[settings.preset]
+    default_size = settings.size or f"{preset.width_px}x{preset.height_px}"
+    names = ("blocks", "chunks_per_block", "warmup_max_chunks", "warmup_max_s", "measure_max_s")
+    effort = dict(CPU_EFFORT) if settings.device == "cpu" else {}
+    effort |= {name: value for name in names if (value := getattr(axes, name)) is not None}
+    cases = []
+    for kind, mode, compiled, size, vae, attention, seed in itertools.product(
+        axes.kind,
+        axes.mode,
+        axes.compiled,
+        axes.size or [default_size],
+        axes.vae,
+        axes.attention,
+        axes.seed,
+    ):
+        if mode == "text" and (compiled or kind == "isolated"):
+            raise UsageError(
+                f"matrix: a text-only case cannot be {'compiled' if compiled else 'isolated'}",
+                next_step="only the VACE branch is compiled or isolated, and text-only has none",
+            )
+        if settings.device == "cpu" and attention not in ("default", "sdpa"):
+            raise UsageError(
+                f"matrix: attention '{attention}' needs a GPU", next_step="use default or sdpa"
+            )
+        width_px, height_px = parse_size(size)
+        fields = {
+            "kind": kind,
+            "mode": mode,
+            "preset": settings.preset,
+            "width_px": width_px,
+            "height_px": height_px,
+            "device": settings.device,
+            "compiled": compiled,
+            "vae": vae,
+            "attention": attention,
+            "weights": settings.weights,
+            "seed": seed,
+            "warm_cache": axes.warm_cache,
+            **effort,
+        }
+        cases.append(msgspec.convert(fields, Case))
+    return cases

@@ -1,0 +1,1 @@
+"""HOW it is measured: one case in, one record out."""

@@ -1,0 +1,241 @@
+"""The record: what one case measured, or why it could not. Raw samples, nothing derived.
+
+Units are in the names. Times called `*_s` on a common axis are seconds of CLOCK_MONOTONIC, the
+same for the case, its marks and the GPU sampler. An absent value is null with a reason.
+
+Schema history
+    1  first version
+"""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from harness.errors import RecordError
+from harness.matrix import Case
+
+SCHEMA_VERSION = 1
+
+Phase = Literal["load", "compile", "warmup", "steady", "memory", "count"]
+NonNegative = Annotated[float, Meta(ge=0)]
+Count = Annotated[int, Meta(ge=0)]
+
+
+class Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of every part of a record."""
+
+
+class Fact(Strict):
+    """A known value, or null with the reason why it is not known."""
+
+    value: str | int | float | bool | None
+    reason: str | None = None
+
+
+class PhaseMark(Strict):
+    """A stretch of the case on the monotonic axis."""
+
+    name: Phase
+    start_s: float
+    end_s: float
+
+
+class ChunkSample(Strict):
+    """One chunk: wall time, CUDA-event time and its split by stage.
+
+    `stage_ms` is device time between marks (CUDA events; on a CPU the host clock), `stage_host_ms`
+    the host's time between the same marks. Stages follow each other without gap, so each sums to
+    the chunk.
+    """
+
+    chunk: Count  # index since the last reset
+    phase: Phase
+    block: Count | None  # timed block, for steady chunks
+    start_s: float
+    frames: Count
+    wall_ms: NonNegative
+    event_ms: NonNegative | None  # null on a CPU
+    stage_ms: dict[str, NonNegative]
+    stage_host_ms: dict[str, NonNegative]
+    flags: list[str] = []
+
+
+class Component(Strict):
+    """An isolated component: each sample is the mean over `calls_per_sample` calls in a row."""
+
+    name: str
+    variant: Literal["eager", "compiled"]
+    calls_per_chunk: Count
+    calls_per_sample: Count
+    block: list[Count]  # timed block of each sample
+    start_s: list[float]
+    wall_ms: list[NonNegative]
+    event_ms: list[NonNegative] | None  # null on a CPU
+
+
+class CompileStats(Strict):
+    """What torch.compile did, from dynamo's own counters."""
+
+    cold_s: dict[str, NonNegative]  # first call of each compiled component, compile included
+    graphs: Count
+    graph_breaks: Count
+    break_reasons: list[str]
+    recompiles: Count
+    recompile_reasons: list[str]
+
+
+class Convergence(Strict):
+    """How warm-up ended."""
+
+    converged: bool
+    reason: str
+    chunks: Count
+
+
+class Memory(Strict):
+    """Peaks of a pass of their own."""
+
+    allocated_peak_bytes: Count | None
+    reserved_peak_bytes: Count | None
+    device_peak_bytes: Count | None
+    reason: str | None = None  # why a field is null
+
+
+class Operator(Strict):
+    """Calls of one operator in the count pass; `device_ms` sums the kernels it launched itself."""
+
+    name: str
+    calls: Count
+    device_ms: NonNegative | None
+
+
+class Kernel(Strict):
+    """One GPU kernel (or copy) by name in the count pass."""
+
+    name: str
+    calls: Count
+    device_ms: NonNegative
+
+
+class CountPass(Strict):
+    """One steady chunk under torch.profiler; never timed."""
+
+    chunk: Count
+    operators: list[Operator]
+    kernels: list[Kernel]
+    attention_kernels: dict[str, list[str]]  # attention role -> kernels seen inside its calls
+
+
+class GpuSeries(Strict):
+    """Samples of the GPU's state, one column a field; null where a reading failed."""
+
+    t_s: list[float]
+    fields: dict[str, list[float | None]]  # e.g. sm_clock_mhz, power_mw, temperature_c
+
+
+class CounterReading(Strict):
+    """Cumulative counters read at one moment (throttle reasons in ns, energy in mJ)."""
+
+    t_s: float
+    label: str
+    values: dict[str, int | None]
+
+
+class GpuState(Strict):
+    """What the sampler process saw beside the case."""
+
+    source: Literal["nvml", "none"]
+    reason: str | None  # why there is no source
+    interval_s: float | None
+    sampler_version: str | None
+    series: GpuSeries
+    counters: list[CounterReading]
+    unsupported: dict[str, str]  # field -> reason
+    events: list[str] = []  # errors met on the way
+
+
+class ClipUse(Strict):
+    """A clip that the case was fed with."""
+
+    role: Literal["video", "depth", "mask"]
+    source: Literal["generated", "file"]
+    name: str
+    sha256: str
+    frames_in_file: Count | None
+    frames_used: Count
+    looped: bool
+
+
+class Result(Strict, tag="ok", tag_field="status"):
+    """A case that finished."""
+
+    schema_version: int
+    case: Case
+    case_id: str
+    started_utc: str
+    provenance: dict[str, Fact]
+    phases: list[PhaseMark]
+    clips: list[ClipUse]
+    vace_context_sha256: str | None  # of the first chunk's context; null for text-only
+    convergence: Convergence | None  # null for isolated components
+    chunks: list[ChunkSample]
+    components: list[Component]
+    compile: CompileStats | None
+    memory: Memory | None
+    count_pass: CountPass | None
+    gpu: GpuState
+    flags: list[str]
+
+
+class Failure(Strict, tag="failed", tag_field="status"):
+    """A case that started and did not finish. It is a record too, and can be run again."""
+
+    schema_version: int
+    case: Case
+    case_id: str
+    started_utc: str
+    category: Literal["input", "device", "memory", "killed", "timeout", "infrastructure", "bug"]
+    message: str  # one line
+    detail: str  # the last lines of output or the traceback
+    exit_code: int | None
+    provenance: dict[str, Fact]
+
+
+Record = Result | Failure
+
+
+def encode(value: msgspec.Struct) -> bytes:
+    """JSON of a record part, indented for readable diffs, with a final newline."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n"
+
+
+def decode(blob: bytes, *, name: str) -> Record:
+    """A validated record. Raises RecordError for damage, an unknown form or a newer version."""
+    check_version(blob, name=name)
+    try:
+        return msgspec.json.decode(blob, type=Record)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise RecordError(
+            f"record {name} is damaged ({error})", next_step="restore it or run the case again"
+        ) from error
+
+
+def check_version(blob: bytes, *, name: str) -> None:
+    """Refuses by name what is not JSON or was made by a newer version."""
+    try:
+        head: Any = msgspec.json.decode(blob)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise RecordError(
+            f"record {name} is damaged ({error})", next_step="restore it or run the case again"
+        ) from error
+    version = head.get("schema_version") if isinstance(head, dict) else None
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise RecordError(
+            f"record {name} has no valid schema_version", next_step="restore it from its source"
+        )
+    if version > SCHEMA_VERSION:
+        raise RecordError(
+            f"record {name} has schema {version}, this version reads up to {SCHEMA_VERSION}",
+            next_step="upgrade vace-bench",
+        )

@@ -1,0 +1,1 @@
+"""WHAT is measured: the streaming video diffusion workload, in torch."""
