@@ -17,7 +17,7 @@ PREFLIGHT_FILE = "preflight.json"
 DEVICES_FILE = "devices.json"
 
 
-class ClipFile(Strict):
+class ClipFile(Strict, frozen=True):
     """A decoded clip in the exchange folder: safetensors with one uint8 tensor `frames` [T,C,H,W].
 
     C is 3 for video, 1 for depth and mask. T is a multiple of 12 and already looped.
@@ -32,7 +32,7 @@ class ClipFile(Strict):
     looped: bool
 
 
-class Job(Strict):
+class Job(Strict, frozen=True):
     """One case to measure."""
 
     case: Case
@@ -43,7 +43,7 @@ class Job(Strict):
     facts: dict[str, str | None] = {}  # what only the host knows: image id, engine, git commit ...
 
 
-class PreflightRequest(Strict):
+class PreflightRequest(Strict, frozen=True):
     """Questions before the first case: which devices, do the cases fit, do the weights load."""
 
     cases: list[Case]
@@ -51,7 +51,7 @@ class PreflightRequest(Strict):
     gpu: str | None = None
 
 
-class GpuDevice(Strict):
+class GpuDevice(Strict, frozen=True):
     """One GPU as torch and NVML see it."""
 
     index: int
@@ -64,7 +64,7 @@ class GpuDevice(Strict):
     utilisation_percent: int | None
 
 
-class Devices(Strict):
+class Devices(Strict, frozen=True):
     """The answer to a PreflightRequest. A problem is one line of text, most important first."""
 
     torch_version: str
@@ -75,7 +75,7 @@ class Devices(Strict):
     cpu_count: int
 
 
-class Progress(Strict):
+class Progress(Strict, frozen=True):
     """One line of progress on stdout."""
 
     phase: str
@@ -88,5 +88,5 @@ def parse_progress(line: str) -> Progress | None:
     """A Progress, or None where the line is something else that a library printed."""
     try:
         return msgspec.json.decode(line, type=Progress)
-    except (msgspec.MsgspecError, ValueError):
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         return None

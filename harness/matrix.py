@@ -24,7 +24,7 @@ Vae = Literal["tae", "wanvae"]
 Attention = Literal["default", "sage", "sdpa", "flex"]
 Positive = Annotated[int, Meta(ge=1, le=100_000)]
 Side = Annotated[int, Meta(ge=SIZE_MULTIPLE_PX, le=4096, multiple_of=SIZE_MULTIPLE_PX)]
-Size = Annotated[str, Meta(pattern=r"^\d{1,5}x\d{1,5}$")]
+Size = Annotated[str, Meta(pattern=r"^\d{1,5}x\d{1,5}\Z")]
 
 FIRST_STEADY_CHUNK = 4  # the KV cache is full after chunk 3 and rolls from chunk 4 on
 
@@ -71,13 +71,13 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class Axes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One entry of a matrix: every combination of its lists becomes a case."""
 
-    kind: list[Kind]
-    mode: list[Mode]
-    compiled: list[bool] = [False]
-    size: list[Size] = []  # empty: the preset's size, or --size
-    vae: list[Vae] = ["tae"]
-    attention: list[Attention] = ["default"]
-    seed: list[Annotated[int, Meta(ge=0, lt=2**31)]] = [42]
+    kind: tuple[Kind, ...]
+    mode: tuple[Mode, ...]
+    compiled: tuple[bool, ...] = (False,)
+    size: tuple[Size, ...] = ()  # empty: the preset's size, or --size
+    vae: tuple[Vae, ...] = ("tae",)
+    attention: tuple[Attention, ...] = ("default",)
+    seed: tuple[Annotated[int, Meta(ge=0, lt=2**31)], ...] = (42,)
     warm_cache: bool = False
     blocks: Positive | None = None
     chunks_per_block: Positive | None = None
@@ -89,7 +89,7 @@ class Axes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class Matrix(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A named list of axes. A user's TOML file has the same form."""
 
-    name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
+    name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}\Z")]
     cases: Annotated[list[Axes], Meta(min_length=1, max_length=100)]
 
 
@@ -107,19 +107,19 @@ MATRICES: dict[str, Matrix] = {
     "quick": Matrix(
         name="quick",
         cases=[
-            Axes(kind=["isolated"], mode=["inpainting"], compiled=[False, True]),
-            Axes(kind=["e2e"], mode=["inpainting", "depth", "text"]),
-            Axes(kind=["e2e"], mode=["inpainting"], compiled=[True]),
+            Axes(kind=("isolated",), mode=("inpainting",), compiled=(False, True)),
+            Axes(kind=("e2e",), mode=("inpainting", "depth", "text")),
+            Axes(kind=("e2e",), mode=("inpainting",), compiled=(True,)),
         ],
     ),
     "full": Matrix(
         name="full",
         cases=[
-            Axes(kind=["isolated"], mode=["inpainting"], compiled=[False, True]),
-            Axes(kind=["e2e"], mode=["inpainting", "depth", "text"]),
-            Axes(kind=["e2e"], mode=["inpainting", "depth"], compiled=[True]),
-            Axes(kind=["isolated"], mode=["depth"]),
-            Axes(kind=["e2e"], mode=["inpainting"], attention=["sdpa"]),
+            Axes(kind=("isolated",), mode=("inpainting",), compiled=(False, True)),
+            Axes(kind=("e2e",), mode=("inpainting", "depth", "text")),
+            Axes(kind=("e2e",), mode=("inpainting", "depth"), compiled=(True,)),
+            Axes(kind=("isolated",), mode=("depth",)),
+            Axes(kind=("e2e",), mode=("inpainting",), attention=("sdpa",)),
         ],
     ),
 }
@@ -146,7 +146,7 @@ def load_matrix(name_or_path: str) -> Matrix:
             f"matrix file '{name_or_path}' cannot be read ({error.strerror})",
             next_step="check the path",
         ) from error
-    except (msgspec.MsgspecError, ValueError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise UsageError(
             f"matrix file '{name_or_path}': {error}", next_step="see docs/matrix.md for the form"
         ) from error
@@ -171,9 +171,15 @@ def parse_size(text: str) -> tuple[int, int]:
 def expand(matrix: Matrix, settings: Settings) -> list[Case]:
     """All cases of a matrix in order, without duplicates, filtered by `settings.only`.
 
-    Raises UsageError for a bad size or when the filter leaves nothing.
+    Raises UsageError for a bad size, an id given twice, or when the filter leaves nothing.
     """
-    cases = {case.id: case for axes in matrix.cases for case in _combinations(axes, settings)}
+    cases: dict[str, Case] = {}
+    for case in (case for axes in matrix.cases for case in _combinations(axes, settings)):
+        if cases.setdefault(case.id, case) != case:
+            raise UsageError(
+                f"matrix '{matrix.name}' holds case {case.id} twice with different settings",
+                next_step="keep one of them",
+            )
     if settings.only is None:
         return list(cases.values())
     chosen = [case for name, case in cases.items() if fnmatch.fnmatch(name, settings.only)]

@@ -26,14 +26,14 @@ class Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Base of every part of a record."""
 
 
-class Fact(Strict):
+class Fact(Strict, frozen=True):
     """A known value, or null with the reason why it is not known."""
 
     value: str | int | float | bool | None
     reason: str | None = None
 
 
-class PhaseMark(Strict):
+class PhaseMark(Strict, frozen=True):
     """A stretch of the case on the monotonic axis."""
 
     name: Phase
@@ -41,7 +41,7 @@ class PhaseMark(Strict):
     end_s: float
 
 
-class ChunkSample(Strict):
+class ChunkSample(Strict, frozen=True):
     """One chunk: wall time, CUDA-event time and its split by stage.
 
     `stage_ms` is device time between marks (CUDA events; on a CPU the host clock), `stage_host_ms`
@@ -61,7 +61,7 @@ class ChunkSample(Strict):
     flags: list[str] = []
 
 
-class Component(Strict):
+class Component(Strict, frozen=True):
     """An isolated component: each sample is the mean over `calls_per_sample` calls in a row."""
 
     name: str
@@ -74,7 +74,7 @@ class Component(Strict):
     event_ms: list[NonNegative] | None  # null on a CPU
 
 
-class CompileStats(Strict):
+class CompileStats(Strict, frozen=True):
     """What torch.compile did, from dynamo's own counters."""
 
     cold_s: dict[str, NonNegative]  # first call of each compiled component, compile included
@@ -85,7 +85,7 @@ class CompileStats(Strict):
     recompile_reasons: list[str]
 
 
-class Convergence(Strict):
+class Convergence(Strict, frozen=True):
     """How warm-up ended."""
 
     converged: bool
@@ -93,7 +93,7 @@ class Convergence(Strict):
     chunks: Count
 
 
-class Memory(Strict):
+class Memory(Strict, frozen=True):
     """Peaks of a pass of their own."""
 
     allocated_peak_bytes: Count | None
@@ -102,7 +102,7 @@ class Memory(Strict):
     reason: str | None = None  # why a field is null
 
 
-class Operator(Strict):
+class Operator(Strict, frozen=True):
     """Calls of one operator in the count pass; `device_ms` sums the kernels it launched itself."""
 
     name: str
@@ -110,7 +110,7 @@ class Operator(Strict):
     device_ms: NonNegative | None
 
 
-class Kernel(Strict):
+class Kernel(Strict, frozen=True):
     """One GPU kernel (or copy) by name in the count pass."""
 
     name: str
@@ -118,7 +118,7 @@ class Kernel(Strict):
     device_ms: NonNegative
 
 
-class CountPass(Strict):
+class CountPass(Strict, frozen=True):
     """One steady chunk under torch.profiler; never timed."""
 
     chunk: Count
@@ -127,14 +127,14 @@ class CountPass(Strict):
     attention_kernels: dict[str, list[str]]  # attention role -> kernels seen inside its calls
 
 
-class GpuSeries(Strict):
+class GpuSeries(Strict, frozen=True):
     """Samples of the GPU's state, one column a field; null where a reading failed."""
 
     t_s: list[float]
     fields: dict[str, list[float | None]]  # e.g. sm_clock_mhz, power_mw, temperature_c
 
 
-class CounterReading(Strict):
+class CounterReading(Strict, frozen=True):
     """Cumulative counters read at one moment (throttle reasons in ns, energy in mJ)."""
 
     t_s: float
@@ -142,7 +142,7 @@ class CounterReading(Strict):
     values: dict[str, int | None]
 
 
-class GpuState(Strict):
+class GpuState(Strict, frozen=True):
     """What the sampler process saw beside the case."""
 
     source: Literal["nvml", "none"]
@@ -155,7 +155,7 @@ class GpuState(Strict):
     events: list[str] = []  # errors met on the way
 
 
-class ClipUse(Strict):
+class ClipUse(Strict, frozen=True):
     """A clip that the case was fed with."""
 
     role: Literal["video", "depth", "mask"]
@@ -167,7 +167,7 @@ class ClipUse(Strict):
     looped: bool
 
 
-class Result(Strict, tag="ok", tag_field="status"):
+class Result(Strict, frozen=True, tag="ok", tag_field="status"):
     """A case that finished."""
 
     schema_version: int
@@ -188,7 +188,7 @@ class Result(Strict, tag="ok", tag_field="status"):
     flags: list[str]
 
 
-class Failure(Strict, tag="failed", tag_field="status"):
+class Failure(Strict, frozen=True, tag="failed", tag_field="status"):
     """A case that started and did not finish. It is a record too, and can be run again."""
 
     schema_version: int
@@ -214,11 +214,12 @@ def decode(blob: bytes, *, name: str) -> Record:
     """A validated record. Raises RecordError for damage, an unknown form or a newer version."""
     check_version(blob, name=name)
     try:
-        return msgspec.json.decode(blob, type=Record)
+        record: Record = msgspec.json.decode(blob, type=Record)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise RecordError(
             f"record {name} is damaged ({error})", next_step="restore it or run the case again"
         ) from error
+    return record
 
 
 def check_version(blob: bytes, *, name: str) -> None:

@@ -34,7 +34,7 @@ RECORD_LIMIT_BYTES = 8 * 2**20
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,95}")
 
 
-class Manifest(Strict):
+class Manifest(Strict, frozen=True):
     """The plan of a run, written before its first case."""
 
     schema_version: int
@@ -82,7 +82,7 @@ class RunFolder:
     def find(cls, reports: Path, run: str) -> "RunFolder":
         """The folder of a run, given by id or path. Raises UsageError if there is none."""
         direct = Path(run)
-        if (direct / MANIFEST).is_file():
+        if os.path.isfile(direct / MANIFEST):
             return cls(direct)
         matches = [path for path in runs(reports) if path.name == run]
         if len(matches) != 1:
@@ -97,7 +97,7 @@ class RunFolder:
         if isinstance(record, Result):
             target = cases / f"{record.case_id}.json"
         else:
-            number = len(list(cases.glob(f"{record.case_id}.failed-*.json"))) + 1
+            number = max(self._attempts(record.case_id), default=0) + 1
             target = cases / f"{record.case_id}.failed-{number}.json"
         self._write(target, encode(record))
         return target
@@ -126,10 +126,7 @@ class RunFolder:
         failures: dict[str, Failure] = {}
         for case in manifest.cases:
             done = self.path / "cases" / f"{case.id}.json"
-            attempts = sorted(
-                (self.path / "cases").glob(f"{case.id}.failed-*.json"),
-                key=lambda path: int(path.stem.rpartition("-")[2]),
-            )
+            attempts = [path for _, path in sorted(self._attempts(case.id).items())]
             for path in [*attempts, *([done] if done.exists() else [])]:
                 record = decode(_read(path), name=f"{self.path.name}/cases/{path.name}")
                 if record.case_id != case.id or record.case != case:
@@ -143,6 +140,12 @@ class RunFolder:
                     failures[case.id] = record
         failures = {name: value for name, value in failures.items() if name not in results}
         return Run(self.path, manifest, results, failures)
+
+    def _attempts(self, case_id: str) -> dict[int, Path]:
+        """Failures of a case by number; a file of another name is not ours and is left alone."""
+        paths = (self.path / "cases").glob(f"{case_id}.failed-*.json")
+        numbered = ((path.stem.rpartition("-")[2], path) for path in paths)
+        return {int(number): path for number, path in numbered if number.isdecimal()}
 
     def _write(self, target: Path, blob: bytes) -> None:
         try:
