@@ -25,7 +25,8 @@ class GoldenFile:
     def load(cls, path: Path) -> "GoldenFile":
         """Reads a whole file. Raises safetensors' error if it is damaged."""
         with safe_open(path, "pt") as file:
-            return cls(path, file.metadata() or {}, {key: file.get_tensor(key) for key in file})
+            keys = file.keys()  # the file itself is no iterable
+            return cls(path, file.metadata() or {}, {key: file.get_tensor(key) for key in keys})
 
     @property
     def folder(self) -> Path:
