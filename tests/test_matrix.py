@@ -1,0 +1,205 @@
+"""harness.matrix: what is measured, in which order, and what is refused before anything starts."""
+
+import tempfile
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.errors import UsageError
+from harness.matrix import (
+    CPU_EFFORT,
+    MATRICES,
+    Axes,
+    Matrix,
+    Settings,
+    expand,
+    load_matrix,
+    parse_size,
+)
+from tests import samples
+
+CPU = Settings(preset="tiny", device="cpu")
+GPU = Settings(preset="full", device="cuda")
+
+
+def ids(matrix: Matrix, settings: Settings = GPU) -> list[str]:
+    return [case.id for case in expand(matrix, settings)]
+
+
+def one(**axes: object) -> Matrix:
+    entry = {"kind": ["e2e"], "mode": ["inpainting"]} | axes
+    return msgspec.convert({"name": "one", "cases": [entry]}, Matrix)
+
+
+def write(folder: Path, text: str | bytes) -> str:
+    path = folder / "m.toml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return str(path)
+
+
+def test_the_quick_matrix_covers_what_the_report_tells() -> None:
+    assert ids(MATRICES["quick"]) == [
+        "isolated-inpainting-eager",
+        "isolated-inpainting-compiled",
+        "e2e-inpainting-eager",
+        "e2e-depth-eager",
+        "e2e-text-eager",
+        "e2e-inpainting-compiled",
+    ]
+
+
+@pytest.mark.parametrize("name", MATRICES)
+def test_a_built_in_matrix_expands_everywhere_in_a_stable_order(name: str) -> None:
+    matrix = load_matrix(name)
+    assert matrix.name == name
+    assert ids(matrix, GPU) == ids(matrix, CPU) == list(dict.fromkeys(ids(matrix)))
+
+
+def test_the_full_matrix_holds_the_quick_one() -> None:
+    assert set(ids(MATRICES["quick"])) < set(ids(MATRICES["full"]))
+
+
+def test_a_case_id_spells_out_what_differs_from_the_defaults() -> None:
+    plain = samples.case()
+    odd = samples.case(
+        width_px=128, compiled=True, vae="wanvae", attention="sdpa", warm_cache=True, seed=7
+    )
+    assert plain.id == "e2e-inpainting-eager"
+    assert odd.id == "e2e-inpainting-compiled-128x64-wanvae-sdpa-warm-seed7"
+
+
+def test_a_cpu_case_takes_less_effort_unless_the_matrix_says_otherwise() -> None:
+    [slow] = expand(one(), GPU)
+    [quick] = expand(one(), CPU)
+    [asked] = expand(one(blocks=3), CPU)
+    assert quick.blocks == CPU_EFFORT["blocks"] < slow.blocks
+    assert (asked.blocks, asked.chunks_per_block) == (3, CPU_EFFORT["chunks_per_block"])
+
+
+def test_the_size_comes_from_the_matrix_then_the_option_then_the_preset() -> None:
+    option = Settings(preset="tiny", device="cpu", size="32x48")
+    sizes = [
+        (case.width_px, case.height_px)
+        for matrix, settings in [(one(size=["16x96"]), option), (one(), option), (one(), CPU)]
+        for case in expand(matrix, settings)
+    ]
+    assert sizes == [(16, 96), (32, 48), (64, 64)]
+
+
+def test_only_keeps_what_matches() -> None:
+    settings = Settings(preset="tiny", device="cpu", only="*-text-*")
+    assert ids(MATRICES["quick"], settings) == ["e2e-text-eager"]
+
+
+def test_only_matching_nothing_names_the_cases() -> None:
+    settings = Settings(preset="tiny", device="cpu", only="nothing")
+    with pytest.raises(UsageError, match=r"'nothing' matches no case.*e2e-text-eager"):
+        expand(MATRICES["quick"], settings)
+
+
+def test_one_id_with_two_settings_is_refused_and_a_plain_repeat_is_not() -> None:
+    entry = Axes(kind=("e2e",), mode=("depth",))
+    longer = msgspec.structs.replace(entry, blocks=9)
+    assert ids(Matrix(name="x", cases=[entry, entry])) == ["e2e-depth-eager"]
+    with pytest.raises(UsageError, match="e2e-depth-eager twice"):
+        expand(Matrix(name="x", cases=[entry, longer]), GPU)
+
+
+@pytest.mark.parametrize("axes", [{"compiled": [True]}, {"kind": ["isolated"]}])
+def test_text_only_has_no_vace_branch_to_compile_or_isolate(axes: dict[str, object]) -> None:
+    with pytest.raises(UsageError, match="a text-only case cannot be"):
+        expand(one(mode=["text"], **axes), GPU)
+
+
+@pytest.mark.parametrize("backend", ["sage", "flex"])
+def test_a_gpu_kernel_is_refused_on_a_cpu(backend: str) -> None:
+    with pytest.raises(UsageError, match=f"attention '{backend}' needs a GPU"):
+        expand(one(attention=[backend]), CPU)
+
+
+@pytest.mark.parametrize(("text", "size"), [("512x512", (512, 512)), ("16X4096", (16, 4096))])
+def test_a_size_is_width_by_height(text: str, size: tuple[int, int]) -> None:
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("500x512", "500 is not a multiple of 16 up to 4096; use e.g. 496"),
+        ("512x0", "0 is not a multiple of 16"),
+        ("8000x512", "use e.g. 4096"),
+        ("512", "not of the form WxH"),
+        ("-16x16", "not of the form WxH"),
+        ("512x512\n", "not of the form WxH"),
+    ],
+)
+def test_a_size_that_does_not_fit_is_refused(text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        parse_size(text)
+
+
+def test_an_unknown_matrix_names_the_known_ones() -> None:
+    with pytest.raises(UsageError, match="unknown matrix 'nope'; choose one of quick, full"):
+        load_matrix("nope")
+
+
+def test_a_users_matrix_has_the_form_of_the_built_in_ones(tmp_path: Path) -> None:
+    text = """
+        name = "mine"
+        [[cases]]
+        kind = ["e2e"]
+        mode = ["depth", "inpainting"]
+        vae = ["tae", "wanvae"]
+        size = ["256x256"]
+    """
+    assert ids(load_matrix(write(tmp_path, text))) == [
+        "e2e-depth-eager-256x256",
+        "e2e-depth-eager-256x256-wanvae",
+        "e2e-inpainting-eager-256x256",
+        "e2e-inpainting-eager-256x256-wanvae",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "name = 'x'\ncases = []",
+        "name = 'x'\n[[cases]]\nkind = ['e2e']\nmode = ['sepia']",
+        "name = 'x'\n[[cases]]\nkind = ['e2e']\nmode = ['depth']\nspeed = 11",
+        "name = 'x'\n[[cases]]\nkind = ['e2e']\nmode = ['depth']\nblocks = 0",
+        'name = "x\\n"\n[[cases]]\nkind = ["e2e"]\nmode = ["depth"]',
+        "name = '../x'\n[[cases]]\nkind = ['e2e']\nmode = ['depth']",
+        "x = " + "[" * 100_000,
+        b"\xff\xfe",
+    ],
+)
+def test_a_matrix_file_that_does_not_fit_is_refused(tmp_path: Path, text: str | bytes) -> None:
+    with pytest.raises(UsageError, match=r"m\.toml"):
+        load_matrix(write(tmp_path, text))
+
+
+@pytest.mark.parametrize("name", ["missing.toml", ".toml", "a\0b.toml"])
+def test_a_matrix_file_that_cannot_be_read_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="matrix file"):
+        load_matrix(name)
+
+
+@given(
+    st.one_of(st.binary(max_size=200), st.text("[]{}='\"\n.,x1_# ", max_size=60).map(str.encode))
+)
+def test_no_matrix_file_causes_anything_but_a_usage_error(blob: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder, pytest.raises(UsageError):
+        load_matrix(write(Path(folder), blob))
+
+
+@given(st.text(max_size=12))
+def test_a_size_is_a_size_or_a_usage_error(text: str) -> None:
+    try:
+        width_px, height_px = parse_size(text)
+    except UsageError:
+        return
+    assert width_px % 16 == height_px % 16 == 0

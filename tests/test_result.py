@@ -1,0 +1,104 @@
+"""harness.result: a record survives storage, and nothing else passes for one."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.errors import RecordError
+from harness.result import SCHEMA_VERSION, Record, decode, encode
+from tests import samples
+
+RESULT = encode(samples.result())
+FAILURE = encode(samples.failure())
+
+
+def changed(**changes: Any) -> bytes:
+    return json.dumps(json.loads(RESULT) | changes).encode()
+
+
+@pytest.mark.parametrize("record", [samples.result(), samples.failure()], ids=["ok", "failed"])
+def test_a_record_survives_storage(record: Record) -> None:
+    assert decode(encode(record), name="x.json") == record
+
+
+def test_a_stored_record_reads_well_in_a_diff() -> None:
+    assert RESULT.endswith(b"}\n")
+    assert RESULT.count(b"\n") > 50
+
+
+def test_a_newer_record_is_refused_by_name_and_version() -> None:
+    blob = changed(schema_version=SCHEMA_VERSION + 1, something_new=1)
+    with pytest.raises(RecordError, match=rf"x\.json has schema {SCHEMA_VERSION + 1}.*upgrade"):
+        decode(blob, name="x.json")
+
+
+@pytest.mark.parametrize("version", [None, "1", 0, -1, True, 1.5, 10**30])
+def test_a_version_that_is_none_is_refused(version: object) -> None:
+    with pytest.raises(RecordError, match=r"x\.json"):
+        decode(changed(schema_version=version), name="x.json")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"surprise": 1},
+        {"status": "great"},
+        {"chunks": [{"chunk": -1}]},
+        {"case_id": 5},
+        {"provenance": {"torch": {"value": []}}},
+        {"memory": {"allocated_peak_bytes": -1}},
+    ],
+)
+def test_a_field_that_does_not_fit_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(RecordError, match=r"record x\.json is damaged"):
+        decode(changed(**changes), name="x.json")
+
+
+@pytest.mark.parametrize(
+    "blob", [b"", b"null", b"[]", b"{", RESULT[:-20], b"[" * 100_000, b"\xff", b"1e999"]
+)
+def test_what_is_no_record_is_refused(blob: bytes) -> None:
+    with pytest.raises(RecordError, match=r"x\.json"):
+        decode(blob, name="x.json")
+
+
+@given(st.binary(max_size=100))
+def test_arbitrary_bytes_are_refused(blob: bytes) -> None:
+    with pytest.raises(RecordError):
+        decode(blob, name="x.json")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=5,
+)
+
+
+@given(st.sampled_from([RESULT, FAILURE]), st.data(), JSON)
+def test_a_replaced_field_gives_a_record_or_a_record_error(
+    blob: bytes, data: st.DataObject, value: object
+) -> None:
+    fields = json.loads(blob)
+    fields[data.draw(st.sampled_from(sorted(fields)))] = value
+    decode_or_refuse(json.dumps(fields).encode())
+
+
+@given(st.sampled_from([RESULT, FAILURE]), st.data(), st.binary(min_size=1, max_size=3))
+def test_damaged_bytes_give_a_record_or_a_record_error(
+    blob: bytes, data: st.DataObject, noise: bytes
+) -> None:
+    at = data.draw(st.integers(0, len(blob)))
+    decode_or_refuse(blob[:at] + noise + blob[at + len(noise) :])
+
+
+def decode_or_refuse(blob: bytes) -> None:
+    try:
+        record = decode(blob, name="x.json")
+    except RecordError as error:
+        assert "x.json" in error.line
+    else:
+        assert decode(encode(record), name="again") == record
