@@ -1,0 +1,253 @@
+"""The container engine: found, spoken to, and its errors translated, here and nowhere else.
+
+`connect` honours DOCKER_HOST, DOCKER_CONTEXT and the current Docker context. Everything that the
+Docker SDK or the connection below it may raise leaves this module as an EngineError.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, Any
+
+import docker
+import requests
+import urllib3
+from docker.context import ContextAPI
+from docker.errors import APIError, DockerException, NotFound
+from docker.tls import TLSConfig
+
+from harness.errors import EngineError
+
+CONNECT_TIMEOUT_S = 15
+CALL_TIMEOUT_S = 300
+BUILD_TIMEOUT_S = 3600  # between two lines of a build's output
+
+CONNECTION_ERRORS = (DockerException, requests.RequestException, urllib3.exceptions.HTTPError)
+
+
+@dataclass(frozen=True)
+class ContainerEnd:
+    """How a container ended; `exit_code` is None when it no longer exists."""
+
+    exit_code: int | None
+    out_of_memory: bool
+
+
+@contextmanager
+def translated(doing: str) -> Iterator[None]:
+    """Turns the SDK's and the connection's errors into EngineError, most specific first."""
+    try:
+        yield
+    except APIError as error:
+        reason = error.explanation or str(error)
+        raise EngineError(
+            f"the container engine refused to {doing} ({reason})",
+            next_step="run `invoke doctor`",
+        ) from error
+    except (*CONNECTION_ERRORS, OSError) as error:
+        raise _unreachable(error, doing) from error
+
+
+class Engine:
+    """The calls of the Docker API that a benchmark needs. `api` is a docker.APIClient."""
+
+    def __init__(self, api: Any, *, is_local: bool) -> None:
+        self._api = api
+        self.is_local = is_local
+
+    def version(self) -> str:
+        """Name and version, for example 'Docker 27.3.1'."""
+        with translated("tell its version"):
+            answer = self._api.version()
+        name = (answer.get("Platform") or {}).get("Name") or ""
+        kind = "Podman" if "podman" in str(answer.get("Components", "")).lower() else "Docker"
+        return f"{kind} {answer['Version']}" + (f" ({name})" if name else "")
+
+    def information(self) -> dict[str, Any]:
+        """What `docker info` shows."""
+        with translated("tell about itself"):
+            return dict(self._api.info())
+
+    def image(self, name: str) -> dict[str, Any] | None:
+        """An image as the engine describes it, or None if it has none of this name."""
+        with translated(f"look for image {name}"):
+            try:
+                return dict(self._api.inspect_image(name))
+            except NotFound:
+                return None
+
+    def pull(self, name: str) -> Iterator[dict[str, Any]]:
+        """Pulls an image; yields the engine's messages."""
+        with translated(f"pull image {name}"):
+            yield from self._api.pull(name, stream=True, decode=True)
+
+    def build(
+        self, context: IO[bytes], tag: str, arguments: Mapping[str, str], network: str
+    ) -> Iterator[dict[str, Any]]:
+        """Builds an image from a tar of its context; yields the engine's messages."""
+        with translated(f"build image {tag}"):
+            yield from self._api.build(
+                fileobj=context,
+                custom_context=True,
+                tag=tag,
+                buildargs=dict(arguments),
+                network_mode=network,
+                rm=True,
+                forcerm=True,
+                decode=True,
+                timeout=BUILD_TIMEOUT_S,
+            )
+
+    def create(self, settings: Mapping[str, Any], host_settings: Mapping[str, Any]) -> str:
+        """Creates a container, not started; returns its id."""
+        with translated("create a container"):
+            host_config = self._api.create_host_config(**host_settings)
+            return str(self._api.create_container(**settings, host_config=host_config)["Id"])
+
+    def put(
+        self, container: str, folder: str, archive: bytes | IO[bytes] | Iterable[bytes]
+    ) -> None:
+        """Unpacks a tar archive into a folder of a container."""
+        with translated("copy files into a container"):
+            self._api.put_archive(container, folder, archive)
+
+    def get(self, container: str, path: str) -> Iterator[bytes] | None:
+        """A file or folder of a container as a tar stream, or None if it does not exist."""
+        with translated("copy files out of a container"):
+            try:
+                stream, _ = self._api.get_archive(container, path)
+            except NotFound:
+                return None
+        return self._stream("copy files out of a container", stream)
+
+    def start(self, container: str) -> None:
+        """Starts a created container."""
+        with translated("start a container"):
+            self._api.start(container)
+
+    def follow(self, container: str) -> Iterator[bytes]:
+        """Output of a container, both streams as they come, until it ends or is removed."""
+        with translated("read a container's output"):
+            try:
+                stream = self._api.logs(container, stream=True, follow=True)
+            except NotFound:
+                return
+        yield from self._stream("read a container's output", stream)
+
+    def wait(self, container: str) -> ContainerEnd:
+        """How the container ended; waits until it has."""
+        with translated("wait for a container"):
+            try:
+                code = int(self._api.wait(container)["StatusCode"])
+                state = self._api.inspect_container(container)["State"]
+            except NotFound:
+                return ContainerEnd(None, out_of_memory=False)
+        return ContainerEnd(code, out_of_memory=bool(state.get("OOMKilled")))
+
+    def kill(self, container: str) -> None:
+        """Kills a container; one that has ended or gone is left alone."""
+        with translated("kill a container"):
+            try:
+                self._api.kill(container)
+            except APIError as error:
+                if error.status_code not in (404, 409):
+                    raise
+
+    def remove(self, container: str) -> None:
+        """Removes a container and its anonymous volumes, running or not."""
+        with translated("remove a container"):
+            try:
+                self._api.remove_container(container, v=True, force=True)
+            except APIError as error:
+                if error.status_code not in (404, 409):  # gone, or its removal is under way
+                    raise
+
+    def containers(self, label: str) -> list[dict[str, Any]]:
+        """Containers with a label ('key' or 'key=value'), running or not."""
+        with translated("list containers"):
+            return list(self._api.containers(all=True, filters={"label": label}))
+
+    def volumes(self, label: str) -> list[dict[str, Any]]:
+        """Volumes with a label."""
+        with translated("list volumes"):
+            return list(self._api.volumes(filters={"label": label}).get("Volumes") or [])
+
+    def remove_volume(self, name: str) -> None:
+        """Removes a volume; one that has gone is no error."""
+        with translated(f"remove volume {name}"):
+            try:
+                self._api.remove_volume(name)
+            except NotFound:
+                return
+
+    def images(self, repository: str) -> list[dict[str, Any]]:
+        """Images of a repository."""
+        with translated("list images"):
+            return list(self._api.images(name=repository))
+
+    def remove_image(self, name: str) -> None:
+        """Removes an image by tag."""
+        with translated(f"remove image {name}"):
+            self._api.remove_image(name)
+
+    @staticmethod
+    def _stream(doing: str, stream: Iterable[bytes]) -> Iterator[bytes]:
+        with translated(doing):
+            yield from stream
+
+
+def connect(environment: Mapping[str, str] = os.environ) -> Engine:
+    """An engine that answers. Raises EngineError with what to do about it."""
+    with translated("answer"):
+        settings = _address(environment)
+        api = docker.APIClient(
+            version="auto", timeout=CONNECT_TIMEOUT_S, use_ssh_client=True, **settings
+        )
+        api.timeout = CALL_TIMEOUT_S
+    host = str(settings.get("base_url", "unix://"))
+    return Engine(api, is_local=host.startswith(("unix://", "http+unix://", "npipe://")))
+
+
+def _address(environment: Mapping[str, str]) -> dict[str, Any]:
+    """DOCKER_HOST first, then DOCKER_CONTEXT or the context chosen in Docker's configuration."""
+    if environment.get("DOCKER_HOST"):
+        return dict(docker.utils.kwargs_from_env(environment=dict(environment)))
+    name = environment.get("DOCKER_CONTEXT")
+    context = ContextAPI.get_context(name)
+    if context is None:
+        raise EngineError(f"Docker context '{name}' not found", next_step="see `docker context ls`")
+    settings: dict[str, Any] = {}
+    if context.Host:
+        settings["base_url"] = context.Host
+    if isinstance(context.TLSConfig, TLSConfig):
+        settings["tls"] = context.TLSConfig
+    return settings
+
+
+def _unreachable(error: BaseException, doing: str) -> EngineError:
+    causes = list(_causes(error))
+    if any(isinstance(cause, PermissionError) for cause in causes):
+        return EngineError(
+            "no permission on the container engine's socket",
+            next_step="join the docker group (`sudo usermod -aG docker $USER`, then log in again) "
+            "or use sudo",
+        )
+    reason = next(
+        (cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror),
+        str(error),
+    )
+    return EngineError(
+        f"the container engine cannot be reached to {doing} ({reason})",
+        next_step="start it, check DOCKER_HOST or the Docker context, or use --runtime local",
+    )
+
+
+def _causes(error: BaseException, depth: int = 0) -> Iterator[BaseException]:
+    """The error, what it was raised from and what it carries (requests nests errors in args)."""
+    yield error
+    if depth < 8:
+        inner = [error.__cause__, error.__context__, *error.args]
+        for cause in inner:
+            if isinstance(cause, BaseException):
+                yield from _causes(cause, depth + 1)

@@ -1,0 +1,94 @@
+"""Whose a container or temporary folder is, and the removal of what a killed harness left.
+
+A harness that dies at once (kill -9) cannot clean up. Everything it makes carries a mark of its
+process, so that the next one can tell what nobody owns any more.
+"""
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from harness.host.engine import Engine
+
+RUN_LABEL = "vace-bench.run"
+OWNER_LABEL = "vace-bench.owner"
+FOLDER_PREFIX = "vace-bench-"
+FOLDER_NAME = re.compile(rf"{FOLDER_PREFIX}(\d+)-(\d+)-.*")
+
+
+def labels(run_id: str) -> dict[str, str]:
+    """Labels of everything that this process makes for a run."""
+    return {RUN_LABEL: run_id, OWNER_LABEL: owner()}
+
+
+def owner() -> str:
+    """This process among all that ever ran on any host: boot, pid namespace, pid, start time."""
+    return f"{_here()}:{os.getpid()}:{_start_time(os.getpid())}"
+
+
+def temporary_folder() -> Path:
+    """A new folder whose name says whose it is."""
+    pid = os.getpid()
+    return Path(tempfile.mkdtemp(prefix=f"{FOLDER_PREFIX}{pid}-{_start_time(pid)}-"))
+
+
+def sweep_folders() -> int:
+    """Removes temporary folders of processes that are gone; returns how many."""
+    count = 0
+    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*"):
+        match = FOLDER_NAME.fullmatch(folder.name)
+        if match and folder.is_dir() and not _alive(int(match[1]), match[2]):
+            shutil.rmtree(folder, ignore_errors=True)  # another user's folder stays
+            count += 1
+    return count
+
+
+def sweep_containers(engine: Engine, run_id: str | None = None) -> int:
+    """Removes containers and volumes of `run_id` and of dead harnesses; returns how many.
+
+    The caller holds the run's lock, so nothing of `run_id` can be in use.
+    """
+
+    def stale(marks: Mapping[str, str] | None) -> bool:
+        marks = marks or {}
+        return marks.get(RUN_LABEL) == run_id or _is_dead(marks.get(OWNER_LABEL, ""))
+
+    count = 0
+    for container in engine.containers(RUN_LABEL):
+        if stale(container.get("Labels")):
+            engine.remove(str(container["Id"]))
+            count += 1
+    for volume in engine.volumes(RUN_LABEL):
+        if stale(volume.get("Labels")):
+            engine.remove_volume(str(volume["Name"]))
+            count += 1
+    return count
+
+
+def _is_dead(mark: str) -> bool:
+    """Whether the marked process was of this host and is gone; another host's cannot be judged."""
+    here, _, process = mark.partition(":")
+    pid, _, start = process.partition(":")
+    return here == _here() and pid.isdigit() and not _alive(int(pid), start)
+
+
+def _here() -> str:
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return f"{boot}/{os.readlink('/proc/self/ns/pid')}".replace(":", "-")
+
+
+def _alive(pid: int, start: str) -> bool:
+    return _start_time(pid) == start
+
+
+def _start_time(pid: int) -> str | None:
+    """Clock ticks after boot at which a process started; None if there is no such process."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    state, *fields = stat.rpartition(")")[2].split()  # the name before may hold anything
+    return None if state in "ZX" else fields[18]

@@ -1,0 +1,131 @@
+"""How a case is run: the protocol that both runners fulfil, and what they share.
+
+A runner gives a Job to the measured process, passes its progress on, and always comes back with a
+record: the process's own, or a Failure that says how the process ended.
+"""
+
+import datetime
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal, Protocol
+
+from harness.errors import RecordError
+from harness.job import Devices, Job, PreflightRequest, Progress, parse_progress
+from harness.matrix import Case
+from harness.result import SCHEMA_VERSION, Failure, Record, decode
+
+Category = Literal["killed", "memory", "timeout", "bug"]
+Notify = Callable[[Progress], None]
+
+TAIL_LINES = 40
+LINE_LIMIT_BYTES = 1 << 16
+PREFLIGHT_LIMIT_S = 600.0
+KILLED = 137  # 128 + SIGKILL, as a container engine reports it
+
+
+class Runner(Protocol):
+    """Runs one case, in a process of its own that ends with it."""
+
+    name: Literal["docker", "local"]
+
+    def preflight(self, request: PreflightRequest) -> Devices:
+        """What devices there are and what stands against the cases. Raises HarnessError."""
+
+    def run(self, job: Job, clips: list[Path], notify: Notify) -> Record:
+        """One case's record. `clips` are the files that `job.clips` names. The runner itself sets
+        the job's weights folder and GPU as the measured process sees them.
+        """
+
+
+class OutputReader:
+    """Splits a process's output into Progress, passed on at once, and the last other lines."""
+
+    def __init__(self, notify: Notify) -> None:
+        self._notify = notify
+        self._rest = b""
+        self._tail: deque[str] = deque(maxlen=TAIL_LINES)
+
+    def feed(self, piece: bytes) -> None:
+        """Takes output as it comes, in pieces of any size."""
+        *lines, self._rest = (self._rest + piece).split(b"\n")
+        for line in lines:
+            self._take(line)
+        if len(self._rest) > LINE_LIMIT_BYTES:
+            self.close()
+
+    def close(self) -> str:
+        """The last lines that were no progress."""
+        if self._rest:
+            self._take(self._rest)
+            self._rest = b""
+        return "\n".join(self._tail)
+
+    def _take(self, raw: bytes) -> None:
+        line = raw.decode(errors="replace").rstrip()
+        progress = parse_progress(line)
+        if progress is not None:
+            self._notify(progress)
+        elif line:
+            self._tail.append(line[:2000])
+
+
+class Deadline:
+    """Whether the time limit of a process was reached."""
+
+    passed = False
+
+
+@contextmanager
+def deadline(limit_s: float, stop: Callable[[], None]) -> Iterator[Deadline]:
+    """Calls `stop` from another thread once `limit_s` seconds have passed inside the block."""
+    state = Deadline()
+
+    def fire() -> None:
+        state.passed = True
+        stop()
+
+    timer = threading.Timer(limit_s, fire)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield state
+    finally:
+        timer.cancel()
+
+
+def case_limit_s(case: Case) -> float:
+    """When a case counts as hung: its own budgets several times over, and time for compiling."""
+    return 1200 + 3 * (case.warmup_max_s + case.measure_max_s)
+
+
+def utc_now() -> str:
+    """The time as records write it."""
+    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def read_record(blob: bytes, case: Case) -> Record:
+    """The measured process's record. Raises RecordError if it is no valid record of `case`."""
+    record = decode(blob, name=case.id)
+    if record.case != case or record.case_id != case.id:
+        raise RecordError(f"the record that came back is not of case {case.id}")
+    return record
+
+
+def ended_without_record(
+    case: Case, *, category: Category, message: str, tail: str, exit_code: int | None, started: str
+) -> Failure:
+    """The record of a case whose process gave none."""
+    return Failure(
+        schema_version=SCHEMA_VERSION,
+        case=case,
+        case_id=case.id,
+        started_utc=started,
+        category=category,
+        message=message,
+        detail=tail,
+        exit_code=exit_code,
+        provenance={},
+    )
