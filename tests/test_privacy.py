@@ -54,7 +54,7 @@ def test_a_pseudonym_is_stable_short_and_needs_the_salt() -> None:
         ("/home/ada/run/x.py", "<home>/run/x.py"),
         ("cc -I/home/ada/include", "cc -I<home>/include"),
         ("/home/ada2/x and /home/ada-old", "/home/ada2/x and /home/ada-old"),
-        ("/home/ada/work/video.mp4", "<video>"),
+        ("/home/ada/clips/video.mp4", "<video>"),
         ("ada@lovelace: ok", "<user>@<host>: ok"),
         ("canada and adamant", "canada and adamant"),
         ("x.ada and pre-ada", "x.ada and pre-ada"),
@@ -64,7 +64,7 @@ def test_known_names_are_replaced_longest_first(text: str, clean: str) -> None:
     scrub = Scrubber(
         {
             "/home/ada": "<home>",
-            "/home/ada/work/video.mp4": "<video>",
+            "/home/ada/clips/video.mp4": "<video>",
             "lovelace": "<host>",
             "ada": "<user>",
             "": "<nothing>",
