@@ -27,7 +27,8 @@ def uniform(name: str, count: int) -> npt.NDArray[np.float64]:
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     z ^= z >> np.uint64(31)
     top_24_bits = (z >> np.uint64(40)).astype(np.float64)
-    return (2.0 * top_24_bits + 1.0) / 2**24 - 1.0
+    values: npt.NDArray[np.float64] = (2.0 * top_24_bits + 1.0) / 2**24 - 1.0
+    return values
 
 
 def recipe_tensor(prefix: str, key: str, shape: torch.Size) -> Tensor:
