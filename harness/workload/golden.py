@@ -52,6 +52,7 @@ class Comparison:
     want: Tensor
     atol: float = 2e-5
     rtol: float = 2e-5
+    conditioning: Tensor | None = None  # per element: how one rounding of an argument shows
 
     @property
     def difference(self) -> float:
@@ -63,10 +64,19 @@ class Comparison:
         return float((self.got.double() - self.want.double()).abs().max())
 
     @property
+    def limit(self) -> float:
+        """The limit where the stored value is largest."""
+        largest = float(self.want.double().abs().max()) if self.want.numel() else 0.0
+        extra = 0.0 if self.conditioning is None else float(self.conditioning.max())
+        return self.atol + self.rtol * largest + extra
+
+    @property
     def ratio(self) -> float:
         """Largest difference over its limit; above 1 fails. 0/0 counts as 0."""
         if self.difference in (0.0, float("inf")):
             return self.difference
         off = (self.got.double() - self.want.double()).abs()
         limit = self.atol + self.rtol * self.want.double().abs()
+        if self.conditioning is not None:
+            limit = limit + self.conditioning
         return float(torch.where(off == 0, torch.zeros_like(off), off / limit).max())

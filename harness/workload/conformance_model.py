@@ -1,0 +1,333 @@
+"""Golden checks of the transformer over chunks (`dit_*`) and of the whole chunk loop (`loop_*`)."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from harness.presets import CPU_ATTENTION, ModelConfig, WorkloadConfig
+from harness.workload import weights
+from harness.workload.attention import Attention
+from harness.workload.autoencoder import Tae
+from harness.workload.golden import Comparison, GoldenFile
+from harness.workload.kv_cache import BlockCache, CacheSize
+from harness.workload.lora import add_lora
+from harness.workload.recipe import load_recipe
+from harness.workload.rollout import Parts, Pipeline
+from harness.workload.scheduler import FlowScheduler
+from harness.workload.transformer import CausalTransformer, Embedded
+from harness.workload.vace import Vace
+from harness.workload.vae import Vae
+from harness.workload.wan_vae import WanVae
+
+CPU = torch.device("cpu")
+BF16_ATOL = 0.08
+PIXEL_ATOL = 1e-5  # video and VACE context
+# Sub-keys of `inter/block{i}/` and the submodule whose output they hold.
+BLOCK_PARTS = {
+    **{name: f"self_attn.{name}" for name in ("q", "k", "v", "norm_q", "norm_k")},
+    **{name: name for name in ("norm1", "norm2", "norm3")},
+    "self_attn_out": "self_attn.o",
+    "cross_attn_out": "cross_attn",
+    "ffn_out": "ffn",
+}
+
+
+def golden_config(file: GoldenFile) -> WorkloadConfig:
+    """Sizes from the file's metadata."""
+    sizes = file.json("config")
+    model = ModelConfig(
+        **{key: sizes[key] for key in ("dim", "ffn_dim", "freq_dim", "text_dim", "text_len")},
+        num_heads=sizes["num_heads"],
+        num_layers=sizes["num_layers"],
+        in_channels=sizes["in_dim"],
+        out_channels=sizes["out_dim"],
+        eps=sizes["eps"],
+        vace_channels=file.json("vace_in_dim"),
+        vace_layers=tuple(file.json("vace_layers")),
+        lora_rank=file.json("lora_rank"),
+        lora_alpha=file.json("lora_alpha"),
+        local_attn_frames=int(file.metadata.get("local_attn_size", 12)),
+        sink_frames=int(file.metadata.get("sink_size", 3)),
+        frames_per_chunk=int(file.metadata.get("frames_per_chunk", 3)),
+    )
+    height, width = file.json("latent_hw")
+    steps = tuple(step for step in file.json("timesteps") if step > 0)
+    return WorkloadConfig(
+        model=model,
+        height_px=8 * height,
+        width_px=8 * width,
+        dtype=file.metadata["dtype"].removeprefix("torch."),
+        attention=CPU_ATTENTION,
+        vae=file.metadata.get("vae", "tae"),
+        steps=steps,
+        context_scale=float(file.metadata.get("vace_context_scale", 1.0)),
+    )
+
+
+def golden_state(file: GoldenFile, kind: str) -> dict[str, Tensor]:
+    """The stored weights of a kind (generator, vace, lora) that the file names."""
+    names = [name for name in file.json("weight_files") if name.startswith(f"weights_{kind}")]
+    if len(names) != 1:
+        raise ValueError(f"{file.path.name} names {len(names)} weight files of kind {kind}")
+    return load_file(file.folder / f"{names[0]}.safetensors")
+
+
+def names_weights(file: GoldenFile, kind: str) -> bool:
+    """Whether the file asks for weights of this kind."""
+    return any(name.startswith(f"weights_{kind}") for name in file.json("weight_files"))
+
+
+def golden_vace(file: GoldenFile, config: WorkloadConfig) -> Vace:
+    """The VACE branch with the file's weights."""
+    attention = Attention.load(CPU_ATTENTION, device=CPU, head_dim=config.model.head_dim)
+    vace = Vace(config.model, attention)
+    if names_weights(file, "vace"):
+        vace.load_state_dict(golden_state(file, "vace"))
+    return vace.to(getattr(torch, config.dtype))
+
+
+def golden_transformer(file: GoldenFile, config: WorkloadConfig) -> CausalTransformer:
+    """The base transformer with the file's weights, and its LoRA where it is applied."""
+    attention = Attention.load(CPU_ATTENTION, device=CPU, head_dim=config.model.head_dim)
+    loaded = names_weights(file, "vace")
+    transformer = CausalTransformer(config.model, attention, vace_loaded=loaded)
+    transformer.load_state_dict(golden_state(file, "generator"))
+    if file.metadata["lora"].lower() == "true":
+        add_lora(transformer.blocks, config.model.lora_rank, config.model.lora_alpha)
+        adapters = weights.lora_state(transformer)
+        weights.assign(adapters, weights.lora_names(golden_state(file, "lora")))
+    transformer.make_table(CPU)
+    return transformer.to(getattr(torch, config.dtype))
+
+
+def new_caches(config: WorkloadConfig) -> list[BlockCache]:
+    """Empty caches of all blocks."""
+    model, tokens = config.model, config.tokens_per_frame
+    size = CacheSize(
+        tokens=model.local_attn_frames * tokens,
+        sink_tokens=model.sink_frames * tokens,
+        num_heads=model.num_heads,
+        head_dim=model.head_dim,
+    )
+    dtype = getattr(torch, config.dtype)
+    return [BlockCache(size, device=CPU, dtype=dtype) for _ in range(model.num_layers)]
+
+
+class _Runner:
+    """Forwards of one `dit_*` file; keeps the outputs of inner modules."""
+
+    def __init__(self, file: GoldenFile) -> None:
+        self.file = file
+        self.config = golden_config(file)
+        self.transformer = golden_transformer(file, self.config)
+        self.vace = golden_vace(file, self.config)
+        self.scheduler = FlowScheduler(self.config.shift, device=CPU)
+        self.caches = new_caches(self.config)
+        self.inner: dict[str, Tensor] = {}
+        self._keep_inner_outputs()
+
+    def forward(
+        self, x: Tensor, timestep: Tensor, start_frame: int, context: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """x [1, F, 16, h, w] -> (flow, x0)."""
+        start_token = start_frame * self.config.tokens_per_frame
+        prompt = self.file.tensors["prompt_embeds"]
+        self.inner = {}
+        state = self.transformer.embed(x, timestep, prompt, start_token)
+        self.inner["patch_embedding"] = state.x
+        hints = None if context is None else self._hints(context, state)
+        scale = self.config.context_scale
+        flow = self.transformer.run_blocks(state, self.caches, hints, scale)
+        x0 = self.scheduler.x0(flow.flatten(0, 1), x.flatten(0, 1), timestep.flatten())
+        return flow, x0.unflatten(0, (1, x.shape[1]))
+
+    def _hints(self, context: Tensor, state: Embedded) -> tuple[Tensor, ...]:
+        places = (state.lengths, state.grid, state.table)
+        embedded = self.vace.calls.embed(context.unsqueeze(0))
+        self.inner["vace_patch_embedding"] = embedded.flatten(2).transpose(1, 2)
+        hints = self.vace.hints(embedded, state.x, state.e0, state.text, places)
+        self.inner |= {f"hint{j}": hint for j, hint in enumerate(hints)}
+        return hints
+
+    def _keep_inner_outputs(self) -> None:
+        modules: dict[str, nn.Module] = {
+            "e": self.transformer.time_embedding,
+            "e0_flat": self.transformer.time_projection,
+            "context": self.transformer.text_embedding,
+            "head_tokens": self.transformer.head,
+        }
+        for index, block in enumerate(self.transformer.blocks):
+            modules[f"block{index}/out"] = block
+            for part, path in BLOCK_PARTS.items():
+                modules[f"block{index}/{part}"] = block.get_submodule(path)
+        for name, module in modules.items():
+            module.register_forward_hook(self._keep(name))
+
+    def _keep(self, name: str) -> Callable[[nn.Module, object, object], None]:
+        def hook(_: nn.Module, __: object, output: object) -> None:
+            kept = output[0] if isinstance(output, tuple) else output
+            assert isinstance(kept, Tensor)
+            self.inner[name] = kept
+
+        return hook
+
+
+def _limit(config: WorkloadConfig, name: str, got: Tensor, want: Tensor) -> Comparison:
+    if not want.is_floating_point():
+        return Comparison(name, got, want, atol=0.0, rtol=0.0)
+    if config.dtype == "bfloat16":
+        return Comparison(name, got, want, atol=BF16_ATOL, rtol=0.0)
+    if name.endswith(("video", "vace_context")):
+        return Comparison(name, got, want, atol=PIXEL_ATOL, rtol=0.0)
+    return Comparison(name, got, want)
+
+
+def _cache_comparisons(
+    file: GoldenFile, config: WorkloadConfig, caches: list[BlockCache], prefix: str
+) -> Iterator[Comparison]:
+    """Indices, keys and values stored under `prefix` (`chunk3/cache/` or `crossattn/`)."""
+    for rest, want in file.with_prefix(prefix).items():
+        if rest == "indices":
+            for cache in caches:
+                got = torch.cat([cache.global_end, cache.local_end])
+                yield _limit(config, prefix + rest, got, want)
+            continue
+        layer, _, side = rest.partition("/")
+        cache = caches[int(layer.removeprefix("layer"))]
+        name = f"text_{side}" if prefix == "crossattn/" else side
+        yield _limit(config, prefix + rest, getattr(cache, name).clone(), want)
+
+
+def check_dit(file: GoldenFile) -> Iterator[Comparison]:
+    """Every stored output of a `dit_*` file; inputs of each forward are the file's."""
+    runner = _Runner(file)
+    config, tensors = runner.config, file.tensors
+    frames = config.model.frames_per_chunk
+    for chunk in range(file.json("chunks")):
+        context = tensors.get(f"chunk{chunk}/vace_context")
+        for step, value in enumerate(file.json("timesteps")):
+            prefix = f"chunk{chunk}/step{step}/"
+            x = tensors[f"{prefix}x"]
+            dtype = torch.int64 if value > 0 else x.dtype
+            timestep = torch.full((1, frames), value, dtype=dtype)
+            given = context if value > 0 else None
+            flow, x0 = runner.forward(x, timestep, chunk * frames, given)
+            outputs = {"flow": flow, "x0": x0}
+            outputs |= {f"inter/{name}": got for name, got in runner.inner.items()}
+            for name, want in file.with_prefix(prefix).items():
+                if name in outputs:
+                    yield _limit(config, prefix + name, outputs[name], want)
+        yield from _cache_comparisons(file, config, runner.caches, f"chunk{chunk}/cache/")
+    yield from _cache_comparisons(file, config, runner.caches, "crossattn/")
+
+
+def inputs_dit(file: GoldenFile) -> set[str]:
+    """Tensors that a `dit_*` file gives."""
+    return {
+        name
+        for name in file.tensors
+        if name == "prompt_embeds"
+        or re.fullmatch(r"chunk\d+/(step\d+/x|vace_context)", name) is not None
+    }
+
+
+def check_unpadded(file: GoldenFile) -> Iterator[Comparison]:
+    """One forward at a token count that needs no padding, for several hint scales."""
+    tensors = file.tensors
+    mask = tensors["vace_context_mask_u8"].to(tensors["x"].dtype)
+    context = torch.cat([tensors["vace_context_latents"], mask])
+    for name, want in tensors.items():
+        if not name.startswith("flow_scale"):
+            continue
+        runner = _Runner(file)
+        scale = float(name.removeprefix("flow_scale"))
+        runner.config = replace(runner.config, context_scale=scale)
+        timestep = torch.full((1, tensors["x"].shape[1]), file.json("timestep"))
+        flow, _ = runner.forward(tensors["x"], timestep, 0, context)
+        yield Comparison(name, flow, want)
+        for hint, value in runner.inner.items():
+            if hint.startswith("hint") and hint in tensors:
+                yield Comparison(hint, value, tensors[hint])
+
+
+def inputs_unpadded(_: GoldenFile) -> set[str]:
+    """Tensors that a `dit_vace_unpadded` file gives."""
+    return {"x", "prompt_embeds", "vace_context_latents", "vace_context_mask_u8"}
+
+
+class _RecordedNoise:
+    """The noise that was drawn when the file was made."""
+
+    def __init__(self, tensors: dict[str, Tensor]) -> None:
+        self._tensors = tensors
+        self.chunk = -1
+        self._draw = 0
+
+    def initial(self, start_frame: int, shape: tuple[int, ...]) -> Tensor:
+        """The chunk's initial latent."""
+        self._draw = 0
+        return self._tensors[f"chunk{self.chunk}/noise0"]
+
+    def next(self, shape: tuple[int, ...]) -> Tensor:
+        """The noise of the next step."""
+        self._draw += 1
+        return self._tensors[f"chunk{self.chunk}/noise{self._draw}"]
+
+
+def golden_pipeline(file: GoldenFile) -> Pipeline:
+    """The whole pipeline with the file's weights."""
+    config = golden_config(file)
+    vae: Vae
+    if config.vae == "tae":
+        vae = tae = Tae()
+        load_recipe(tae, "tae")
+    else:
+        vae = wan = WanVae(config.wan_vae_dim)
+        load_recipe(wan, "wanvae")
+    transformer, vace = golden_transformer(file, config), golden_vace(file, config)
+    attention = Attention.load(CPU_ATTENTION, device=CPU, head_dim=config.model.head_dim)
+    return Pipeline(config, Parts(transformer, vace, vae, attention), device=CPU)
+
+
+def check_loop(file: GoldenFile) -> Iterator[Comparison]:
+    """Every stored output of a `loop_*` file; only noise, pixels and prompts are given."""
+    tensors = file.tensors
+    pipeline = golden_pipeline(file)
+    noise = _RecordedNoise(tensors)
+    pipeline.noise = noise
+    for chunk in range(file.json("chunks")):
+        prefix = f"chunk{chunk}/"
+        given = file.with_prefix(prefix)
+        noise.chunk = chunk
+        if "prompt_embeds" in given:
+            pipeline.set_conditioning(given["prompt_embeds"])
+            if chunk and file.metadata["prompt_change_action"] == "hard_cut":
+                pipeline.reset()
+        seen: dict[str, Tensor] = {}
+        pipeline.watch = seen.__setitem__
+        pipeline.run_chunk(*_pixels(given))
+        for name, got in seen.items():
+            if name in given:
+                yield _limit(pipeline.config, prefix + name, got, given[name])
+        caches = pipeline.caches
+        yield from _cache_comparisons(file, pipeline.config, caches, f"{prefix}cache/")
+
+
+def _pixels(given: dict[str, Tensor]) -> tuple[Tensor | None, Tensor | None]:
+    """Frames and mask of a chunk from the stored bytes."""
+    stored = given.get("pixels_u8", given.get("depth_u8"))
+    if stored is None:
+        return None, None
+    frames = (stored.float() / 255 * 2 - 1).unsqueeze(0)
+    mask = given.get("mask_u8")
+    return frames, None if mask is None else (mask.float() / 255).unsqueeze(0)
+
+
+def inputs_loop(file: GoldenFile) -> set[str]:
+    """Tensors that a `loop_*` file gives."""
+    pattern = r"chunk\d+/(noise\d+|prompt_embeds|(pixels|depth|mask)_u8)"
+    return {name for name in file.tensors if re.fullmatch(pattern, name) is not None}
