@@ -1,0 +1,141 @@
+"""End to end: what a chunk takes in steady state, how it splits into stages, and how it began."""
+
+from dataclasses import dataclass
+
+from harness.analysis.stats import Spread, spread
+from harness.result import ChunkSample, Result
+
+STAGE_GROUPS = ("encode", "hints", "denoise", "clean", "decode", "other")
+
+
+@dataclass(frozen=True)
+class ChunkTiming:
+    """Steady chunks of one case. FPS is frames over the seconds of the steady window."""
+
+    wall_ms: Spread
+    event_ms: Spread | None
+    frames: int
+    seconds: float
+    blocks: int
+
+    @property
+    def fps(self) -> float:
+        """Frames divided by seconds, never a mean of rates."""
+        return self.frames / self.seconds
+
+    @property
+    def frames_per_chunk(self) -> float:
+        """Pixel frames of a steady chunk."""
+        return self.frames / self.wall_ms.n
+
+
+@dataclass(frozen=True)
+class StageTime:
+    """One stage of the steady chunk: device time, host time, and its part of the chunk."""
+
+    name: str
+    device_ms: Spread
+    host_ms: Spread | None
+    share: float
+
+
+@dataclass(frozen=True)
+class Start:
+    """How the case began: the first chunk, which yields fewer frames, and the way to steady."""
+
+    first_wall_ms: float
+    first_frames: int
+    to_steady_s: float | None  # from the start of the first chunk to the first steady chunk
+    chunks_before: int
+
+
+def steady_chunks(result: Result) -> list[ChunkSample]:
+    """Chunks of the steady phase, in order."""
+    return [chunk for chunk in result.chunks if chunk.phase == "steady"]
+
+
+def chunk_timing(result: Result) -> ChunkTiming | None:
+    """Times of the steady chunks; None if there is none.
+
+    The window is the sum over timed blocks from the start of the first chunk to the end of the
+    last, so that time between the chunks of a block counts and time between blocks does not.
+    """
+    chunks = steady_chunks(result)
+    wall_ms = spread(chunk.wall_ms for chunk in chunks)
+    if wall_ms is None:
+        return None
+    blocks: dict[int | None, list[ChunkSample]] = {}
+    for chunk in chunks:
+        blocks.setdefault(chunk.block, []).append(chunk)
+    seconds = sum(
+        max(chunk.start_s + chunk.wall_ms / 1e3 for chunk in block)
+        - min(chunk.start_s for chunk in block)
+        for block in blocks.values()
+    )
+    events = [chunk.event_ms for chunk in chunks if chunk.event_ms is not None]
+    return ChunkTiming(
+        wall_ms=wall_ms,
+        event_ms=spread(events) if len(events) == len(chunks) else None,
+        frames=sum(chunk.frames for chunk in chunks),
+        seconds=seconds,
+        blocks=len(blocks),
+    )
+
+
+def stage_times(result: Result) -> list[StageTime]:
+    """Median of each stage over the steady chunks, in the order of the loop.
+
+    A share is the stage's median over the median of the chunk's sum of stages.
+    """
+    chunks = steady_chunks(result)
+    total = spread(sum(chunk.stage_ms.values()) for chunk in chunks)
+    if total is None or not total.median:
+        return []
+    names = list(dict.fromkeys(name for chunk in chunks for name in chunk.stage_ms))
+    stages = []
+    for name in names:
+        device_ms = spread(chunk.stage_ms.get(name, 0.0) for chunk in chunks)
+        if device_ms is None:
+            continue
+        host_ms = spread(
+            chunk.stage_host_ms[name] for chunk in chunks if name in chunk.stage_host_ms
+        )
+        stages.append(StageTime(name, device_ms, host_ms, device_ms.median / total.median))
+    return stages
+
+
+def stage_group(name: str) -> str:
+    """The group of a stage: all denoise steps together, all hints together."""
+    group = name.partition(".")[0]
+    return group if group in STAGE_GROUPS else "other"
+
+
+def grouped_stages(result: Result) -> dict[str, float]:
+    """Milliseconds of each group of stages: the median over chunks of the group's sum."""
+    chunks = steady_chunks(result)
+    groups: dict[str, float] = {}
+    for group in STAGE_GROUPS:
+        sums = spread(
+            sum(value for name, value in chunk.stage_ms.items() if stage_group(name) == group)
+            for chunk in chunks
+            if any(stage_group(name) == group for name in chunk.stage_ms)
+        )
+        if sums is not None:
+            groups[group] = sums.median
+    return groups
+
+
+def start_of(result: Result) -> Start | None:
+    """The first chunk and the time until the first steady one; None without chunks."""
+    if not result.chunks:
+        return None
+    first = result.chunks[0]
+    steady = steady_chunks(result)
+    return Start(
+        first_wall_ms=first.wall_ms,
+        first_frames=first.frames,
+        to_steady_s=steady[0].start_s - first.start_s if steady else None,
+        chunks_before=sum(
+            not steady or chunk.start_s < steady[0].start_s for chunk in result.chunks
+        ),
+    )

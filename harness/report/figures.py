@@ -1,0 +1,64 @@
+"""Which figures a run has, and what they show: the record's numbers handed to the plots."""
+
+from harness.analysis.chunks import grouped_stages
+from harness.analysis.components import component_times
+from harness.report.material import MODE_LABELS, MODES, Material, case_label
+from harness.report.plots import CaseTrack, component_figure, gpu_figure, stage_figure
+from harness.report.sections.components import COMPONENT_LABELS
+from harness.result import Result
+
+
+def draw(material: Material) -> dict[str, bytes]:
+    """File name -> SVG of every figure that the run has numbers for."""
+    drawn = {
+        "stages.svg": _stages(material),
+        "components.svg": _components(material),
+        "gpu_state.svg": _gpu_state(material),
+    }
+    return {name: blob for name, blob in drawn.items() if blob is not None}
+
+
+def _stages(material: Material) -> bytes | None:
+    bars = []
+    for mode in MODES:
+        result = material.plain("e2e", mode)
+        parts = grouped_stages(result) if result is not None else {}
+        if any(parts.values()):
+            bars.append((MODE_LABELS[mode], parts))
+    return stage_figure(bars) if bars else None
+
+
+def _components(material: Material) -> bytes | None:
+    result = material.plain("isolated", "inpainting") or material.plain("isolated", "depth")
+    if result is None:
+        return None
+    bars = [
+        (COMPONENT_LABELS.get(item.name, item.name), item.wall_ms.median, item.calls_per_chunk)
+        for item in component_times(result, None)
+        if item.per_chunk_ms > 0
+    ]
+    return component_figure(bars) if bars else None
+
+
+def _gpu_state(material: Material) -> bytes | None:
+    tracks = [track for result in material.results if (track := _track(result)) is not None]
+    return gpu_figure(tracks) if tracks else None
+
+
+def _track(result: Result) -> CaseTrack | None:
+    """A case's samples on its own axis, from its first phase to its last."""
+    series = result.gpu.series
+    if not series.t_s or not result.phases:
+        return None
+    first_s = min(mark.start_s for mark in result.phases)
+    length_s = max(mark.end_s for mark in result.phases) - first_s
+    if length_s <= 0:
+        return None
+    kind = "isolated" if result.case.kind == "isolated" else "end to end"
+    return CaseTrack(
+        label=f"{case_label(result).text}, {kind}",
+        length_s=length_s,
+        phases=tuple((m.name, m.start_s - first_s, m.end_s - first_s) for m in result.phases),
+        t_s=tuple(t_s - first_s for t_s in series.t_s),
+        fields={name: tuple(column) for name, column in series.fields.items()},
+    )

@@ -1,0 +1,81 @@
+"""The index over all runs: one table across GPUs, newest run of a GPU first."""
+
+from dataclasses import dataclass
+
+from harness.analysis.chunks import chunk_timing
+from harness.report.cells import NOTHING, Cell, Inline, Link, Table, number, rate, ratio, table
+from harness.report.material import Material, of, plan
+from harness.report.sections.compiled import compare_all
+from harness.report.view import device_name
+from harness.store import Run
+
+
+@dataclass(frozen=True)
+class IndexView:
+    """All runs in one table; None where there is none yet."""
+
+    rows: Table | None
+
+
+def index_view(runs: list[Run]) -> IndexView:
+    """Runs by GPU, newest first."""
+    newest = sorted(runs, key=lambda run: run.manifest.run_id, reverse=True)
+    ordered = sorted(newest, key=lambda run: run.manifest.gpu_slug)
+    heads = (
+        "GPU",
+        "Run",
+        "Date",
+        "Preset",
+        "Matrix",
+        "Runtime",
+        ">Cases",
+        ">Inpainting chunk (ms)",
+        ">FPS",
+        ">Compiled / eager",
+        "What it is",
+    )
+    return IndexView(table(heads, [_row(run) for run in ordered]))
+
+
+def _row(run: Run) -> tuple[Inline | str, ...]:
+    material = Material(run)
+    manifest = run.manifest
+    home = f"{manifest.gpu_slug}/{manifest.run_id}"
+
+    def at(path: str) -> str:
+        return f"{home}/{plan(path)}"
+
+    def inside(cell: Cell) -> Cell:
+        """A cell of the run with its sources as seen from the index."""
+        sources = tuple(s if s.startswith("rule#") else f"{home}/{s}" for s in cell.sources)
+        return Cell(cell.text, sources, cell.form)
+
+    chunk, fps, compiled = _figures(material)
+    presets = ", ".join(sorted({case.preset for case in manifest.cases}))
+    return (
+        inside(device_name(material)),
+        Link(Cell(manifest.run_id, (at("/run_id"),)), f"{home}/report.md"),
+        Cell(manifest.created_utc[:10], (at("/created_utc"),)),
+        presets,
+        Cell(manifest.matrix, (at("/matrix"),)),
+        "container" if manifest.runtime == "docker" else "local",
+        Cell(f"{len(material.results)} of {len(manifest.cases)}", (at("/cases"),)),
+        inside(chunk),
+        inside(fps),
+        inside(compiled),
+        "functional check" if material.functional_only else "measurement",
+    )
+
+
+def _figures(material: Material) -> tuple[Cell, Cell, Cell]:
+    """Chunk time, FPS and compile ratio of the plain inpainting case."""
+    result = material.plain("e2e", "inpainting")
+    timing = chunk_timing(result) if result is not None else None
+    chunk = fps = compiled = NOTHING
+    if result is not None and timing is not None:
+        wall, frames = of(result, "/chunks/*/wall_ms"), of(result, "/chunks/*/frames")
+        chunk, fps = number(timing.wall_ms.median, wall), rate(timing.fps, frames, wall)
+    for item in compare_all(material):
+        if item.label.form == "strong" and compiled is NOTHING:
+            compiled = ratio(item.result.ratio, *item.sources)
+    return chunk, fps, compiled

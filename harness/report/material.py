@@ -1,0 +1,133 @@
+"""A run as the report reads it: which case answers which question, and where its numbers lie."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import msgspec
+
+from harness.analysis.chunks import ChunkTiming, chunk_timing
+from harness.matrix import Case, Kind, Mode
+from harness.presets import PRESETS
+from harness.report.cells import Cell, Source
+from harness.result import Fact, Failure, Result
+from harness.store import Run
+
+MODES: tuple[Mode, ...] = ("inpainting", "depth", "text")
+MODE_LABELS: dict[Mode, str] = {"inpainting": "Inpainting", "depth": "Depth", "text": "Text-only"}
+
+
+@dataclass(frozen=True)
+class Material:
+    """The run with the look-ups that the sections share."""
+
+    run: Run
+
+    @cached_property
+    def results(self) -> list[Result]:
+        """Finished cases in plan order."""
+        cases = self.run.manifest.cases
+        return [self.run.results[case.id] for case in cases if case.id in self.run.results]
+
+    @cached_property
+    def end_to_end(self) -> list[Result]:
+        """Finished end-to-end cases in plan order."""
+        return [result for result in self.results if result.case.kind == "e2e"]
+
+    @property
+    def functional_only(self) -> bool:
+        """A CPU or the tiny preset: the path is exercised, the numbers mean nothing."""
+        cases = self.run.manifest.cases
+        return any(case.device == "cpu" or case.preset == "tiny" for case in cases)
+
+    def plain(self, kind: Kind, mode: Mode, *, compiled: bool = False) -> Result | None:
+        """The first finished case of this kind and mode with default attention and VAE.
+
+        Where no such case was planned, the first of this kind and mode.
+        """
+        fitting = [
+            result
+            for result in self.results
+            if (result.case.kind, result.case.mode, result.case.compiled) == (kind, mode, compiled)
+        ]
+        ordinary = [
+            result
+            for result in fitting
+            if (result.case.attention, result.case.vae) == ("default", "tae")
+        ]
+        return next(iter(ordinary or fitting), None)
+
+    def timing(self, mode: Mode) -> ChunkTiming | None:
+        """Chunk times of the plain eager case of a mode."""
+        result = self.plain("e2e", mode)
+        return chunk_timing(result) if result is not None else None
+
+    def twin(self, case: Case, **changes: object) -> Result | None:
+        """The finished case that differs only in `changes`, or None."""
+        fields = msgspec.structs.asdict(case) | changes
+        return self.run.results.get(msgspec.convert(fields, Case).id)
+
+    def eager_twin(self, compiled: Result) -> Result | None:
+        """The eager case to hold a compiled one against."""
+        return self.twin(compiled.case, compiled=False, warm_cache=False)
+
+    def chunk_of(self, isolated: Result) -> Result | None:
+        """The end-to-end case whose chunk an isolated case's components are a part of."""
+        return self.twin(isolated.case, kind="e2e")
+
+    def fact(self, name: str) -> tuple[Fact, Source] | None:
+        """A fact of the run's plan, or else of the first record that states it."""
+        if name in self.run.manifest.facts:
+            return self.run.manifest.facts[name], plan(f"/facts/{name}")
+        holders: list[Result | Failure] = [*self.results, *self.run.failures.values()]
+        for record in holders:
+            if name in record.provenance:
+                return record.provenance[name], self.path_of(record, f"/provenance/{name}")
+        return None
+
+    def fact_cell(self, name: str) -> Cell:
+        """A fact as text, or the reason why it is not known."""
+        found = self.fact(name)
+        if found is None:
+            return Cell("not recorded")
+        return fact_cell(*found)
+
+    def path_of(self, record: Result | Failure, path: str = "") -> Source:
+        """The source of a value in a case's file."""
+        if isinstance(record, Result):
+            return of(record, path)
+        attempts = self.run.path.glob(f"cases/{record.case_id}.failed-*.json")
+        number = max(int(file.stem.rpartition("-")[2]) for file in attempts)
+        return f"cases/{record.case_id}.failed-{number}.json#{path}"
+
+
+def of(result: Result, path: str = "") -> Source:
+    """The source of a value in a finished case's record."""
+    return f"cases/{result.case_id}.json#{path}"
+
+
+def plan(path: str) -> Source:
+    """The source of a value in the run's plan."""
+    return f"run.json#{path}"
+
+
+def fact_cell(fact: Fact, source: Source) -> Cell:
+    """A fact as text, or the reason why it is not known."""
+    if fact.value is None:
+        return Cell(f"not available ({fact.reason or 'no reason recorded'})", (source,))
+    if isinstance(fact.value, bool):
+        return Cell("yes" if fact.value else "no", (source,))
+    return Cell(str(fact.value), (source,))
+
+
+def case_label(result: Result) -> Cell:
+    """What sets a case apart, in words: mode, compiled or not, and what is not the default."""
+    case = result.case
+    words = [MODE_LABELS[case.mode], "compiled" if case.compiled else "eager"]
+    words += ["WanVAE"] if case.vae != "tae" else []
+    words += [f"attention {case.attention}"] if case.attention != "default" else []
+    words += ["warm cache"] if case.warm_cache else []
+    preset = PRESETS[case.preset]
+    if (case.width_px, case.height_px) != (preset.width_px, preset.height_px):
+        words.append(f"{case.width_px}x{case.height_px}")
+    words += [f"seed {case.seed}"] if case.seed != 42 else []
+    return Cell(", ".join(words), (of(result, "/case"),))

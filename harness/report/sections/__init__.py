@@ -1,0 +1,1 @@
+"""One module a section of the report: it turns analysis into cells and tables."""

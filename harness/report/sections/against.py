@@ -1,0 +1,209 @@
+"""Against the published report: each published figure beside ours, and why they may differ."""
+
+from dataclasses import dataclass
+
+from harness.analysis import published
+from harness.analysis.chunks import grouped_stages
+from harness.analysis.operators import calls_of
+from harness.analysis.published import DIFFERENCES, Figure
+from harness.analysis.stats import spread
+from harness.report.cells import (
+    NOTHING,
+    Cell,
+    Inline,
+    Line,
+    Table,
+    count,
+    line,
+    ms,
+    percent,
+    table,
+)
+from harness.report.material import Material, of
+from harness.report.sections.compiled import compare_all
+from harness.report.sections.components import overhead_of
+from harness.result import Result
+
+LABELS: tuple[tuple[Figure, str], ...] = (
+    (published.CHUNK, "Inpainting chunk, end to end"),
+    (published.VACE_FORWARD, "VACE forward, isolated"),
+    (published.PATCH_EMBEDDING, "VACE patch embedding, isolated"),
+    (published.ENCODE_SINGLE, "VAE encode, isolated, single stream"),
+    (published.ENCODE_DUAL, "VAE encode, isolated, dual stream"),
+    (published.ENCODE_END_TO_END_LOW, "VAE encode, end to end, lower figure"),
+    (published.ENCODE_END_TO_END_HIGH, "VAE encode, end to end, higher figure"),
+    (published.VACE_FORWARD_SHARE, "One VACE forward, share of the chunk"),
+    (published.VACE_OVERHEAD, "VACE overhead, counting one forward"),
+    (published.VACE_OVERHEAD_SHARE, "VACE overhead, counting one forward, share"),
+    (published.VACE_CORRECTED, "VACE overhead, counting all forwards"),
+    (published.VACE_CORRECTED_SHARE, "VACE overhead, counting all forwards, share"),
+    (published.LORA, "LoRA adapters (mm), GPU time"),
+    (published.LORA_SHARE, "LoRA adapters (mm), share of GPU time"),
+    (published.COMPILE_GAIN, "Gain by torch.compile (published: less than)"),
+)
+CORRECTED = ("vace_corrected", "vace_corrected_share")
+STRUCTURAL = ("gpu", "weights", "cross_attention", "not_steady")
+CORRECTIONS = ("vace_share", "encode", "lora", "sage", "flex")
+
+
+@dataclass(frozen=True)
+class Against:
+    """Published figures beside ours, operator counts, and the explanations."""
+
+    figures: Table | None
+    operators: Table | None
+    operators_of: Line | None
+    structural: tuple[Line, ...]
+    corrections: tuple[Line, ...]
+
+
+def against(material: Material) -> Against:
+    """The section. Ours is empty where no case of the run measured the same."""
+    ours = _ours(material)
+    rows = [
+        (
+            label,
+            _published(figure),
+            ours.get(figure.name, NOTHING),
+            Cell(figure.source, _at(figure)),
+        )
+        for figure, label in LABELS
+    ]
+    counted = _counted(material)
+    return Against(
+        figures=table(("Figure", ">Published", ">Ours", "Stated in"), rows),
+        operators=_operators(counted) if counted is not None else None,
+        operators_of=_operators_of(counted) if counted is not None else None,
+        structural=tuple(_difference(material, name) for name in STRUCTURAL),
+        corrections=tuple(_difference(material, name) for name in CORRECTIONS),
+    )
+
+
+def _at(figure: Figure) -> tuple[str, ...]:
+    return (f"published#{figure.name}",)
+
+
+def _published(figure: Figure) -> Cell:
+    note = ", corrected" if figure.name in CORRECTED else ""
+    return Cell(f"{figure.value:g} {figure.unit}{note}", _at(figure))
+
+
+def _ours(material: Material) -> dict[str, Cell]:
+    cells: dict[str, Cell] = {}
+    whole = material.plain("e2e", "inpainting")
+    timing = material.timing("inpainting")
+    if whole is not None and timing is not None:
+        wall = of(whole, "/chunks/*/wall_ms")
+        cells["chunk"] = ms(timing.wall_ms.median, wall)
+        encode_ms = grouped_stages(whole).get("encode")
+        encode = ms(encode_ms, of(whole, "/chunks/*/stage_ms/encode"))
+        if encode_ms is not None:
+            cells["encode_end_to_end_low"] = cells["encode_end_to_end_high"] = encode
+        cells |= _lora(whole)
+    isolated = material.plain("isolated", "inpainting")
+    if isolated is not None:
+        chunk_ms = timing.wall_ms.median if timing is not None else None
+        cells |= _components(material, isolated, whole, chunk_ms)
+    for item in compare_all(material):
+        if item.label.form == "strong":
+            gain = percent(-item.result.change, *item.sources)
+            text = f"{gain.text} ({item.result.call})"
+            cells.setdefault("compile_gain", Cell(text, gain.sources))
+    return cells
+
+
+def _components(
+    material: Material, isolated: Result, whole: Result | None, chunk_ms: float | None
+) -> dict[str, Cell]:
+    names = {
+        "vace_forward": "vace_forward",
+        "vace_patch_embedding": "patch_embedding",
+        "vae_encode_single": "encode_single",
+        "context_encode": "encode_dual",
+    }
+    cells: dict[str, Cell] = {}
+    medians: dict[str, float] = {}
+    for index, component in enumerate(isolated.components):
+        summary = spread(component.wall_ms)
+        if component.name in names and summary is not None:
+            medians[component.name] = summary.median
+            source = of(isolated, f"/components/{index}/wall_ms")
+            cells[names[component.name]] = ms(summary.median, source)
+    parts = of(isolated, "/components/*/wall_ms")
+    if not {"vace_forward", "vace_patch_embedding", "context_encode"} <= medians.keys():
+        return cells
+    once_ms = sum(medians[name] for name in names if name != "vae_encode_single")
+    cost = overhead_of(material, isolated)
+    cells["vace_overhead"] = ms(once_ms, parts)
+    cells["vace_corrected"] = ms(cost.bottom_up_ms, parts)
+    if chunk_ms and whole is not None:
+        both = (parts, of(whole, "/chunks/*/wall_ms"))
+        cells["vace_forward_share"] = percent(medians["vace_forward"] / chunk_ms, *both)
+        cells["vace_overhead_share"] = percent(once_ms / chunk_ms, *both)
+        cells["vace_corrected_share"] = percent(cost.bottom_up_share, *both)
+    return cells
+
+
+def _lora(whole: Result) -> dict[str, Cell]:
+    """GPU time of mm, which only the adapters call."""
+    counts = whole.count_pass
+    found = calls_of(counts, "aten::mm") if counts is not None else None
+    if counts is None or found is None:
+        return {}
+    index = found[1]
+    mm_ms = counts.operators[index].device_ms
+    total_ms = sum(operator.device_ms or 0.0 for operator in counts.operators)
+    if mm_ms is None or not total_ms:
+        return {}
+    source = of(whole, f"/count_pass/operators/{index}/device_ms")
+    total = of(whole, "/count_pass/operators/*/device_ms")
+    return {"lora": ms(mm_ms, source), "lora_share": percent(mm_ms / total_ms, source, total)}
+
+
+def _counted(material: Material) -> Result | None:
+    for mode in ("inpainting", "depth", "text"):
+        result = material.plain("e2e", mode)  # type: ignore[arg-type]
+        if result is not None and result.count_pass is not None:
+            return result
+    return None
+
+
+def _operators_of(result: Result) -> Line:
+    return line(
+        "Ours: calls in chunk ",
+        count(
+            result.count_pass.chunk if result.count_pass else None,
+            of(result, "/count_pass/chunk"),
+        ),
+        f" of {result.case.mode}. The specification's column is of a steady chunk of the full "
+        "preset in this mode.",
+    )
+
+
+def _operators(result: Result) -> Table | None:
+    counts = result.count_pass
+    if counts is None:
+        return None
+    rows: list[tuple[Inline | str, ...]] = []
+    for item in published.OPERATORS:
+        at = f"published#{item.name}"
+        found = calls_of(counts, item.name)
+        ours = NOTHING
+        if found is not None:
+            ours = count(found[0], of(result, f"/count_pass/operators/{found[1]}/calls"))
+        rows.append(
+            (
+                Cell(item.name, (at,), "code"),
+                count(item.published, at),
+                count(item.steady(result.case.mode), at),
+                ours,
+            )
+        )
+    return table(("Operator", ">Published", ">Specification, steady", ">Ours"), rows)
+
+
+def _difference(material: Material, name: str) -> Line:
+    text = DIFFERENCES[name]
+    if name == "weights":
+        text = text.replace("{weights}", material.run.manifest.cases[0].weights)
+    return line(Cell(text, (f"published#{name}",)))

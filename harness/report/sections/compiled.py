@@ -1,0 +1,176 @@
+"""torch.compile Results: compiled against eager, the computed verdict, what compiling cost."""
+
+from dataclasses import dataclass
+
+from harness.analysis.chunks import chunk_timing
+from harness.analysis.compiled import MIN_EFFECT, Verdict, verdict
+from harness.analysis.stats import Spread, spread
+from harness.report.cells import (
+    NOTHING,
+    Cell,
+    Inline,
+    Line,
+    Source,
+    Table,
+    count,
+    line,
+    number,
+    percent,
+    ratio,
+    seconds,
+    table,
+)
+from harness.report.material import Material, case_label, of
+from harness.report.sections.components import COMPONENT_LABELS
+from harness.result import Component, Result
+
+Timed = tuple[Spread, Source]
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """The section; `missing` says why there is nothing to compare."""
+
+    rows: Table | None
+    costs: Table | None
+    sentences: tuple[Line, ...]
+    missing: Line | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One thing measured both ways."""
+
+    label: Cell
+    result: Verdict
+    sources: tuple[Source, Source]  # eager, compiled
+
+
+def compiled_section(material: Material) -> Compiled:
+    """Every compiled case that has its eager twin."""
+    comparisons = compare_all(material)
+    missing = None
+    if not comparisons:
+        missing = line("Missing: no compiled case has a result together with its eager twin.")
+    return Compiled(
+        rows=_rows(comparisons),
+        costs=_costs(material),
+        sentences=tuple(_sentence(item) for item in comparisons if item.label.form == "strong"),
+        missing=missing,
+    )
+
+
+def compare_all(material: Material) -> list[Comparison]:
+    """End-to-end cases first (their labels are strong), then isolated components."""
+    whole: list[Comparison] = []
+    parts: list[Comparison] = []
+    for result in material.results:
+        if not result.case.compiled:
+            continue
+        eager = material.eager_twin(result)
+        if eager is None:
+            continue
+        if result.case.kind == "e2e":
+            whole += _whole_chunk(eager, result)
+        else:
+            parts += _components(eager, result)
+    return whole + parts
+
+
+def _whole_chunk(eager: Result, compiled: Result) -> list[Comparison]:
+    before, after = chunk_timing(eager), chunk_timing(compiled)
+    if before is None or after is None or not before.wall_ms.median:
+        return []
+    label = Cell(f"Chunk, {case_label(compiled).text}", (of(compiled, "/case"),), "strong")
+    sources = (of(eager, "/chunks/*/wall_ms"), of(compiled, "/chunks/*/wall_ms"))
+    return [Comparison(label, verdict(before.wall_ms, after.wall_ms), sources)]
+
+
+def _components(eager: Result, compiled: Result) -> list[Comparison]:
+    before = _timed(eager, "eager") | _timed(compiled, "eager")
+    before |= _timed(eager, "eager")  # the eager case of its own process comes first
+    found = []
+    for name, (after, source) in _timed(compiled, "compiled").items():
+        if name in before and before[name][0].median:
+            first, first_source = before[name]
+            label = Cell(COMPONENT_LABELS.get(name, name), (source,))
+            found.append(Comparison(label, verdict(first, after), (first_source, source)))
+    return found
+
+
+def _timed(result: Result, variant: str) -> dict[str, Timed]:
+    def timed(index: int, component: Component) -> Timed | None:
+        summary = spread(component.wall_ms)
+        return (summary, of(result, f"/components/{index}/wall_ms")) if summary else None
+
+    return {
+        component.name: pair
+        for index, component in enumerate(result.components)
+        if component.variant == variant and (pair := timed(index, component)) is not None
+    }
+
+
+def _rows(comparisons: list[Comparison]) -> Table | None:
+    rows = []
+    for item in comparisons:
+        eager, compiled = item.sources
+        rows.append(
+            (
+                item.label,
+                number(item.result.eager_ms, eager),
+                number(item.result.compiled_ms, compiled),
+                ratio(item.result.ratio, eager, compiled),
+                Cell(item.result.call),
+                Cell(item.result.reason),
+            )
+        )
+    heads = ("What", ">Eager (ms)", ">Compiled (ms)", ">Compiled / eager", "Verdict", "Because")
+    return table(heads, rows)
+
+
+def _sentence(item: Comparison) -> Line:
+    words: list[Inline | str] = [Cell(item.label.text, item.label.sources), ": "]
+    change = percent(abs(item.result.change), *item.sources)
+    direction = "shorter" if item.result.change < 0 else "longer"
+    call = item.result.call
+    if call == "no measurable difference":
+        limit = percent(MIN_EFFECT, "rule#MIN_EFFECT")
+        words += [
+            "no measurable difference (the median is ",
+            change,
+            f" {direction}, below the minimum effect of ",
+            limit,
+            ").",
+        ]
+    elif call == "undecided":
+        words += [
+            "undecided (the median is ",
+            change,
+            f" {direction}, which lies within the spread of one process).",
+        ]
+    else:
+        words += [f"{call} by ", change, " in one process each."]
+    return line(*words)
+
+
+def _costs(material: Material) -> Table | None:
+    rows: list[tuple[Inline | str, ...]] = []
+    for result in material.results:
+        stats = result.compile
+        if stats is None:
+            continue
+        name = Cell(result.case_id, (of(result, "/case_id"),), "code")
+        rows.append(
+            (
+                name,
+                seconds(sum(stats.cold_s.values()), of(result, "/compile/cold_s"))
+                if stats.cold_s
+                else NOTHING,
+                Cell(", ".join(COMPONENT_LABELS.get(key, key) for key in stats.cold_s)),
+                count(stats.graphs, of(result, "/compile/graphs")),
+                count(stats.graph_breaks, of(result, "/compile/graph_breaks")),
+                count(stats.recompiles, of(result, "/compile/recompiles")),
+            )
+        )
+    heads = ("Case", ">Cold compile", "Of", ">Graphs", ">Graph breaks", ">Recompiles")
+    return table(heads, rows)

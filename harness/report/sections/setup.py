@@ -1,0 +1,208 @@
+"""Test Setup and Reproduce: what was run, on what, how, and how to run it again."""
+
+import shlex
+from dataclasses import dataclass
+
+from harness.analysis.chunks import chunk_timing
+from harness.presets import PRESETS
+from harness.report.cells import NOTHING, Block, Cell, Line, Table, count, line, table
+from harness.report.material import Material, fact_cell, of, plan
+from harness.result import ClipUse, Fact, Result
+
+# What the first table shows, in this order; every other fact is in the full list below it.
+SHOWN_FACTS: tuple[tuple[str, str], ...] = (
+    ("GPU", "gpu.name"),
+    ("GPU id (salted hash)", "gpu.uuid_hash"),
+    ("Compute capability", "gpu.capability"),
+    ("Power limit (W)", "gpu.power_limit_w"),
+    ("Largest SM clock (MHz)", "gpu.max_sm_clock_mhz"),
+    ("Driver", "gpu.driver"),
+    ("CUDA of the driver", "gpu.cuda_driver_version"),
+    ("CUDA of torch", "torch.cuda"),
+    ("torch", "torch.version"),
+    ("Python", "python.version"),
+    ("CPU", "host.cpu"),
+    ("CPUs", "host.cpu_count"),
+    ("Kernel", "host.kernel"),
+    ("Container engine", "engine.version"),
+    ("Way to the GPU", "engine.gpu_way"),
+    ("Image", "image.id"),
+    ("Base image", "image.base"),
+    ("Digest of the base image", "image.base_digest"),
+    ("Commit", "git.commit"),
+    ("Uncommitted changes", "git.dirty"),
+)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What was measured and on what."""
+
+    workload: Line
+    runtime: Line
+    in_container: bool
+    facts: Table | None
+    cases: Table | None
+    clips: Table | None
+    all_facts: Table | None
+
+
+@dataclass(frozen=True)
+class Reproduce:
+    """How to run the same again."""
+
+    command: Block
+    facts: Table | None
+
+
+def setup(material: Material) -> Setup:
+    """The section from the plan, the provenance and the cases' own account."""
+    manifest = material.run.manifest
+    return Setup(
+        workload=_workload(material),
+        runtime=line(
+            "Runtime: ",
+            Cell(manifest.runtime, (plan("/runtime"),)),
+            ", because ",
+            Cell(manifest.runtime_reason, (plan("/runtime_reason"),)),
+            ". Matrix ",
+            Cell(manifest.matrix, (plan("/matrix"),), "code"),
+            ", started ",
+            Cell(manifest.created_utc, (plan("/created_utc"),)),
+            ".",
+        ),
+        in_container=manifest.runtime == "docker",
+        facts=_shown(material, SHOWN_FACTS),
+        cases=_cases(material),
+        clips=_clips(material.results),
+        all_facts=_all_facts(material),
+    )
+
+
+def reproduce(material: Material) -> Reproduce:
+    """The command as typed, and what pins its outcome."""
+    command = shlex.join(material.run.manifest.command)
+    pins = (
+        ("Commit", "git.commit"),
+        ("Uncommitted changes", "git.dirty"),
+        ("Image", "image.id"),
+        ("Base image", "image.base"),
+        ("Digest of the base image", "image.base_digest"),
+        ("Lock file (sha256)", "image.lock_sha256"),
+    )
+    return Reproduce(Block(command, (plan("/command"),), "sh"), _shown(material, pins))
+
+
+def _workload(material: Material) -> Line:
+    manifest = material.run.manifest
+    case = manifest.cases[0]
+    source = plan("/cases/0/preset")
+    model = PRESETS[case.preset].model
+    sizes = sorted({f"{case.width_px}x{case.height_px}" for case in manifest.cases})
+    vaes = sorted({case.vae.upper() for case in manifest.cases})
+    return line(
+        "Workload: preset ",
+        Cell(case.preset, (source,), "code"),
+        " at ",
+        Cell(", ".join(sizes), (plan("/cases/*/width_px"), plan("/cases/*/height_px"))),
+        ", ",
+        count(model.num_layers, source),
+        " transformer blocks of width ",
+        count(model.dim, source),
+        " with ",
+        count(len(model.vace_layers), source),
+        " VACE blocks, unmerged LoRA of rank ",
+        count(model.lora_rank, source),
+        ", VAE ",
+        Cell(" and ".join(vaes), (plan("/cases/*/vae"),)),
+        ", weights ",
+        Cell(case.weights, (plan("/cases/0/weights"),)),
+        ", seed ",
+        Cell(str(case.seed), (plan("/cases/0/seed"),)),
+        ".",
+    )
+
+
+def _shown(material: Material, wanted: tuple[tuple[str, str], ...]) -> Table | None:
+    rows = []
+    for label, name in wanted:
+        found = material.fact(name)
+        if found is not None:
+            rows.append((label, fact_cell(*found)))
+    return table(("", "Value"), rows)
+
+
+def _cases(material: Material) -> Table | None:
+    rows = []
+    for index, case in enumerate(material.run.manifest.cases):
+        name = Cell(case.id, (plan(f"/cases/{index}"),), "code")
+        result = material.run.results.get(case.id)
+        failure = material.run.failures.get(case.id)
+        if result is not None:
+            rows.append((name, Cell("finished"), *_account(result)))
+        elif failure is not None:
+            category = Cell(f"failed ({failure.category})")
+            rows.append((name, category, NOTHING, NOTHING, NOTHING))
+        else:
+            rows.append((name, Cell("not run"), NOTHING, NOTHING, NOTHING))
+    return table(("Case", "State", "Warm-up", ">Steady chunks", ">Timed blocks"), rows)
+
+
+def _account(result: Result) -> tuple[Line | Cell, Cell, Cell]:
+    timing = chunk_timing(result)
+    if timing is None:
+        blocks = len({block for component in result.components for block in component.block})
+        return NOTHING, NOTHING, count(blocks, of(result, "/components/*/block"))
+    convergence = result.convergence
+    warmup: Line | Cell = NOTHING
+    if convergence is not None:
+        warmup = line(
+            "converged" if convergence.converged else "not converged",
+            " after ",
+            count(convergence.chunks, of(result, "/convergence/chunks")),
+            " chunks",
+        )
+    source = of(result, "/chunks/*/block")
+    return warmup, count(timing.wall_ms.n, source), count(timing.blocks, source)
+
+
+def _clips(results: list[Result]) -> Table | None:
+    users: dict[tuple[str, str], list[tuple[Result, int, ClipUse]]] = {}
+    for result in results:
+        for index, clip in enumerate(result.clips):
+            users.setdefault((clip.role, clip.sha256), []).append((result, index, clip))
+    rows = []
+    for uses in users.values():
+        result, index, clip = uses[0]
+        source = of(result, f"/clips/{index}")
+        modes = dict.fromkeys(used.case.mode for used, _, _ in uses)
+        rows.append(
+            (
+                clip.role,
+                Cell(", ".join(modes)),
+                clip.source,
+                Cell(clip.name, (source,)),
+                count(clip.frames_used, source),
+                count(clip.frames_in_file, source),
+                "yes" if clip.looped else "no",
+                Cell(clip.sha256, (source,), "code"),
+            )
+        )
+    heads = ("Role", "Modes", "Source", "Name", ">Frames used", ">In the file", "Looped", "sha256")
+    return table(heads, rows)
+
+
+def _all_facts(material: Material) -> Table | None:
+    facts: dict[str, list[tuple[Fact, str]]] = {}
+    for name, fact in material.run.manifest.facts.items():
+        facts.setdefault(name, []).append((fact, plan(f"/facts/{name}")))
+    for result in material.results:
+        for name, fact in result.provenance.items():
+            facts.setdefault(name, []).append((fact, of(result, f"/provenance/{name}")))
+    rows = []
+    for name in sorted(facts):
+        fact, source = facts[name][0]
+        values = {str(other.value) for other, _ in facts[name]}
+        differs = "differs between cases" if len(values) > 1 else ""
+        rows.append((Cell(name, (source,), "code"), fact_cell(fact, source), differs))
+    return table(("Fact", "Value", ""), rows)

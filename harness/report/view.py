@@ -1,0 +1,88 @@
+"""A run as the templates print it: sections of cells, each number with its source."""
+
+from dataclasses import dataclass
+
+from harness.report.cells import Cell, Line, count, line
+from harness.report.figures import draw
+from harness.report.material import Material, plan
+from harness.report.sections.against import Against, against
+from harness.report.sections.compiled import Compiled, compiled_section
+from harness.report.sections.components import ComponentGroup, component_groups
+from harness.report.sections.gpu import GpuSection, gpu_section
+from harness.report.sections.modes import Modes, modes_section
+from harness.report.sections.overview import Overview, overview
+from harness.report.sections.setup import Reproduce, Setup, reproduce, setup
+from harness.report.sections.stages import Stages, stages_section
+from harness.store import Run
+
+
+@dataclass(frozen=True)
+class RunView:
+    """One report, in the order of its sections."""
+
+    title: Line
+    functional_only: bool
+    partial: Line | None
+    overview: Overview
+    setup: Setup
+    components: tuple[ComponentGroup, ...]
+    compiled: Compiled
+    modes: Modes
+    stages: Stages
+    gpu: GpuSection
+    reproduce: Reproduce
+    against: Against
+    figures: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is rendered (`view`) and the figures beside it, by file name."""
+
+    view: RunView
+    figures: dict[str, bytes]
+
+
+def build(run: Run) -> Report:
+    """The view of a run and its figures."""
+    material = Material(run)
+    figures = draw(material)
+    view = RunView(
+        title=line(device_name(material)),
+        functional_only=material.functional_only,
+        partial=_partial(material),
+        overview=overview(material),
+        setup=setup(material),
+        components=tuple(component_groups(material)),
+        compiled=compiled_section(material),
+        modes=modes_section(material),
+        stages=stages_section(material),
+        gpu=gpu_section(material),
+        reproduce=reproduce(material),
+        against=against(material),
+        figures=frozenset(figures),
+    )
+    return Report(view, figures)
+
+
+def device_name(material: Material) -> Cell:
+    """The GPU's name, or "CPU", or the name of the folder where no record says."""
+    if all(case.device == "cpu" for case in material.run.manifest.cases):
+        return Cell("CPU")
+    found = material.fact("gpu.name")
+    if found is not None and found[0].value is not None:
+        return Cell(str(found[0].value), (found[1],))
+    return Cell(material.run.manifest.gpu_slug, (plan("/gpu_slug"),))
+
+
+def _partial(material: Material) -> Line | None:
+    """How many of the planned cases have a result, if not all."""
+    cases = material.run.manifest.cases
+    if not material.run.missing:
+        return None
+    return line(
+        count(len(material.results), plan("/cases")),
+        " of ",
+        count(len(cases), plan("/cases")),
+        " planned cases have a result.",
+    )
