@@ -1,0 +1,34 @@
+"""The stored runs under reports/: they load, stay small, and tell nothing about a host."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from harness.store import RunFolder, runs
+
+REPORTS = Path(__file__).resolve().parent.parent / "reports"
+LIMIT_BYTES = 8 * 2**20
+FULL_UUID = re.compile(r"(GPU|MIG)-[0-9a-f]{8}-[0-9a-f]{4}-")
+HOST_PATH = re.compile(r"/(home|root|Users|mnt|work)/\w")
+
+STORED = runs(REPORTS)
+
+
+def test_all_stored_runs_together_stay_small() -> None:
+    assert sum(path.stat().st_size for path in REPORTS.rglob("*") if path.is_file()) < LIMIT_BYTES
+
+
+@pytest.mark.parametrize("path", STORED, ids=lambda path: path.name)
+def test_a_stored_run_loads(path: Path) -> None:
+    run = RunFolder(path).load()
+    assert (run.manifest.run_id, run.manifest.gpu_slug) == (path.name, path.parent.name)
+
+
+@pytest.mark.parametrize("path", STORED, ids=lambda path: path.name)
+def test_a_stored_run_names_no_gpu_and_no_path_of_a_host(path: Path) -> None:
+    for file in path.rglob("*"):
+        if file.suffix in (".json", ".md"):
+            text = file.read_text()
+            assert not FULL_UUID.search(text), file.name
+            assert not HOST_PATH.search(text), file.name
