@@ -24,6 +24,7 @@ HARMLESS_BITS = 0x1 | 0x2 | 0x100
 REASONS_FIELD = "event_reasons"
 ENERGY_COUNTER = "energy_mj"
 REASON_COUNTER_SUFFIX = "_ns"
+MIN_HELD_NS = 1_000_000  # a throttle counter that rose by less is not worth a word
 MIN_COUNTER_WINDOW_S = 10.0  # the energy counter ticks about every 100 ms
 
 
@@ -110,7 +111,7 @@ def _reason_counters(readings: list[CounterReading], stretches: list[PhaseMark])
                 start = before.values.get(key)
                 if key.endswith(REASON_COUNTER_SUFFIX) and start is not None and end is not None:
                     increase[key] = increase.get(key, 0) + max(end - start, 0)
-    return {key: value for key, value in increase.items() if value}
+    return {key: value for key, value in increase.items() if value >= MIN_HELD_NS}
 
 
 def _pairs(
@@ -188,9 +189,7 @@ def _sampled_energy(result: Result) -> tuple[Energy, None] | None:
     ]
     if len(samples) < 2 or samples[-1][0] <= samples[0][0]:
         return None
-    area_j = sum(
-        (b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in itertools.pairwise(samples)
-    )
+    area_j = sum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in itertools.pairwise(samples))
     # Mean power between the first and the last sample, taken for the whole window.
     seconds = end_s - start_s
     joules = area_j / (samples[-1][0] - samples[0][0]) * seconds

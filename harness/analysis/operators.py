@@ -21,10 +21,7 @@ class Family:
 
     def holds(self, operator: str) -> bool:
         """Whether the operator belongs to this family."""
-        return any(
-            operator.startswith(member[:-1]) if member.endswith("*") else operator == member
-            for member in self.members
-        )
+        return _matches(operator, self.members)
 
 
 @dataclass(frozen=True)
@@ -45,7 +42,6 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "SDPA attention",
         (
-            "flash_attention",
             "sdpa",
             "aten::scaled_dot_product_attention",
             "aten::_scaled_dot_product_*",
@@ -56,7 +52,14 @@ FAMILIES: tuple[Family, ...] = (
         ("aten::scaled_dot_product_attention",),
     ),
     Family(
-        "flex_attention", ("flex_attention", "triton_tem*", "triton_flex*"), ("flex_attention",)
+        "flex_attention",
+        ("flex_attention", "triton_tem*", "triton_flex*"),
+        ("flex_attention",),
+    ),
+    Family(
+        "compiled by inductor",
+        ("triton_*", "## Call CompiledFxGraph*", "Torch-Compiled Region*", "CompiledFunction*"),
+        ("triton_*",),
     ),
     Family(
         "convolution",
@@ -144,7 +147,7 @@ def family_times(count_pass: CountPass) -> list[FamilyTime]:
         calls = sum(
             count_pass.operators[i].calls
             for i in indices
-            if count_pass.operators[i].name in family.counted
+            if _matches(count_pass.operators[i].name, family.counted)
         )
         device_ms = sum(times[i] or 0.0 for i in indices) if on_device else None
         rows.append(
@@ -159,6 +162,12 @@ def family_times(count_pass: CountPass) -> list[FamilyTime]:
     return sorted(rows, key=lambda row: (row.name == REST, -(row.device_ms or 0.0)))
 
 
+def _matches(operator: str, names: tuple[str, ...]) -> bool:
+    return any(
+        operator.startswith(name[:-1]) if name.endswith("*") else operator == name for name in names
+    )
+
+
 def _family_of(operator: Operator) -> str:
     return next((family.name for family in FAMILIES if family.holds(operator.name)), REST)
 
@@ -169,6 +178,14 @@ def calls_of(count_pass: CountPass, name: str) -> tuple[int, int] | None:
         if operator.name == name:
             return operator.calls, index
     return None
+
+
+def copies_of(count_pass: CountPass, kind: str) -> tuple[int, tuple[int, ...]] | None:
+    """(calls, indices) of memory copies by the start of their kernels' name, e.g. Memcpy DtoD."""
+    found = [i for i, kernel in enumerate(count_pass.kernels) if kernel.name.startswith(kind)]
+    if not found:
+        return None
+    return sum(count_pass.kernels[i].calls for i in found), tuple(found)
 
 
 def unattributed_ms(count_pass: CountPass) -> float | None:

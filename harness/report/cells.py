@@ -146,8 +146,9 @@ def percent(share: float | None, *sources: Source) -> Cell:
     """A share as a percentage."""
     if share is None:
         return NOTHING
-    places = 1 if abs(share) >= 0.01 or share == 0 else 2
-    return Cell(f"{share * 100:.{places}f} %", sources)
+    places = 1 if abs(share) >= 0.01 else 2
+    value = round(share * 100, places) + 0.0  # no negative zero
+    return Cell(f"{value:.{places}f} %", sources)
 
 
 def ratio(value: float | None, *sources: Source) -> Cell:

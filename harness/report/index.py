@@ -20,7 +20,7 @@ class IndexView:
 def index_view(runs: list[Run]) -> IndexView:
     """Runs by GPU, newest first."""
     newest = sorted(runs, key=lambda run: run.manifest.run_id, reverse=True)
-    ordered = sorted(newest, key=lambda run: run.manifest.gpu_slug)
+    ordered = sorted(newest, key=lambda run: (Material(run).functional_only, run.manifest.gpu_slug))
     heads = (
         "GPU",
         "Run",
@@ -76,6 +76,6 @@ def _figures(material: Material) -> tuple[Cell, Cell, Cell]:
         wall, frames = of(result, "/chunks/*/wall_ms"), of(result, "/chunks/*/frames")
         chunk, fps = number(timing.wall_ms.median, wall), rate(timing.fps, frames, wall)
     for item in compare_all(material):
-        if item.label.form == "strong" and compiled is NOTHING:
+        if item.whole and compiled is NOTHING:
             compiled = ratio(item.result.ratio, *item.sources)
     return chunk, fps, compiled

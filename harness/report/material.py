@@ -78,7 +78,12 @@ class Material:
         """A fact of the run's plan, or else of the first record that states it."""
         if name in self.run.manifest.facts:
             return self.run.manifest.facts[name], plan(f"/facts/{name}")
-        holders: list[Result | Failure] = [*self.results, *self.run.failures.values()]
+        isolated = [result for result in self.results if result.case.kind == "isolated"]
+        holders: list[Result | Failure] = [
+            *self.end_to_end,
+            *isolated,
+            *self.run.failures.values(),
+        ]
         for record in holders:
             if name in record.provenance:
                 return record.provenance[name], self.path_of(record, f"/provenance/{name}")

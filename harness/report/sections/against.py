@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from harness.analysis import published
 from harness.analysis.chunks import grouped_stages
-from harness.analysis.operators import calls_of
+from harness.analysis.operators import calls_of, copies_of
 from harness.analysis.published import DIFFERENCES, Figure
 from harness.analysis.stats import spread
 from harness.report.cells import (
@@ -19,10 +19,10 @@ from harness.report.cells import (
     percent,
     table,
 )
-from harness.report.material import Material, of
+from harness.report.material import MODES, Material, of
 from harness.report.sections.compiled import compare_all
 from harness.report.sections.components import overhead_of
-from harness.result import Result
+from harness.result import CountPass, Result
 
 LABELS: tuple[tuple[Figure, str], ...] = (
     (published.CHUNK, "Inpainting chunk, end to end"),
@@ -39,7 +39,7 @@ LABELS: tuple[tuple[Figure, str], ...] = (
     (published.VACE_CORRECTED_SHARE, "VACE overhead, counting all forwards, share"),
     (published.LORA, "LoRA adapters (mm), GPU time"),
     (published.LORA_SHARE, "LoRA adapters (mm), share of GPU time"),
-    (published.COMPILE_GAIN, "Gain by torch.compile (published: less than)"),
+    (published.COMPILE_GAIN, "Gain by torch.compile"),
 )
 CORRECTED = ("vace_corrected", "vace_corrected_share")
 STRUCTURAL = ("gpu", "weights", "cross_attention", "not_steady")
@@ -50,6 +50,7 @@ CORRECTIONS = ("vace_share", "encode", "lora", "sage", "flex")
 class Against:
     """Published figures beside ours, operator counts, and the explanations."""
 
+    note: Line | None
     figures: Table | None
     operators: Table | None
     operators_of: Line | None
@@ -59,18 +60,17 @@ class Against:
 
 def against(material: Material) -> Against:
     """The section. Ours is empty where no case of the run measured the same."""
-    ours = _ours(material)
+    ours, counted = _ours(material), _counted(material)
+    note = None
+    if material.functional_only:
+        note = line("A functional check: its own figures are not set beside the published ones.")
+        ours, counted = {}, None
     rows = [
-        (
-            label,
-            _published(figure),
-            ours.get(figure.name, NOTHING),
-            Cell(figure.source, _at(figure)),
-        )
-        for figure, label in LABELS
+        (label, _published(item), ours.get(item.name, NOTHING), Cell(item.source, _at(item)))
+        for item, label in LABELS
     ]
-    counted = _counted(material)
     return Against(
+        note=note,
         figures=table(("Figure", ">Published", ">Ours", "Stated in"), rows),
         operators=_operators(counted) if counted is not None else None,
         operators_of=_operators_of(counted) if counted is not None else None,
@@ -84,8 +84,8 @@ def _at(figure: Figure) -> tuple[str, ...]:
 
 
 def _published(figure: Figure) -> Cell:
-    note = ", corrected" if figure.name in CORRECTED else ""
-    return Cell(f"{figure.value:g} {figure.unit}{note}", _at(figure))
+    note = " (corrected)" if figure.name in CORRECTED else ""
+    return Cell(figure.stated + note, _at(figure))
 
 
 def _ours(material: Material) -> dict[str, Cell]:
@@ -105,7 +105,7 @@ def _ours(material: Material) -> dict[str, Cell]:
         chunk_ms = timing.wall_ms.median if timing is not None else None
         cells |= _components(material, isolated, whole, chunk_ms)
     for item in compare_all(material):
-        if item.label.form == "strong":
+        if item.whole:
             gain = percent(-item.result.change, *item.sources)
             text = f"{gain.text} ({item.result.call})"
             cells.setdefault("compile_gain", Cell(text, gain.sources))
@@ -161,8 +161,8 @@ def _lora(whole: Result) -> dict[str, Cell]:
 
 
 def _counted(material: Material) -> Result | None:
-    for mode in ("inpainting", "depth", "text"):
-        result = material.plain("e2e", mode)  # type: ignore[arg-type]
+    for mode in MODES:
+        result = material.plain("e2e", mode)
         if result is not None and result.count_pass is not None:
             return result
     return None
@@ -187,10 +187,7 @@ def _operators(result: Result) -> Table | None:
     rows: list[tuple[Inline | str, ...]] = []
     for item in published.OPERATORS:
         at = f"published#{item.name}"
-        found = calls_of(counts, item.name)
-        ours = NOTHING
-        if found is not None:
-            ours = count(found[0], of(result, f"/count_pass/operators/{found[1]}/calls"))
+        ours = _calls(result, counts, item.recorded or item.name)
         rows.append(
             (
                 Cell(item.name, (at,), "code"),
@@ -200,6 +197,17 @@ def _operators(result: Result) -> Table | None:
             )
         )
     return table(("Operator", ">Published", ">Specification, steady", ">Ours"), rows)
+
+
+def _calls(result: Result, counts: CountPass, name: str) -> Cell:
+    found = calls_of(counts, name)
+    if found is not None:
+        return count(found[0], of(result, f"/count_pass/operators/{found[1]}/calls"))
+    copies = copies_of(counts, name)
+    if copies is None:
+        return NOTHING
+    sources = (of(result, f"/count_pass/kernels/{index}/calls") for index in copies[1])
+    return count(copies[0], *sources)
 
 
 def _difference(material: Material, name: str) -> Line:

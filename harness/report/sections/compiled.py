@@ -42,6 +42,7 @@ class Comparison:
     """One thing measured both ways."""
 
     label: Cell
+    whole: bool  # the chunk, end to end; else one component
     result: Verdict
     sources: tuple[Source, Source]  # eager, compiled
 
@@ -55,13 +56,13 @@ def compiled_section(material: Material) -> Compiled:
     return Compiled(
         rows=_rows(comparisons),
         costs=_costs(material),
-        sentences=tuple(_sentence(item) for item in comparisons if item.label.form == "strong"),
+        sentences=tuple(_sentence(item) for item in comparisons if item.whole),
         missing=missing,
     )
 
 
 def compare_all(material: Material) -> list[Comparison]:
-    """End-to-end cases first (their labels are strong), then isolated components."""
+    """End-to-end cases first, then isolated components."""
     whole: list[Comparison] = []
     parts: list[Comparison] = []
     for result in material.results:
@@ -81,9 +82,9 @@ def _whole_chunk(eager: Result, compiled: Result) -> list[Comparison]:
     before, after = chunk_timing(eager), chunk_timing(compiled)
     if before is None or after is None or not before.wall_ms.median:
         return []
-    label = Cell(f"Chunk, {case_label(compiled).text}", (of(compiled, "/case"),), "strong")
+    label = Cell(f"Chunk, {compiled_label(compiled)}", (of(compiled, "/case"),), "strong")
     sources = (of(eager, "/chunks/*/wall_ms"), of(compiled, "/chunks/*/wall_ms"))
-    return [Comparison(label, verdict(before.wall_ms, after.wall_ms), sources)]
+    return [Comparison(label, True, verdict(before.wall_ms, after.wall_ms), sources)]
 
 
 def _components(eager: Result, compiled: Result) -> list[Comparison]:
@@ -94,7 +95,7 @@ def _components(eager: Result, compiled: Result) -> list[Comparison]:
         if name in before and before[name][0].median:
             first, first_source = before[name]
             label = Cell(COMPONENT_LABELS.get(name, name), (source,))
-            found.append(Comparison(label, verdict(first, after), (first_source, source)))
+            found.append(Comparison(label, False, verdict(first, after), (first_source, source)))
     return found
 
 
@@ -108,6 +109,16 @@ def _timed(result: Result, variant: str) -> dict[str, Timed]:
         for index, component in enumerate(result.components)
         if component.variant == variant and (pair := timed(index, component)) is not None
     }
+
+
+def compiled_label(result: Result) -> str:
+    """A compiled case's name without the word that all of them share."""
+    return case_label(result).text.replace(", compiled", "").lower()
+
+
+def plain_label(item: Comparison) -> Cell:
+    """The label without emphasis."""
+    return Cell(item.label.text, item.label.sources)
 
 
 def _rows(comparisons: list[Comparison]) -> Table | None:
@@ -129,7 +140,7 @@ def _rows(comparisons: list[Comparison]) -> Table | None:
 
 
 def _sentence(item: Comparison) -> Line:
-    words: list[Inline | str] = [Cell(item.label.text, item.label.sources), ": "]
+    words: list[Inline | str] = [plain_label(item), ": "]
     change = percent(abs(item.result.change), *item.sources)
     direction = "shorter" if item.result.change < 0 else "longer"
     call = item.result.call

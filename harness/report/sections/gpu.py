@@ -65,11 +65,12 @@ def _why_missing(material: Material) -> Line:
 
 
 def _rows(results: list[Result], only: str | None = None) -> Table | None:
-    rows: list[tuple[Inline | str, ...]] = []
-    for result in results:
-        for state in phase_states(result):
-            if state.samples and (only is None or state.phase == only):
-                rows.append(_row(result, state, named=only is None))
+    rows = [
+        _row(result, state, named=only is None)
+        for result in results
+        for state in phase_states(result)
+        if state.samples and only in (None, state.phase)
+    ]
     heads = ["Case", *(["Phase"] if only is None else []), ">Length", ">Samples"]
     heads += [f">{label}" for label, *_ in COLUMNS]
     return table([*heads, "Clocks held back by"], rows)

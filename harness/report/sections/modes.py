@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from harness.analysis.chunks import chunk_timing, start_of
+from harness.matrix import Mode
 from harness.report.cells import (
     NOTHING,
     Cell,
@@ -43,16 +44,11 @@ def modes_section(material: Material) -> Modes:
     if absent:
         words = ", ".join(MODE_LABELS[mode] for mode in absent)
         missing = line(f"Missing: no finished eager end-to-end case of {words}.")
-    reasons = [
-        line(case_label(result), ": ", Cell(result.memory.reason, (of(result, "/memory/reason"),)))
-        for result in results
-        if result.memory is not None and result.memory.reason
-    ]
     return Modes(
         steady=_steady(results),
         start=_start(results),
         memory=_memory(results),
-        memory_reasons=tuple(dict.fromkeys(reasons)),
+        memory_reasons=tuple(_memory_reasons(results)),
         differences=tuple(_differences(material)),
         missing=missing,
     )
@@ -112,7 +108,7 @@ def _start(results: list[Result]) -> Table | None:
         "Case",
         ">Load",
         ">First chunk (ms)",
-        ">Its frames",
+        ">Frames in it",
         ">First chunk to steady state",
         ">Chunks before it",
     )
@@ -137,12 +133,27 @@ def _memory(results: list[Result]) -> Table | None:
     return table(("Case", ">Allocated peak", ">Reserved peak", ">Device peak"), rows)
 
 
+def _memory_reasons(results: list[Result]) -> list[Line]:
+    """Why peaks are missing, each reason once."""
+    reasons: dict[str, Line] = {}
+    for result in results:
+        if result.memory is not None and result.memory.reason:
+            reason = Cell(result.memory.reason, (of(result, "/memory/reason"),))
+            words = line("Peak memory is not available in full (", reason, ").")
+            reasons.setdefault(result.memory.reason, words)
+    return list(reasons.values())
+
+
 def _differences(material: Material) -> list[Line]:
     """Each conditioned mode against text-only, and depth against inpainting."""
     lines = []
-    pairs = (("inpainting", "text"), ("depth", "text"), ("depth", "inpainting"))
+    pairs: tuple[tuple[Mode, Mode], ...] = (
+        ("inpainting", "text"),
+        ("depth", "text"),
+        ("depth", "inpainting"),
+    )
     for mode, other in pairs:
-        first, second = material.plain("e2e", mode), material.plain("e2e", other)  # type: ignore[arg-type]
+        first, second = material.plain("e2e", mode), material.plain("e2e", other)
         if first is None or second is None:
             continue
         a, b = chunk_timing(first), chunk_timing(second)

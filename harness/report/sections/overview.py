@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from harness.analysis.chunks import ChunkTiming, chunk_timing, grouped_stages
 from harness.analysis.findings import Evidence, findings
-from harness.analysis.gpu_state import energy, phase_states
+from harness.analysis.gpu_state import REASONS_FIELD, energy, phase_states
 from harness.report.cells import (
+    NOTHING,
     Block,
     Cell,
     Inline,
@@ -60,7 +61,7 @@ def overview(material: Material) -> Overview:
         _chunk_sentence(material),
         _vace_sentence(material),
         _stage_sentence(material),
-        *[_compile_sentence(item) for item in compare_all(material) if item.label.form == "strong"],
+        *[_compile_sentence(item) for item in compare_all(material) if item.whole],
         _gpu_sentence(material),
     ]
     return Overview(
@@ -143,15 +144,15 @@ def _stage_sentence(material: Material) -> Line | None:
 
 
 def _compile_sentence(item: Comparison) -> Line:
-    words: list[Inline | str] = [
+    subject = Cell(item.label.text.removeprefix("Chunk, "), item.label.sources)
+    return line(
         "torch.compile of the VACE branch, ",
-        Cell(item.label.text[0].lower() + item.label.text[1:], item.label.sources),
-        f": {item.result.call} (median ",
+        subject,
+        f": {item.result.call} (the chunk's median is ",
         percent(abs(item.result.change), *item.sources),
         " shorter" if item.result.change < 0 else " longer",
         ").",
-    ]
-    return line(*words)
+    )
 
 
 def _gpu_sentence(material: Material) -> Line | None:
@@ -176,8 +177,10 @@ def _gpu_sentence(material: Material) -> Line | None:
     if used is not None:
         joules = Cell(f"{number(used.per_frame_j).text} J", (of(result, "/gpu"),))
         words += [", " * bool(words), joules, " a frame"]
-    held = "were held back" if state.reasons or state.counters_ns else "were not held back"
-    return line("The GPU meanwhile (medians): ", *words, f"; its clocks {held}.")
+    held = state.reasons or state.counters_ns
+    known = REASONS_FIELD in result.gpu.series.fields or result.gpu.counters
+    clocks = "were held back" if held else "were not held back" if known else "may be held back"
+    return line("The GPU meanwhile (medians): ", *words, f"; its clocks {clocks}.")
 
 
 def _rows(material: Material) -> Table | None:
@@ -195,6 +198,7 @@ def _rows(material: Material) -> Table | None:
                 count(timing.wall_ms.n, wall),
                 number(timing.event_ms.median if timing.event_ms else None, event),
                 rate(timing.fps, of(result, "/chunks/*/frames"), wall),
+                _doubts(result),
             )
         )
     heads = (
@@ -204,8 +208,15 @@ def _rows(material: Material) -> Table | None:
         ">n",
         ">Chunk, GPU events (ms)",
         ">FPS",
+        "Low confidence",
     )
     return table(heads, rows)
+
+
+def _doubts(result: Result) -> Cell:
+    """The rules that found something, in short; the list below the table says what."""
+    rules = dict.fromkeys(finding.rule for finding in findings(result))
+    return Cell(", ".join(rules)) if rules else NOTHING
 
 
 def _absent(material: Material) -> list[Absent]:

@@ -9,28 +9,45 @@ from harness.report.cells import NOTHING, Block, Cell, Line, Table, count, line,
 from harness.report.material import Material, fact_cell, of, plan
 from harness.result import ClipUse, Fact, Result
 
-# What the first table shows, in this order; every other fact is in the full list below it.
+# What the tables show, in this order; every other fact is in the full list.
+PINS: tuple[tuple[str, str], ...] = (
+    ("Image", "image_id"),
+    ("Base image", "base_image"),
+    ("Digest of the base image", "base_digest"),
+    ("Lock file of the image (sha256)", "lock_sha256"),
+    ("torch in the image", "torch_requirement"),
+    ("Commit", "git_commit"),
+    ("Uncommitted changes", "git_dirty"),
+)
+VAE_LABELS = {"tae": "TAE", "wanvae": "WanVAE"}
 SHOWN_FACTS: tuple[tuple[str, str], ...] = (
     ("GPU", "gpu.name"),
     ("GPU id (salted hash)", "gpu.uuid_hash"),
     ("Compute capability", "gpu.capability"),
     ("Power limit (W)", "gpu.power_limit_w"),
     ("Largest SM clock (MHz)", "gpu.max_sm_clock_mhz"),
+    ("PCIe link under load", "gpu.pcie"),
     ("Driver", "gpu.driver"),
     ("CUDA of the driver", "gpu.cuda_driver_version"),
     ("CUDA of torch", "torch.cuda"),
     ("torch", "torch.version"),
+    ("Triton", "package.triton"),
+    ("SageAttention", "package.sageattention"),
+    ("Cached self-attention", "attention.cached_self"),
+    ("Cross-attention", "attention.cross"),
+    ("VACE self-attention", "attention.vace_self"),
+    ("Attention chosen by", "attention.chosen_by"),
+    ("SDPA took", "attention.sdpa_kernel"),
+    ("Weights", "weights.source"),
+    ("Type of weights and activations", "workload.dtype"),
+    ("CPU", "cpu.model"),
+    ("CPUs usable", "cpu.count"),
+    ("Kernel", "os.kernel"),
     ("Python", "python.version"),
-    ("CPU", "host.cpu"),
-    ("CPUs", "host.cpu_count"),
-    ("Kernel", "host.kernel"),
-    ("Container engine", "engine.version"),
-    ("Way to the GPU", "engine.gpu_way"),
-    ("Image", "image.id"),
-    ("Base image", "image.base"),
-    ("Digest of the base image", "image.base_digest"),
-    ("Commit", "git.commit"),
-    ("Uncommitted changes", "git.dirty"),
+    ("Container engine", "engine"),
+    ("Container", "container"),
+    ("Way to the GPU", "gpu_way"),
+    *PINS,
 )
 
 
@@ -82,15 +99,7 @@ def setup(material: Material) -> Setup:
 def reproduce(material: Material) -> Reproduce:
     """The command as typed, and what pins its outcome."""
     command = shlex.join(material.run.manifest.command)
-    pins = (
-        ("Commit", "git.commit"),
-        ("Uncommitted changes", "git.dirty"),
-        ("Image", "image.id"),
-        ("Base image", "image.base"),
-        ("Digest of the base image", "image.base_digest"),
-        ("Lock file (sha256)", "image.lock_sha256"),
-    )
-    return Reproduce(Block(command, (plan("/command"),), "sh"), _shown(material, pins))
+    return Reproduce(Block(command, (plan("/command"),), "sh"), _shown(material, PINS))
 
 
 def _workload(material: Material) -> Line:
@@ -99,7 +108,7 @@ def _workload(material: Material) -> Line:
     source = plan("/cases/0/preset")
     model = PRESETS[case.preset].model
     sizes = sorted({f"{case.width_px}x{case.height_px}" for case in manifest.cases})
-    vaes = sorted({case.vae.upper() for case in manifest.cases})
+    vaes = sorted({VAE_LABELS[case.vae] for case in manifest.cases})
     return line(
         "Workload: preset ",
         Cell(case.preset, (source,), "code"),
@@ -129,7 +138,7 @@ def _shown(material: Material, wanted: tuple[tuple[str, str], ...]) -> Table | N
         found = material.fact(name)
         if found is not None:
             rows.append((label, fact_cell(*found)))
-    return table(("", "Value"), rows)
+    return table(("What", "Value"), rows)
 
 
 def _cases(material: Material) -> Table | None:
@@ -205,4 +214,4 @@ def _all_facts(material: Material) -> Table | None:
         values = {str(other.value) for other, _ in facts[name]}
         differs = "differs between cases" if len(values) > 1 else ""
         rows.append((Cell(name, (source,), "code"), fact_cell(fact, source), differs))
-    return table(("Fact", "Value", ""), rows)
+    return table(("Fact", "Value", "Remark"), rows)

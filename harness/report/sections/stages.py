@@ -22,6 +22,11 @@ from harness.report.material import MODE_LABELS, MODES, Material, case_label, of
 from harness.result import CountPass, Result
 
 TOP_KERNELS = 10
+ATTENTION_LABELS = {
+    "cached_self": "Cached self-attention",
+    "cross": "Cross-attention",
+    "vace_self": "VACE self-attention",
+}
 STAGE_LABELS = {
     "prepare": "Prepare (noise, conditioning)",
     "recache": "Recache",
@@ -149,20 +154,7 @@ def _sum_line(result: Result) -> Line:
 
 
 def _counted(result: Result, counts: CountPass) -> Counted:
-    base = "/count_pass/operators"
-    rows: list[tuple[Inline | str, ...]] = []
-    for item in family_times(counts):
-        calls = tuple(of(result, f"{base}/{i}/calls") for i in item.indices)
-        times = tuple(of(result, f"{base}/{i}/device_ms") for i in item.indices)
-        rows.append(
-            (
-                item.name,
-                count(item.calls, *calls),
-                number(item.device_ms, *times),
-                percent(item.share, *times),
-            )
-        )
-    families = table(("Family", ">Calls", ">GPU time (ms)", ">Share of GPU time"), rows)
+    families = _families(result, counts)
     return Counted(
         title=case_label(result),
         chunk=_chunk_line(result, counts),
@@ -170,6 +162,22 @@ def _counted(result: Result, counts: CountPass) -> Counted:
         kernels=_kernels(result, counts),
         mismatch=_mismatch(result, counts),
     )
+
+
+def _families(result: Result, counts: CountPass) -> Table | None:
+    """Families with their GPU time, or with their calls alone where nothing ran on a GPU."""
+    base = "/count_pass/operators"
+    rows: list[tuple[Inline | str, ...]] = []
+    for item in family_times(counts):
+        calls = tuple(of(result, f"{base}/{i}/calls") for i in item.indices)
+        row: list[Inline | str] = [item.name, count(item.calls, *calls)]
+        if counts.kernels:
+            times = tuple(of(result, f"{base}/{i}/device_ms") for i in item.indices)
+            row += [number(item.device_ms, *times), percent(item.share, *times)]
+        rows.append(tuple(row))
+    heads = ["Family", ">Calls"]
+    heads += [">GPU time (ms)", ">Share of GPU time"] if counts.kernels else []
+    return table(heads, rows)
 
 
 def _chunk_line(result: Result, counts: CountPass) -> Line:
@@ -226,12 +234,17 @@ def _mismatch(result: Result, counts: CountPass) -> Line | None:
 
 
 def _attention(results: list[Result]) -> Table | None:
-    rows: list[tuple[Inline | str, ...]] = []
+    """Kernels seen inside each use of attention; cases that agree share a row."""
+    seen: dict[tuple[str, tuple[str, ...]], list[Result]] = {}
     for result in results:
-        if result.count_pass is None:
-            continue
-        for role, kernels in result.count_pass.attention_kernels.items():
-            source = of(result, f"/count_pass/attention_kernels/{role}")
-            names = ", ".join(_shortened(name) for name in kernels) or "no kernel seen"
-            rows.append((case_label(result), Cell(role, (source,)), Cell(names, (source,), "code")))
-    return table(("Case", "Attention", "Kernels seen"), rows)
+        if result.count_pass is not None:
+            for role, names in result.count_pass.attention_kernels.items():
+                seen.setdefault((role, tuple(names)), []).append(result)
+    rows: list[tuple[Inline | str, ...]] = []
+    for (role, kernels), users in sorted(seen.items(), key=lambda item: item[0][0]):
+        sources = tuple(of(user, f"/count_pass/attention_kernels/{role}") for user in users)
+        shown = ", ".join(_shortened(name) for name in kernels) or "no kernel seen"
+        cases = "; ".join(case_label(user).text for user in users)
+        label = ATTENTION_LABELS.get(role, role)
+        rows.append((Cell(label, sources), Cell(shown, sources, "code"), Cell(cases, sources)))
+    return table(("Attention", "Kernels seen", "Cases"), rows)
