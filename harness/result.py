@@ -200,6 +200,7 @@ class Failure(Strict, frozen=True, tag="failed", tag_field="status"):
     detail: str  # the last lines of output or the traceback
     exit_code: int | None
     provenance: dict[str, Fact]
+    partial: Result | None = None  # what had been measured until then
 
 
 Record = Result | Failure

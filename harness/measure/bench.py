@@ -1,0 +1,120 @@
+"""The bench that a case stands on: pipeline, clip, clock and telemetry, and how chunks are run."""
+
+import hashlib
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from harness.errors import UsageError
+from harness.matrix import FIRST_STEADY_CHUNK, Case
+from harness.measure.clock import ChunkTiming, StageClock
+from harness.measure.compile_log import work_done
+from harness.measure.findings import Findings
+from harness.measure.telemetry import Telemetry
+from harness.result import ChunkSample, Phase
+from harness.workload.inputs import Clip
+from harness.workload.rollout import LAST_START_FRAME, Pipeline
+
+MS_DECIMALS = 4
+S_DECIMALS = 5
+
+
+@dataclass
+class Bench:
+    """Everything that a measurement of one case needs."""
+
+    case: Case
+    pipeline: Pipeline
+    clip: Clip | None  # None: text-only
+    clock: StageClock
+    telemetry: Telemetry
+    findings: Findings
+    compile_work: int = 0  # dynamo's counter after the last chunk
+
+    @property
+    def chunks_per_cycle(self) -> int:
+        """Chunks from one reset of the caches to the next that the workload would do itself."""
+        per_chunk = self.pipeline.config.model.frames_per_chunk
+        return -(-LAST_START_FRAME // per_chunk)
+
+    def check(self) -> None:
+        """Raises UsageError for a block that no steady window can hold."""
+        most = self.chunks_per_cycle - FIRST_STEADY_CHUNK
+        if self.case.chunks_per_block > most:
+            raise UsageError(
+                f"a block of {self.case.chunks_per_block} chunks would contain a cache reset",
+                next_step=f"use at most {most} chunks a block",
+            )
+
+    def inputs(self, chunk: int) -> tuple[Tensor | None, Tensor | None]:
+        """Frames and mask of a chunk."""
+        return (None, None) if self.clip is None else self.clip.chunk(chunk)
+
+    def run_block(self, count: int, phase: Phase, block: int | None = None) -> list[ChunkSample]:
+        """Runs chunks back to back, synchronised at both ends, and keeps every sample."""
+        pipeline, clock = self.pipeline, self.clock
+        clock.reserve(clock.most_notes_per_chunk * count + 1)
+        frames: list[int] = []
+        compile_work: list[int] = []
+        clock.synchronise()
+        for _ in range(count):
+            index = pipeline.chunk_index
+            pixels, mask = self.inputs(index)
+            clock.start(index)
+            output = pipeline.run_chunk(pixels, mask, clock.mark)
+            frames.append(output.shape[0])
+            compile_work.append(work_done())
+        timings = clock.finish()
+        before = [self.compile_work, *compile_work[:-1]]
+        self.compile_work = compile_work[-1]
+        samples = [
+            _sample(timing, phase, block, frames[i], compiled=compile_work[i] != before[i])
+            for i, timing in enumerate(timings)
+        ]
+        self.findings.chunks += samples
+        return samples
+
+    def run_first_chunk(self, phase: Phase) -> ChunkSample:
+        """Chunk 0; its VACE context identifies the input."""
+        sample = self.run_block(1, phase)[0]
+        context = self.pipeline.last_vace_context
+        self.findings.vace_context_sha256 = None if context is None else sha256_of(context)
+        return sample
+
+    def make_room(self, chunks: int) -> None:
+        """Resets and warms up again if that many chunks would meet the reset of the caches."""
+        if self.pipeline.chunk_index + chunks <= self.chunks_per_cycle:
+            return
+        self.findings.enter("warmup")
+        self.pipeline.reset()
+        for _ in range(FIRST_STEADY_CHUNK + 1):
+            self.run_block(1, "warmup")
+
+
+def sha256_of(tensor: Tensor) -> str:
+    """Hash of a tensor's bytes."""
+    raw = tensor.detach().contiguous().cpu().view(torch.uint8)
+    return hashlib.sha256(raw.numpy().tobytes()).hexdigest()
+
+
+def _sample(
+    timing: ChunkTiming, phase: Phase, block: int | None, frames: int, *, compiled: bool
+) -> ChunkSample:
+    flag = "recompiled" if phase == "steady" else "compiled"
+
+    def rounded(split: dict[str, float]) -> dict[str, float]:
+        return {name: round(value, MS_DECIMALS) for name, value in split.items()}
+
+    return ChunkSample(
+        chunk=timing.chunk,
+        phase=phase,
+        block=block,
+        start_s=round(timing.start_s, S_DECIMALS),
+        frames=frames,
+        wall_ms=round(timing.wall_ms, MS_DECIMALS),
+        event_ms=None if timing.event_ms is None else round(timing.event_ms, MS_DECIMALS),
+        stage_ms=rounded(timing.stage_ms),
+        stage_host_ms=rounded(timing.stage_host_ms),
+        flags=[flag] if compiled else [],
+    )

@@ -1,0 +1,135 @@
+"""Which device a case runs on, and the workload it gets there.
+
+CUDA and NVML number GPUs differently, so the two are joined by UUID.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+from harness.errors import DeviceError, UsageError
+from harness.matrix import Case
+from harness.presets import PRESETS, WorkloadConfig
+from harness.workload import attention
+
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One CUDA device."""
+
+    index: int
+    name: str
+    uuid: str  # GPU-..., as NVML and nvidia-smi write it
+    total_bytes: int
+    capability: tuple[int, int]
+
+
+def list_gpus() -> list[Gpu]:
+    """All CUDA devices that torch sees; none where CUDA cannot be used."""
+    if not torch.cuda.is_available():
+        return []
+    gpus = []
+    for index in range(torch.cuda.device_count()):
+        properties = torch.cuda.get_device_properties(index)
+        gpus.append(
+            Gpu(
+                index=index,
+                name=properties.name,
+                uuid=with_prefix(str(properties.uuid)),
+                total_bytes=properties.total_memory,
+                capability=(properties.major, properties.minor),
+            )
+        )
+    return gpus
+
+
+def with_prefix(uuid: str) -> str:
+    """A GPU's UUID as NVML writes it; torch leaves the prefix out."""
+    return uuid if uuid.startswith(("GPU-", "MIG-")) else f"GPU-{uuid}"
+
+
+def choose_gpu(gpus: list[Gpu], wanted: str | None) -> Gpu:
+    """The GPU by index or UUID (its beginning is enough); None stands for the first.
+
+    Raises DeviceError without any GPU and UsageError for one that is not there.
+    """
+    if not gpus:
+        raise DeviceError(why_no_cuda(), next_step="use --device cpu, or see `invoke doctor`")
+    if wanted is None:
+        return gpus[0]
+    if wanted.isdecimal():
+        found = [gpu for gpu in gpus if gpu.index == int(wanted)]
+    else:
+        found = [gpu for gpu in gpus if gpu.uuid.startswith(with_prefix(wanted))]
+    if len(found) != 1:
+        names = ", ".join(f"{gpu.index} ({gpu.name})" for gpu in gpus)
+        problem = "is ambiguous" if found else "is not there"
+        raise UsageError(f"GPU '{wanted}' {problem}", next_step=f"choose one of {names}")
+    return found[0]
+
+
+def why_no_cuda() -> str:
+    """The reason in torch's own words where it has one."""
+    if torch.version.cuda is None:
+        return f"no GPU can be used: torch {torch.__version__} is a build without CUDA"
+    try:
+        torch.cuda.init()
+    except (RuntimeError, AssertionError) as error:
+        return f"no GPU can be used: {str(error).splitlines()[0]}"
+    return "no GPU can be used: torch sees none"
+
+
+def check_build(gpu: Gpu) -> None:
+    """Raises DeviceError if this torch holds no code for the GPU's compute capability."""
+    built = torch.cuda.get_arch_list()
+    if not architecture_fits(gpu.capability, built):
+        major, minor = gpu.capability
+        raise DeviceError(
+            f"{gpu.name} has compute capability {major}.{minor}, but torch {torch.__version__} is "
+            f"built for {', '.join(built) or 'none'}",
+            next_step="use another torch build or GPU",
+        )
+
+
+def architecture_fits(capability: tuple[int, int], built: list[str]) -> bool:
+    """Whether machine code of the same generation, or PTX of an older one, is in the build."""
+    for entry in built:
+        kind, _, digits = entry.partition("_")
+        number = "".join(character for character in digits if character.isdigit())
+        if len(number) < 2:
+            continue
+        version = (int(number[:-1]), int(number[-1]))
+        if version == capability:
+            return True
+        if not digits.isdecimal() or version > capability:
+            continue  # e.g. sm_90a runs on 9.0 alone
+        if kind == "compute" or version[0] == capability[0]:
+            return True
+    return False
+
+
+def select(case: Case, wanted: str | None) -> tuple[torch.device, Gpu | None]:
+    """The device of a case, made current if it is a GPU."""
+    if case.device == "cpu":
+        return torch.device("cpu"), None
+    gpu = choose_gpu(list_gpus(), wanted)
+    check_build(gpu)
+    torch.cuda.set_device(gpu.index)
+    return torch.device("cuda", gpu.index), gpu
+
+
+def workload_config(case: Case, capability: tuple[int, int] | None) -> WorkloadConfig:
+    """The workload of a case on a device of this compute capability (None: a CPU)."""
+    preset = PRESETS[case.preset]
+    return WorkloadConfig(
+        model=preset.model,
+        height_px=case.height_px,
+        width_px=case.width_px,
+        dtype=preset.dtype,
+        attention=attention.resolve(case.attention, capability),
+        vae=case.vae,
+        wan_vae_dim=preset.wan_vae_dim,
+        seed=case.seed,
+    )

@@ -1,0 +1,172 @@
+"""Questions before the first case: which devices are there, do the cases fit, do the weights load.
+
+Every answer is one line, the most important first. A line that begins with "note: " does not stop
+a run.
+"""
+
+import importlib
+import os
+import platform
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from harness.cost import estimate_peak_bytes
+from harness.errors import HarnessError
+from harness.job import Devices, GpuDevice, PreflightRequest
+from harness.matrix import Case
+from harness.measure.devices import (
+    Gpu,
+    architecture_fits,
+    choose_gpu,
+    list_gpus,
+    why_no_cuda,
+    workload_config,
+)
+from harness.measure.flags import idle_flags
+from harness.measure.gpu_probe import GpuProbe, NoTelemetryError, Number, ProbeError
+from harness.workload.attention import Attention
+from harness.workload.build import check_weights
+
+GIB = 2**30
+NOTE = "note: "
+
+Readings = dict[str, str | Number | None]
+
+
+def preflight(request: PreflightRequest) -> Devices:
+    """The devices, and every problem found with running the request's cases on them."""
+    gpus = list_gpus()
+    readings = {gpu.uuid: _read_nvml(gpu) for gpu in gpus}
+    devices = [_device(gpu, readings[gpu.uuid]) for gpu in gpus]
+    problems = list(_problems(request, gpus, devices, readings))
+    return Devices(
+        torch_version=str(torch.__version__),
+        torch_cuda=torch.version.cuda,
+        gpus=devices,
+        problems=[line for line in problems if not line.startswith(NOTE)]
+        + [line for line in problems if line.startswith(NOTE)],
+        python_version=platform.python_version(),
+        cpu_count=len(os.sched_getaffinity(0)),
+    )
+
+
+def _problems(
+    request: PreflightRequest,
+    gpus: list[Gpu],
+    devices: list[GpuDevice],
+    readings: dict[str, Readings],
+) -> Iterator[str]:
+    on_gpu = [case for case in request.cases if case.device == "cuda"]
+    gpu: Gpu | None = None
+    if on_gpu and not gpus:
+        yield why_no_cuda()
+        on_gpu = []
+    elif on_gpu:
+        try:
+            gpu = choose_gpu(gpus, request.gpu)
+        except HarnessError as error:
+            yield error.line
+            on_gpu = []
+    if gpu is not None:
+        yield from _gpu_problems(gpu, readings[gpu.uuid])
+        device = next(device for device in devices if device.uuid == gpu.uuid)
+        yield from memory_problems(on_gpu, gpu.capability, device.free_bytes)
+        yield from _backend_problems(on_gpu, gpu)
+    yield from _weight_problems(request, gpu.capability if gpu else None)
+
+
+def _gpu_problems(gpu: Gpu, readings: Readings) -> Iterator[str]:
+    built = torch.cuda.get_arch_list()
+    if not architecture_fits(gpu.capability, built):
+        major, minor = gpu.capability
+        yield (
+            f"{gpu.name} has compute capability {major}.{minor}, but torch {torch.__version__} is "
+            f"built for {', '.join(built) or 'none'}"
+        )
+    state = {name: value for name, value in readings.items() if not isinstance(value, str)}
+    yield from (NOTE + flag for flag in idle_flags(state))
+
+
+def memory_problems(
+    cases: list[Case], capability: tuple[int, int] | None, free_bytes: int
+) -> Iterator[str]:
+    """The largest case against the memory that is free."""
+    if not cases:
+        return
+    needs = {case.id: estimate_peak_bytes(workload_config(case, capability)) for case in cases}
+    largest = max(needs, key=lambda name: needs[name])
+    if needs[largest] > free_bytes:
+        yield (
+            f"GPU memory is too small: {largest} needs {needs[largest] / GIB:.1f} GiB, "
+            f"{free_bytes / GIB:.1f} GiB free; choose a smaller size or free the GPU"
+        )
+
+
+def _backend_problems(cases: list[Case], gpu: Gpu) -> Iterator[str]:
+    """Attention backends that cannot run here, each named once."""
+    told: set[str] = set()
+    for case in cases:
+        line = _backend_problem(case, gpu)
+        if line is not None and line not in told:
+            told.add(line)
+            yield f"{case.id}: {line}"
+
+
+def _backend_problem(case: Case, gpu: Gpu) -> str | None:
+    config = workload_config(case, gpu.capability)
+    device = torch.device("cuda", gpu.index)
+    try:
+        Attention.load(config.attention, device=device, head_dim=config.model.head_dim)
+    except HarnessError as error:
+        return error.line
+    return None
+
+
+def _weight_problems(
+    request: PreflightRequest, capability: tuple[int, int] | None
+) -> Iterator[str]:
+    """Checkpoints that are missing, truncated or misshapen; each combination is read once."""
+    wanted = {
+        (case.preset, case.vae): case for case in request.cases if case.weights == "checkpoint"
+    }
+    for case in wanted.values():
+        if request.weights_dir is None:
+            yield "a case wants checkpoint weights but no folder was given; use --weights DIR"
+            return
+        line = _weight_problem(case, Path(request.weights_dir), capability)
+        if line is not None:
+            yield line
+
+
+def _weight_problem(case: Case, folder: Path, capability: tuple[int, int] | None) -> str | None:
+    config = workload_config(case, capability if case.device == "cuda" else None)
+    try:
+        check_weights(config, folder)
+    except HarnessError as error:
+        return error.line
+    return None
+
+
+def _read_nvml(gpu: Gpu) -> Readings:
+    """What NVML says about a GPU; empty where it cannot be asked."""
+    try:
+        probe = GpuProbe(importlib.import_module("pynvml"), gpu.uuid)
+        return {**probe.describe(), **probe.sample()}
+    except (ImportError, NoTelemetryError, ProbeError):
+        return {}
+
+
+def _device(gpu: Gpu, readings: Readings) -> GpuDevice:
+    driver, busy = readings.get("gpu.driver"), readings.get("utilisation_percent")
+    return GpuDevice(
+        index=gpu.index,
+        name=gpu.name,
+        uuid=gpu.uuid,
+        total_bytes=gpu.total_bytes,
+        free_bytes=torch.cuda.mem_get_info(gpu.index)[0],
+        capability=gpu.capability,
+        driver=None if driver is None else str(driver),
+        utilisation_percent=None if busy is None else int(float(busy)),
+    )

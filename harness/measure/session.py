@@ -1,0 +1,168 @@
+"""One case in, one record out.
+
+    load -> [compile] -> warmup -> steady -> memory -> count
+
+The sampler runs beside it from before the GPU is touched until the end. Whatever happens, the
+answer is a record: a Result, or a Failure that keeps what had been measured.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+import msgspec
+import torch
+
+from harness.job import Job
+from harness.measure import e2e, isolated
+from harness.measure.bench import Bench
+from harness.measure.clips import load_clip
+from harness.measure.clock import StageClock
+from harness.measure.compile_log import keep_all_metrics
+from harness.measure.devices import Gpu, select, workload_config
+from harness.measure.failures import failure
+from harness.measure.findings import Findings, Report
+from harness.measure.flags import GPU_SHARED, clock_flag, flag_chunks, idle_flags
+from harness.measure.nvml import DEFAULT_INTERVAL_S
+from harness.measure.provenance import Context, collect
+from harness.measure.telemetry import Telemetry, sampler_command
+from harness.presets import WorkloadConfig
+from harness.result import SCHEMA_VERSION, Fact, Record, Result
+from harness.workload.build import build_pipeline
+
+SAMPLES_FILE = "samples.jsonl"
+
+StartTelemetry = Callable[[Gpu, Path], Telemetry]
+
+
+def start_sampler(gpu: Gpu, samples: Path) -> Telemetry:
+    """The sampler process for a GPU."""
+    command = sampler_command(gpu.uuid, samples, DEFAULT_INTERVAL_S)
+    return Telemetry.start(command, samples, DEFAULT_INTERVAL_S)
+
+
+@dataclass
+class Session:
+    """One case under way: how far it has come, for its record."""
+
+    job: Job
+    folder: Path
+    findings: Findings
+    start_telemetry: StartTelemetry = start_sampler
+    config: WorkloadConfig | None = None
+    device: torch.device | None = None
+    gpu: Gpu | None = None
+    telemetry: Telemetry | None = None
+
+    def run(self) -> Result:
+        """Measures the case. Raises what ended it."""
+        started_utc = utc_now()
+        findings, case = self.findings, self.job.case
+        findings.enter("load")
+        findings.progress(0, 1, f"{case.id}: device")
+        self.device, self.gpu = select(case, self.job.gpu)
+        capability = self.gpu.capability if self.gpu else None
+        self.config = workload_config(case, capability)
+        with self._open_telemetry() as telemetry:
+            self.telemetry = telemetry
+            self._measure(telemetry)
+            findings.close()
+        self._add_flags(telemetry)
+        return self._result(started_utc, telemetry, collect(self.context()))
+
+    def partial(self, started_utc: str) -> Result | None:
+        """What had been measured when the case ended early; None if nothing was."""
+        if self.telemetry is None or not (self.findings.chunks or self.findings.components):
+            return None
+        return self._result(started_utc, self.telemetry, {})
+
+    def context(self) -> Context:
+        """What is known, for the provenance."""
+        return Context(
+            job=self.job,
+            config=self.config,
+            device=self.device,
+            gpu=self.gpu,
+            telemetry=self.telemetry,
+            findings=self.findings,
+        )
+
+    def _open_telemetry(self) -> Telemetry:
+        if self.gpu is None:
+            return Telemetry.none("the case runs on a CPU")
+        return self.start_telemetry(self.gpu, self.folder / SAMPLES_FILE)
+
+    def _measure(self, telemetry: Telemetry) -> None:
+        job, findings = self.job, self.findings
+        assert self.config is not None and self.device is not None
+        keep_all_metrics()
+        if telemetry.ready is not None:
+            for flag in idle_flags(telemetry.ready.idle):
+                findings.flag(flag)
+        elif self.gpu is not None:
+            findings.flag(f"no telemetry: {telemetry.reason}")
+        findings.progress(0, 1, "weights")
+        weights_dir = None
+        if job.case.weights == "checkpoint":
+            weights_dir = Path(job.weights_dir or "")
+        pipeline = build_pipeline(self.config, device=self.device, weights_dir=weights_dir)
+        findings.progress(0, 1, "clip")
+        clip, findings.clips = load_clip(job, self.config, self.device, self.folder)
+        bench = Bench(job.case, pipeline, clip, StageClock(self.device), telemetry, findings)
+        bench.check()
+        findings.progress(1, 1)
+        (isolated if job.case.kind == "isolated" else e2e).measure(bench)
+
+    def _add_flags(self, telemetry: Telemetry) -> None:
+        findings = self.findings
+        shared = any(flag.startswith(GPU_SHARED) for flag in findings.flags)
+        findings.chunks = flag_chunks(findings.chunks, telemetry, shared=shared)
+        for mark in findings.phases:
+            if mark.name == "steady" and (flag := clock_flag(telemetry, mark.start_s, mark.end_s)):
+                findings.flag(flag)
+        steady = [chunk for chunk in findings.chunks if chunk.phase == "steady"]
+        for name in sorted({flag for chunk in steady for flag in chunk.flags} - {GPU_SHARED}):
+            count = sum(name in chunk.flags for chunk in steady)
+            findings.flag(f"{name} in {count} of {len(steady)} steady chunks")
+
+    def _result(self, started_utc: str, telemetry: Telemetry, facts: dict[str, Fact]) -> Result:
+        findings, case = self.findings, self.job.case
+        return Result(
+            schema_version=SCHEMA_VERSION,
+            case=case,
+            case_id=case.id,
+            started_utc=started_utc,
+            provenance=facts,
+            phases=findings.phases,
+            clips=findings.clips,
+            vace_context_sha256=findings.vace_context_sha256,
+            convergence=findings.convergence,
+            chunks=findings.chunks,
+            components=findings.components,
+            compile=findings.compile,
+            memory=findings.memory,
+            count_pass=findings.count_pass,
+            gpu=telemetry.state(),
+            flags=findings.flags,
+        )
+
+
+def run_job(
+    job: Job, folder: Path, report: Report, start_telemetry: StartTelemetry = start_sampler
+) -> Record:
+    """Measures one case; its failure is a record as well."""
+    started_utc = utc_now()
+    session = Session(job, folder, Findings(report), start_telemetry)
+    try:
+        return session.run()
+    except Exception as error:  # noqa: BLE001 a case that fails, by a bug too, must leave a record
+        session.findings.close()
+        facts = collect(session.context())
+        failed = failure(job, error, started_utc=started_utc, provenance=facts)
+        return msgspec.structs.replace(failed, partial=session.partial(started_utc))
+
+
+def utc_now() -> str:
+    """ISO 8601 to the second."""
+    return datetime.now(timezone.utc).replace(microsecond=0).isoformat()

@@ -1,0 +1,240 @@
+"""The session's side of the GPU sampler: starts it, asks for counters, collects what it saw.
+
+    with Telemetry.start(command, samples_path, interval_s) as telemetry:
+        telemetry.read_counters("steady.0.start")
+        ...
+    state = telemetry.state()      # harness.result.GpuState
+
+A sampler that dies costs the telemetry from there on, never the case. A GPU that is lost ends it.
+"""
+
+import os
+import selectors
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from harness.errors import CaseError
+from harness.measure.gpu_probe import SAMPLE_FIELDS
+from harness.measure.nvml import Broken, CounterAnswer, Message, NoSource, Ready
+from harness.result import CounterReading, GpuSeries, GpuState
+
+READY_TIMEOUT_S = 30.0
+ANSWER_TIMEOUT_S = 5.0
+# Bits of NVML's clocks-event reasons that mean the GPU runs slower than it could.
+THROTTLE_BITS = 0x8 | 0x20 | 0x40 | 0x80  # HW slowdown, SW thermal, HW thermal, HW power brake
+POWER_CAP_BIT = 0x4
+THROTTLE_COUNTERS = ("sw_thermal_ns", "hw_thermal_ns", "hw_power_brake_ns")
+
+Sample = dict[str, float | None]
+
+
+class GpuGoneError(CaseError):
+    """The GPU or its driver stopped answering in the middle of a case."""
+
+    def __init__(self, message: str, category: str) -> None:
+        self.category = category
+        super().__init__(message, next_step="check the GPU, then run the case again with --resume")
+
+
+def sampler_command(gpu_uuid: str, samples: Path, interval_s: float) -> list[str]:
+    """Command line of the sampler process."""
+    return [
+        *(sys.executable, "-m", "harness.measure.nvml"),
+        *("--gpu", gpu_uuid, "--out", str(samples), "--interval", str(interval_s)),
+    ]
+
+
+class Telemetry:
+    """One sampler process, or none with the reason."""
+
+    def __init__(self, samples: Path, interval_s: float | None, reason: str | None) -> None:
+        self._samples_path = samples
+        self._interval_s = interval_s
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pending = b""
+        self._read_to = 0
+        self._samples: list[Sample] = []
+        self._readings: list[CounterReading] = []
+        self._events: list[str] = []
+        self._unsupported: dict[str, str] = {}
+        self._pcie: list[tuple[int, int]] = []
+        self.reason = reason
+        self.ready: Ready | None = None
+
+    @classmethod
+    def none(cls, reason: str) -> "Telemetry":
+        """No telemetry, for the stated reason."""
+        return cls(Path(os.devnull), None, reason)
+
+    @classmethod
+    def start(cls, command: Sequence[str], samples: Path, interval_s: float) -> "Telemetry":
+        """Starts the sampler and waits until it says that it is ready, or why it cannot be."""
+        telemetry = cls(samples, interval_s, None)
+        samples.unlink(missing_ok=True)
+        telemetry._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        try:
+            message = telemetry._receive(READY_TIMEOUT_S)
+        except GpuGoneError:
+            telemetry.stop()
+            raise
+        if isinstance(message, Ready):
+            telemetry.ready = message
+            telemetry._unsupported |= message.unsupported
+        else:
+            telemetry.reason = (
+                message.reason if isinstance(message, NoSource) else "the sampler did not start"
+            )
+            telemetry.stop()
+        return telemetry
+
+    @property
+    def pcie_link(self) -> tuple[int, int] | None:
+        """Fastest (generation, width) seen right after a timed block."""
+        return max(self._pcie, default=None)
+
+    @property
+    def power_source(self) -> str | None:
+        """Which NVML reading `power_mw` is."""
+        return self.ready.power_source if self.ready else None
+
+    def __enter__(self) -> "Telemetry":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def read_counters(self, label: str) -> None:
+        """Asks for the cumulative counters now. Raises GpuGoneError if the GPU is lost."""
+        if self._process is None or self._process.stdin is None:
+            return
+        try:
+            self._process.stdin.write(label.encode() + b"\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            self._receive(ANSWER_TIMEOUT_S)  # its last words, if there are any
+            self._give_up("the sampler ended")
+            return
+        answer = self._receive(ANSWER_TIMEOUT_S)
+        if not isinstance(answer, CounterAnswer):
+            self._give_up("the sampler stopped answering")
+            return
+        self._readings.append(
+            CounterReading(t_s=answer.t_s, label=answer.label, values=answer.values)
+        )
+        self._unsupported |= answer.unsupported
+        self._events += [event for event in answer.events if event not in self._events]
+        if answer.pcie_gen is not None and answer.pcie_width is not None:
+            self._pcie.append((answer.pcie_gen, answer.pcie_width))
+
+    def samples_between(self, start_s: float, end_s: float) -> list[Sample]:
+        """Samples taken in a stretch of time, as far as they are written yet."""
+        self._poll()
+        return [s for s in self._samples if start_s <= (s["t_s"] or 0.0) <= end_s]
+
+    def throttled_between(self, start_s: float, end_s: float) -> bool:
+        """Whether a throttle counter rose between the readings that enclose a stretch of time."""
+        before = [r for r in self._readings if r.t_s <= start_s]
+        after = [r for r in self._readings if r.t_s >= end_s]
+        if not before or not after:
+            return False
+        pairs = [(before[-1].values.get(k), after[0].values.get(k)) for k in THROTTLE_COUNTERS]
+        return any(a is not None and b is not None and b > a for a, b in pairs)
+
+    def stop(self) -> None:
+        """Ends the sampler; safe to call twice."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.terminate()
+        try:
+            process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        for stream in (process.stdin, process.stdout):
+            if stream is not None:
+                stream.close()
+        self._poll()
+
+    def state(self) -> GpuState:
+        """Everything seen, column by column."""
+        self._poll()
+        columns = {
+            name: [_compact(sample.get(name)) for sample in self._samples]
+            for name in SAMPLE_FIELDS
+            if any(sample.get(name) is not None for sample in self._samples)
+        }
+        for name in SAMPLE_FIELDS:
+            if self._samples and name not in columns:
+                self._unsupported.setdefault(name, "no reading succeeded")
+        return GpuState(
+            source="nvml" if self.ready else "none",
+            reason=self.reason,
+            interval_s=self._interval_s if self.ready else None,
+            sampler_version=self.ready.version if self.ready else None,
+            series=GpuSeries(
+                t_s=[round(sample["t_s"] or 0.0, 3) for sample in self._samples], fields=columns
+            ),
+            counters=self._readings,
+            unsupported=self._unsupported,
+            events=self._events,
+        )
+
+    def _poll(self) -> None:
+        """Takes in complete new lines of the samples file."""
+        if self.ready is None or not self._samples_path.exists():
+            return
+        with self._samples_path.open("rb") as file:
+            file.seek(self._read_to)
+            text = file.read()
+        complete = text[: text.rfind(b"\n") + 1]
+        self._read_to += len(complete)
+        self._samples += [msgspec.json.decode(line) for line in complete.splitlines()]
+
+    def _receive(self, timeout_s: float) -> Message | None:
+        """The sampler's next message; None if it ended or stays silent."""
+        assert self._process is not None and self._process.stdout is not None
+        stream = self._process.stdout.fileno()
+        deadline_s = time.monotonic() + timeout_s
+        with selectors.DefaultSelector() as selector:
+            selector.register(stream, selectors.EVENT_READ)
+            while b"\n" not in self._pending:
+                wait_s = deadline_s - time.monotonic()
+                if wait_s <= 0 or not selector.select(wait_s):
+                    return None
+                received = os.read(stream, 65536)
+                if not received:
+                    return None
+                self._pending += received
+        line, _, self._pending = self._pending.partition(b"\n")
+        message: Any = msgspec.json.decode(line, type=Message)
+        if isinstance(message, Broken):
+            raise GpuGoneError(message.message, message.category)
+        return message  # type: ignore[no-any-return]
+
+    def _give_up(self, what: str) -> None:
+        assert self._process is not None
+        code = self._process.poll()
+        self._events.append(
+            f"{what} (exit code {code}) at {time.monotonic():.3f} s; no samples after"
+        )
+        self.stop()
+
+
+def _compact(value: float | None) -> float | None:
+    """Whole numbers without their decimals: a third of the record's size."""
+    return int(value) if value is not None and value == int(value) else value
+
+
+def mean_clock_mhz(samples: list[Sample]) -> float | None:
+    """Mean SM clock of some samples; None where none was read."""
+    clocks = [clock for sample in samples if (clock := sample.get("sm_clock_mhz")) is not None]
+    return sum(clocks) / len(clocks) if clocks else None
