@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 import msgspec
 from docker.types import LogConfig, Mount
@@ -22,7 +22,7 @@ from harness.errors import DeviceError, RecordError
 from harness.host.engine import ContainerEnd, Engine
 from harness.host.gpu import Way
 from harness.host.image import Image
-from harness.host.leftovers import labels
+from harness.host.leftovers import CACHE_LABEL, labels
 from harness.host.runner import (
     KILLED,
     PREFLIGHT_LIMIT_S,
@@ -52,7 +52,6 @@ WEIGHTS = "/weights"
 USER_ID = 1000
 PIDS_LIMIT = 4096  # inductor starts a compile worker for each core
 INSTALL_REPORT = "/opt/vace-bench/install.json"
-CACHE_LABEL = "vace-bench.cache"
 LOCKDOWN = "network none, read-only root, no capabilities, no new privileges, user 1000"
 
 
@@ -66,7 +65,6 @@ class DockerRunner:
     way: Way | None = None
     weights_dir: Path | None = None
     program: tuple[str, ...] = ()  # replaces the image's entry point, for tests
-    name: Literal["docker"] = "docker"
     _installed: dict[str, Fact] = field(default_factory=dict)
 
     def preflight(self, request: PreflightRequest) -> Devices:
@@ -93,9 +91,9 @@ class DockerRunner:
         return {
             **self.image.facts,
             **self._installed,
-            "engine": Fact(value=self.engine.version()),
-            "container": Fact(value=LOCKDOWN),
-            "gpu_way": Fact(value=f"{way.name}: {way.reason}")
+            "engine.version": Fact(value=self.engine.version()),
+            "container.lockdown": Fact(value=LOCKDOWN),
+            "engine.gpu_way": Fact(value=f"{way.name}: {way.reason}")
             if way
             else Fact(value=None, reason="the cases run on the CPU"),
         }
@@ -230,23 +228,18 @@ class DockerRunner:
 
 
 def install_facts(report: bytes | None) -> dict[str, Fact]:
-    """What the image's install report says about torch and the kept packages."""
+    """What the image's install report says about torch and the packages that were kept."""
     if report is None:
-        reason = "the image holds no install report"
-        return {name: Fact(value=None, reason=reason) for name in ("torch_wheel_sha256",)}
+        return {"torch.wheel_sha256": Fact(value=None, reason="the image has no install report")}
     content = json.loads(report)
-    torch = content["torch"]
-    reason = "torch was kept from the base image, not installed from a wheel"
-    facts = {
-        "torch_source": Fact(value=str(torch["source"])),
-        "torch_wheel": Fact(value=torch.get("file"), reason=None if "file" in torch else reason),
-        "torch_wheel_sha256": Fact(
-            value=torch.get("sha256"), reason=None if "sha256" in torch else reason
-        ),
-    }
-    if content["kept"]:
-        kept = ", ".join(f"{name} {version}" for name, version in sorted(content["kept"].items()))
-        facts["kept_packages"] = Fact(value=kept)
+    torch, kept = content["torch"], content["kept"]
+    facts = {"torch.source": Fact(value=str(torch["source"]))}
+    for name in ("file", "sha256"):
+        reason = None if name in torch else "torch was kept from the base image"
+        facts[f"torch.wheel_{name}"] = Fact(value=torch.get(name), reason=reason)
+    if kept:
+        names = ", ".join(f"{name} {version}" for name, version in sorted(kept.items()))
+        facts["image.kept_packages"] = Fact(value=names)
     return facts
 
 

@@ -88,6 +88,11 @@ def host_gpus(root: Path = Path("/")) -> list[HostGpu]:
 
 def check_driver(driver: str | None, cuda_major: int | None, image: str) -> None:
     """Raises DeviceError if the driver is too old for the image's CUDA; unknowns pass."""
+    if cuda_major == 0:
+        raise DeviceError(
+            f"{image} holds a torch without CUDA",
+            next_step="put a CUDA build of torch into the wheelhouse, or use --device cpu",
+        )
     if driver is None or cuda_major is None:
         return
     needed = MINIMUM_DRIVER.get(cuda_major)

@@ -78,26 +78,36 @@ def ensure_image(engine: Engine, project: Path, options: ImageOptions, say: Say)
 
     Raises ImageBuildError with the build's last lines.
     """
-    base = engine.image(options.base_image) or _pull(engine, options.base_image, say)
-    files = context_files(project)
-    tag = f"{REPOSITORY}:{content_hash(project, files, options, str(base['Id']))}"
+    if engine.image(options.base_image) is None:
+        _pull(engine, options.base_image, say)
+    built = find_image(engine, project, options)
+    if built is not None:
+        say(f"image {built.tag} is up to date")
+        return built
+    _build(engine, project, options, say)
+    built = find_image(engine, project, options)
+    if built is None:
+        raise ImageBuildError("the build ended without an image", next_step="run `invoke doctor`")
+    return built
+
+
+def find_image(engine: Engine, project: Path, options: ImageOptions) -> Image | None:
+    """The image of this tree and these options, if it and its base image are there."""
+    base = engine.image(options.base_image)
+    if base is None:
+        return None
+    tag = image_tag(project, options, str(base["Id"]))
     built = engine.image(tag)
     if built is None:
-        say(f"building image {tag} on {options.base_image}")
-        _build(engine, project, files, options, tag, say)
-        built = engine.image(tag)
-    else:
-        say(f"image {tag} is up to date")
-    if built is None:
-        raise ImageBuildError(f"the build of {tag} ended without an image")
+        return None
     return Image(
         tag=tag,
         facts={
-            "image_id": Fact(value=str(built["Id"])),
-            "base_image": Fact(value=public_name(options.base_image)),
-            "base_digest": base_digest(base),
-            "lock_sha256": Fact(value=file_sha256(project / LOCK)),
-            "torch_requirement": Fact(value=options.torch),
+            "image.id": Fact(value=str(built["Id"])),
+            "image.base": Fact(value=public_name(options.base_image)),
+            "image.base_digest": base_digest(base),
+            "image.lock_sha256": Fact(value=file_sha256(project / LOCK)),
+            "image.torch_requirement": Fact(value=options.torch),
         },
         environment=_environment(built),
     )
@@ -119,20 +129,19 @@ def context_files(project: Path) -> list[Path]:
     return sorted(path.relative_to(project) for path in found)
 
 
-def content_hash(project: Path, files: list[Path], options: ImageOptions, base_id: str) -> str:
-    """Twelve hex digits that change with anything that could change what runs."""
+def image_tag(project: Path, options: ImageOptions, base_id: str) -> str:
+    """A tag that changes with anything that could change what runs."""
+    files = context_files(project)
     digest = hashlib.sha256()
     settings = (base_id, options.torch, str(options.offline))
     for text in (*settings, *(f"{name}:{file_sha256(project / name)}" for name in files)):
         digest.update(text.encode() + b"\0")
     for wheel in options.wheels():
         digest.update(f"{wheel.name}:{file_sha256(wheel)}".encode() + b"\0")
-    return digest.hexdigest()[:12]
+    return f"{REPOSITORY}:{digest.hexdigest()[:12]}"
 
 
-def write_context(
-    project: Path, files: list[Path], options: ImageOptions, target: IO[bytes]
-) -> None:
+def write_context(project: Path, options: ImageOptions, target: IO[bytes]) -> None:
     """The build context as a tar; owners and times are left out so that layers can be reused."""
 
     def plain(item: tarfile.TarInfo) -> tarfile.TarInfo:
@@ -143,7 +152,7 @@ def write_context(
         return item
 
     with tarfile.open(fileobj=target, mode="w") as archive:
-        for name in files:
+        for name in context_files(project):
             archive.add(project / name, str(name), filter=plain)
         folder = tarfile.TarInfo("wheelhouse")
         folder.type = tarfile.DIRTYPE
@@ -205,9 +214,10 @@ def _pull(engine: Engine, name: str, say: Say) -> dict[str, Any]:
     return image
 
 
-def _build(
-    engine: Engine, project: Path, files: list[Path], options: ImageOptions, tag: str, say: Say
-) -> None:
+def _build(engine: Engine, project: Path, options: ImageOptions, say: Say) -> None:
+    base = engine.image(options.base_image) or {}
+    tag = image_tag(project, options, str(base.get("Id")))
+    say(f"building image {tag} on {options.base_image}")
     arguments = {
         "BASE_IMAGE": options.base_image,
         "TORCH": options.torch,
@@ -217,7 +227,7 @@ def _build(
     network = "none" if options.offline else "host"
     last: deque[str] = deque(maxlen=LAST_LINES)
     with tempfile.TemporaryFile() as context:
-        write_context(project, files, options, context)
+        write_context(project, options, context)
         context.seek(0)
         for line, is_error in _lines(engine.build(context, tag, arguments, network)):
             if is_error:

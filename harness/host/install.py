@@ -46,7 +46,7 @@ def main(torch: str) -> None:
         python, where = [str(HOME / "venv/bin/python")], []
         installed = pip(python, [torch])
         torch_fact = {"source": "wheel", **installed.pop("torch"), "dependencies": installed}
-    lines = requirements((BUILD / "container.txt").read_text()) + [SAGE]
+    lines = [*requirements((BUILD / "container.txt").read_text()), SAGE]
     wanted = [line for line in lines if distribution(line) not in kept]
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
         file.write("\n".join(wanted))

@@ -12,9 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from harness.host.engine import Engine
+from harness.host.image import remove_images
 
 RUN_LABEL = "vace-bench.run"
 OWNER_LABEL = "vace-bench.owner"
+CACHE_LABEL = "vace-bench.cache"
 FOLDER_PREFIX = "vace-bench-"
 FOLDER_NAME = re.compile(rf"{FOLDER_PREFIX}(\d+)-(\d+)-.*")
 
@@ -66,6 +68,15 @@ def sweep_containers(engine: Engine, run_id: str | None = None) -> int:
             engine.remove_volume(str(volume["Name"]))
             count += 1
     return count
+
+
+def remove_everything(engine: Engine) -> list[str]:
+    """Removes stale containers, compile-cache volumes and images; returns what was removed."""
+    removed = [f"{sweep_containers(engine)} containers and volumes of dead runs"]
+    for volume in engine.volumes(CACHE_LABEL):
+        engine.remove_volume(str(volume["Name"]))
+        removed.append(str(volume["Name"]))
+    return removed + remove_images(engine)
 
 
 def _is_dead(mark: str) -> bool:

@@ -12,10 +12,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
@@ -23,6 +22,7 @@ from harness.errors import DeviceError, RecordError
 from harness.host.leftovers import temporary_folder
 from harness.host.runner import (
     PREFLIGHT_LIMIT_S,
+    Category,
     Notify,
     OutputReader,
     case_limit_s,
@@ -40,7 +40,7 @@ from harness.job import (
     Job,
     PreflightRequest,
 )
-from harness.result import Record, encode
+from harness.result import Fact, Record, encode
 
 PR_SET_PDEATHSIG = 1
 PIECE_BYTES = 1 << 16
@@ -56,7 +56,6 @@ class LocalRunner:
     gpu: str | None = None
     warm_cache: Path | None = None  # compile caches of cases that ask for warm ones
     program: Sequence[str] = field(default=(sys.executable, "-m", "harness.measure"))
-    name: Literal["local"] = "local"
 
     def preflight(self, request: PreflightRequest) -> Devices:
         """Devices as the local torch sees them. Raises DeviceError if there is no usable torch."""
@@ -74,6 +73,11 @@ class LocalRunner:
                     next_step="install torch (pip install 'vace-bench[local]'), or use "
                     "--runtime docker",
                 ) from error
+
+    def facts(self) -> dict[str, Fact]:
+        """What a record says about the place: no container."""
+        none = Fact(value=None, reason="the cases run without a container")
+        return dict.fromkeys(("engine.version", "engine.gpu_way", "image.id"), none)
 
     def run(self, job: Job, clips: list[Path], notify: Notify) -> Record:
         """One case in a subprocess."""
@@ -94,12 +98,7 @@ class LocalRunner:
                     return read_record(record.read_bytes(), job.case)
                 except RecordError as error:
                     tail = f"{tail}\n{error.line}"
-        if late:
-            category, message = "timeout", f"stopped after {limit_s:.0f} s"
-        elif code == -signal.SIGKILL:
-            category, message = "killed", "the process was killed from outside (SIGKILL)"
-        else:
-            category, message = "bug", f"the process ended without a valid record (exit {code})"
+        category, message = _explain(code, limit_s if late else None)
         return ended_without_record(
             job.case,
             category=category,
@@ -159,6 +158,14 @@ def _environment(outer: Mapping[str, str], project: Path, caches: Path) -> dict[
     return environment
 
 
+def _explain(code: int, limit_s: float | None) -> tuple[Category, str]:
+    if limit_s is not None:
+        return "timeout", f"stopped after {limit_s:.0f} s"
+    if code == -signal.SIGKILL:
+        return "killed", "the process was killed from outside (SIGKILL)"
+    return "bug", f"the process ended without a valid record (exit {code})"
+
+
 @contextmanager
 def _exchange() -> Iterator[Path]:
     folder = temporary_folder()
@@ -182,10 +189,8 @@ def _die_with(parent: int) -> Callable[[], None]:
 
 def _end_session(process: "subprocess.Popen[bytes]") -> None:
     """Ends the process and whatever it started (sampler, compile workers)."""
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.wait()
     if process.stdout is not None:
         process.stdout.close()

@@ -15,9 +15,9 @@ from typing import Literal, Protocol
 from harness.errors import RecordError
 from harness.job import Devices, Job, PreflightRequest, Progress, parse_progress
 from harness.matrix import Case
-from harness.result import SCHEMA_VERSION, Failure, Record, decode
+from harness.result import SCHEMA_VERSION, Fact, Failure, Record, decode
 
-Category = Literal["killed", "memory", "timeout", "bug"]
+Category = Literal["killed", "memory", "timeout", "infrastructure", "bug"]
 Notify = Callable[[Progress], None]
 
 TAIL_LINES = 40
@@ -29,10 +29,11 @@ KILLED = 137  # 128 + SIGKILL, as a container engine reports it
 class Runner(Protocol):
     """Runs one case, in a process of its own that ends with it."""
 
-    name: Literal["docker", "local"]
-
     def preflight(self, request: PreflightRequest) -> Devices:
         """What devices there are and what stands against the cases. Raises HarnessError."""
+
+    def facts(self) -> dict[str, Fact]:
+        """What a record says about where it was made; complete after the preflight."""
 
     def run(self, job: Job, clips: list[Path], notify: Notify) -> Record:
         """One case's record. `clips` are the files that `job.clips` names. The runner itself sets

@@ -1,0 +1,134 @@
+"""Where a run happens: container or local process, GPU or CPU. The reason is printed and recorded.
+
+`auto` takes a container if an engine and a usable GPU answer, else a local process on the best
+device.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from harness.errors import DeviceError, EngineError
+from harness.host.engine import Engine, connect
+from harness.host.gpu import NoWay, Way, driver_version, find_way
+from harness.matrix import Device, PresetName
+
+RuntimeName = Literal["docker", "local"]
+Auto = Literal["auto"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What this host offers."""
+
+    engine: Engine | None
+    engine_error: EngineError | None  # why there is no engine
+    way: Way | NoWay
+    driver: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """Where the cases run. `engine` is set for docker, `way` for docker with a GPU."""
+
+    runtime: RuntimeName
+    device: Device
+    reason: str
+    engine: Engine | None = None
+    way: Way | None = None
+    driver: str | None = None  # of this host, as far as the cases use its GPU
+
+    @property
+    def preset(self) -> PresetName:
+        """The preset that `auto` stands for."""
+        return "full" if self.device == "cuda" else "tiny"
+
+
+def look(
+    gpu: str | None, environment: Mapping[str, str] = os.environ, root: Path = Path("/")
+) -> Surroundings:
+    """Asks the engine, the kernel module and the device nodes; starts nothing."""
+    driver = driver_version(root)
+    try:
+        engine = connect(environment)
+        way = find_way(engine.information(), is_local=engine.is_local, gpu=gpu, root=root)
+    except EngineError as error:
+        no_way = NoWay("no container engine answers")
+        return Surroundings(engine=None, engine_error=error, way=no_way, driver=driver)
+    return Surroundings(engine=engine, engine_error=None, way=way, driver=driver)
+
+
+def choose(runtime: RuntimeName | Auto, device: Device | Auto, around: Surroundings) -> Choice:
+    """Settles runtime and device. Raises EngineError or DeviceError if they cannot be had."""
+    if runtime == "docker" or (runtime == "auto" and device != "cpu" and _usable(around)):
+        return _in_container(runtime, device, around)
+    return _local(runtime, device, around)
+
+
+def _usable(around: Surroundings) -> bool:
+    return around.engine is not None and isinstance(around.way, Way)
+
+
+def _in_container(
+    runtime: RuntimeName | Auto, device: Device | Auto, around: Surroundings
+) -> Choice:
+    if around.engine is None:
+        raise around.engine_error or EngineError("no container engine answers")
+    asked = "asked for with --runtime docker"
+    if device == "cpu":
+        return Choice(
+            runtime="docker",
+            device="cpu",
+            reason=f"{asked} and --device cpu",
+            engine=around.engine,
+        )
+    if isinstance(around.way, Way):
+        found = f"a container engine and a GPU answer ({around.way.name})"
+        return Choice(
+            runtime="docker",
+            device="cuda",
+            reason=found if runtime == "auto" else f"{asked}; {found}",
+            engine=around.engine,
+            way=around.way,
+            driver=around.driver,
+        )
+    if device == "cuda":
+        raise DeviceError(
+            f"no container can reach a GPU ({around.way.reason})",
+            next_step="run `invoke doctor`, or use --device cpu",
+        )
+    return Choice(
+        runtime="docker",
+        device="cpu",
+        reason=f"{asked}; on the CPU, because no GPU can be reached ({around.way.reason})",
+        engine=around.engine,
+    )
+
+
+def _local(runtime: RuntimeName | Auto, device: Device | Auto, around: Surroundings) -> Choice:
+    if runtime == "local":
+        why = "asked for with --runtime local"
+    elif device == "cpu":
+        why = "asked for with --device cpu"
+    elif around.engine is None:
+        why = "no container engine answers"
+    else:
+        reason = around.way.reason
+        why = f"a container engine answers, but no container can reach a GPU ({reason})"
+    if device == "cpu":
+        return Choice(runtime="local", device="cpu", reason=why)
+    if around.driver is not None:
+        return Choice(
+            runtime="local",
+            device="cuda",
+            reason=f"{why}; NVIDIA driver {around.driver} is loaded",
+            driver=around.driver,
+        )
+    if device == "cuda":
+        raise DeviceError(
+            "no GPU: no NVIDIA driver is loaded on this host",
+            next_step="install the driver, or use --device cpu",
+        )
+    return Choice(runtime="local", device="cpu", reason=f"{why}; no NVIDIA driver is loaded")

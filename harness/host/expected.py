@@ -1,0 +1,56 @@
+"""How long cases will take: as committed records of the same GPU tell, else by a stated table."""
+
+from pathlib import Path
+
+import msgspec
+
+from harness.matrix import Case, Device, Kind
+from harness.result import PhaseMark
+
+# Seconds for a case without a record, start of its process included: full preset on a data-center
+# GPU, tiny preset on two CPU cores.
+DEFAULT_S: dict[tuple[Device, Kind], float] = {
+    ("cuda", "isolated"): 60,
+    ("cuda", "e2e"): 90,
+    ("cpu", "isolated"): 20,
+    ("cpu", "e2e"): 25,
+}
+COMPILED_EXTRA_S: dict[Device, float] = {"cuda": 90, "cpu": 45}
+START_S = 8  # of a process or container, imports included
+
+
+class Timing(msgspec.Struct):
+    """The part of a record that tells how long it took."""
+
+    case: Case
+    phases: list[PhaseMark]
+
+
+def expected_seconds(cases: list[Case], reports: Path, slug: str | None) -> dict[str, float]:
+    """Seconds by case id. `slug` is the GPU's folder under `reports`, None if not known yet."""
+    recorded = _recorded(reports / slug) if slug else {}
+    return {
+        case.id: recorded.get((case.id, case.preset, case.device), default_seconds(case))
+        for case in cases
+    }
+
+
+def default_seconds(case: Case) -> float:
+    """The table's value for a case."""
+    extra_s = COMPILED_EXTRA_S[case.device] if case.compiled else 0
+    return DEFAULT_S[case.device, case.kind] + extra_s
+
+
+def _recorded(folder: Path) -> dict[tuple[str, str, str], float]:
+    """Seconds of the newest record of each case; an unreadable one is the report's matter."""
+    seconds: dict[tuple[str, str, str], float] = {}
+    for path in sorted(folder.glob("*/cases/*.json")):
+        try:
+            timing = msgspec.json.decode(path.read_bytes(), type=Timing)
+        except (OSError, msgspec.MsgspecError, ValueError):
+            continue
+        case = timing.case
+        if timing.phases:
+            spent_s = timing.phases[-1].end_s - timing.phases[0].start_s
+            seconds[case.id, case.preset, case.device] = spent_s + START_S
+    return seconds

@@ -1,0 +1,132 @@
+"""The options of `invoke bench`, `build` and `doctor`: one place, one default each.
+
+The options of a run are kept outside of its record, in `vace-bench/<run>.json` under the user's
+state folder (`$XDG_STATE_HOME`, else `~/.local/state`): they hold paths, which a record must not,
+and --resume needs them.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import get_args
+
+from harness.errors import StorageError, UsageError
+from harness.host.choice import Auto, RuntimeName
+from harness.host.clips import Role
+from harness.host.image import DEFAULT_BASE, DEFAULT_TORCH, ImageOptions
+from harness.matrix import Device, PresetName, parse_size
+
+Given = Mapping[str, str | bool | None]
+PATHS = ("weights", "video", "depth", "mask", "wheelhouse", "ca_bundle")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchOptions:
+    """What `invoke bench` was asked for. Relative paths are those of the current folder."""
+
+    matrix: str = "quick"
+    only: str | None = None
+    runtime: RuntimeName | Auto = "auto"
+    device: Device | Auto = "auto"
+    gpu: str | None = None
+    preset: PresetName | Auto = "auto"
+    size: str | None = None
+    weights: str | None = None
+    video: str | None = None
+    depth: str | None = None
+    mask: str | None = None
+    base_image: str = DEFAULT_BASE
+    torch: str = DEFAULT_TORCH
+    wheelhouse: str | None = None
+    ca_bundle: str | None = None
+    offline: bool = False
+    resume: str | None = None
+
+    @classmethod
+    def parse(cls, given: Given) -> "BenchOptions":
+        """Options from a task's arguments; None stands for a default. Raises UsageError."""
+        known = {field.name for field in fields(cls)}
+        chosen = {name: value for name, value in given.items() if value is not None}
+        if unknown := set(chosen) - known:
+            raise UsageError(f"unknown option {', '.join(sorted(unknown))}")
+        for name, kind in (("runtime", RuntimeName), ("device", Device), ("preset", PresetName)):
+            allowed = ("auto", *get_args(kind))
+            if chosen.get(name, "auto") not in allowed:
+                raise UsageError(
+                    f"--{name} '{chosen[name]}' is unknown",
+                    next_step=f"choose one of {', '.join(allowed)}",
+                )
+        options = cls(**chosen)  # type: ignore[arg-type]  # checked above, the rest is text
+        if options.size is not None:
+            parse_size(options.size)
+        options.image.validate()
+        return options
+
+    @property
+    def image(self) -> ImageOptions:
+        """What the image is made of."""
+        return ImageOptions(
+            base_image=self.base_image,
+            torch=self.torch,
+            wheelhouse=Path(self.wheelhouse) if self.wheelhouse else None,
+            ca_bundle=Path(self.ca_bundle) if self.ca_bundle else None,
+            offline=self.offline,
+        )
+
+    @property
+    def clips(self) -> dict[Role, Path]:
+        """The clip files by role."""
+        given: dict[Role, str | None] = {
+            "video": self.video,
+            "depth": self.depth,
+            "mask": self.mask,
+        }
+        return {role: Path(name) for role, name in given.items() if name}
+
+    @property
+    def placeholders(self) -> dict[Path, str]:
+        """Paths that must not be published, with what stands for them."""
+        named = ((name, getattr(self, name)) for name in PATHS)
+        return {Path(value): f"<{name}>" for name, value in named if value}
+
+
+def state_path(run_id: str, environment: Mapping[str, str] = os.environ) -> Path:
+    """Where the options of a run are kept."""
+    base = environment.get("XDG_STATE_HOME") or str(Path.home() / ".local/state")
+    return Path(base) / "vace-bench" / f"{run_id}.json"
+
+
+def keep(options: BenchOptions, path: Path) -> None:
+    """Keeps a run's options for --resume. Raises StorageError."""
+    values = {field.name: getattr(options, field.name) for field in fields(options)}
+    values |= {name: os.path.abspath(values[name]) for name in PATHS if values[name]}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(values, indent=1) + "\n")
+        path.chmod(0o600)
+    except OSError as error:
+        raise StorageError(
+            f"the run's options cannot be kept in {path.parent} ({error.strerror})",
+            next_step="set XDG_STATE_HOME to a writable folder",
+        ) from error
+
+
+def recall(given: Given, path: Path) -> BenchOptions:
+    """The options a run was started with; what is given now and differs from a default wins."""
+    try:
+        kept = json.loads(path.read_text())
+    except FileNotFoundError:
+        kept = {}  # started on another machine: what it needs must be given again
+    except (OSError, ValueError) as error:
+        raise StorageError(
+            f"the run's options in {path} are damaged", next_step="delete that file"
+        ) from error
+    defaults = {field.name: field.default for field in fields(BenchOptions)}
+    now = {
+        name: value
+        for name, value in given.items()
+        if value is not None and value != defaults.get(name)
+    }
+    return BenchOptions.parse({**kept, **now})

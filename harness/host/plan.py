@@ -1,0 +1,143 @@
+"""The plan of a run: which cases, where, fed with what. Settled before anything is built."""
+
+import datetime
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from harness.errors import UsageError
+from harness.host.checkpoints import check_folder
+from harness.host.choice import Choice, Surroundings, choose
+from harness.host.clips import prepare_clips
+from harness.host.gpu import check_driver, host_gpus, image_cuda_major
+from harness.host.options import BenchOptions
+from harness.host.processes import LocalRunner
+from harness.job import ClipFile, Devices, PreflightRequest
+from harness.matrix import Case, Settings, expand, load_matrix
+from harness.store import Manifest
+
+PreparedClips = dict[tuple[int, int], tuple[list[ClipFile], list[Path]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What will be run. `clips` holds the decoded files of each frame size."""
+
+    run_id: str
+    matrix: str
+    choice: Choice
+    cases: list[Case]
+    clips: PreparedClips
+    weights: Path | None
+
+
+def new_plan(
+    options: BenchOptions,
+    look: Callable[[str | None], Surroundings],
+    project: Path,
+    folder: Path,
+) -> Plan:
+    """The plan of a new run; decoded clips go into `folder`. Raises HarnessError."""
+    matrix = load_matrix(options.matrix)
+    weights = _weights(options)
+    choice = choose(options.runtime, options.device, look(options.gpu))
+    if choice.runtime == "local" and choice.device == "cuda" and options.device == "auto":
+        choice = _confirm_local_gpu(choice, LocalRunner(project=project, gpu=options.gpu))
+    settings = Settings(
+        preset=choice.preset if options.preset == "auto" else options.preset,
+        device=choice.device,
+        size=options.size,
+        weights="checkpoint" if weights else "seeded",
+        only=options.only,
+    )
+    cases = expand(matrix, settings)
+    _check_image_driver(choice, options)
+    return Plan(
+        run_id=f"{datetime.datetime.now(datetime.timezone.utc):%Y%m%d-%H%M%S}-{matrix.name}",
+        matrix=matrix.name,
+        choice=choice,
+        cases=cases,
+        clips=_clips(options, cases, folder),
+        weights=weights,
+    )
+
+
+def resumed_plan(
+    manifest: Manifest,
+    options: BenchOptions,
+    look: Callable[[str | None], Surroundings],
+    folder: Path,
+) -> Plan:
+    """The plan of a run that goes on: its own cases, runtime and device. Raises HarnessError."""
+    weights = _weights(options)
+    if manifest.cases[0].weights == "checkpoint" and weights is None:
+        raise UsageError(
+            f"run {manifest.run_id} was started with checkpoints", next_step="give --weights again"
+        )
+    choice = choose(manifest.runtime, manifest.cases[0].device, look(options.gpu))
+    _check_image_driver(choice, options)
+    return Plan(
+        run_id=manifest.run_id,
+        matrix=manifest.matrix,
+        choice=replace(choice, reason=manifest.runtime_reason),
+        cases=manifest.cases,
+        clips=_clips(options, manifest.cases, folder),
+        weights=weights,
+    )
+
+
+def probable_slug(choice: Choice, options: BenchOptions) -> str | None:
+    """The GPU's folder name as far as it is known before the preflight."""
+    if choice.device == "cpu":
+        return "cpu"
+    for index, gpu in enumerate(host_gpus()):
+        if options.gpu in (None, str(index), gpu.uuid):
+            return slug(gpu.model)
+    return None
+
+
+def slug(name: str) -> str:
+    """'NVIDIA H200' -> 'nvidia-h200'."""
+    words = "".join(char if char.isascii() and char.isalnum() else " " for char in name.lower())
+    return "-".join(words.split())
+
+
+def measured_slug(devices: Devices, device: str, gpu: str | None) -> str:
+    """Folder name of the device that the preflight found."""
+    if device == "cpu":
+        return "cpu"
+    for found in devices.gpus:
+        if gpu in (str(found.index), found.uuid):
+            return slug(found.name)
+    return slug(devices.gpus[0].name)  # a container sees only the chosen one
+
+
+def _weights(options: BenchOptions) -> Path | None:
+    if options.weights is None:
+        return None
+    folder = Path(options.weights)
+    check_folder(folder)
+    return folder
+
+
+def _clips(options: BenchOptions, cases: list[Case], folder: Path) -> PreparedClips:
+    sizes = {(case.width_px, case.height_px) for case in cases}
+    return {size: prepare_clips(options.clips, size, folder) for size in sorted(sizes)}
+
+
+def _check_image_driver(choice: Choice, options: BenchOptions) -> None:
+    """A driver too old for the image's CUDA is found before the image is built."""
+    if choice.runtime != "docker" or choice.device != "cuda":
+        return
+    wheels = [wheel.name for wheel in options.image.wheels()]
+    major = image_cuda_major(options.base_image, options.torch, wheels)
+    check_driver(choice.driver, major, f"the image ({options.torch} on {options.base_image})")
+
+
+def _confirm_local_gpu(choice: Choice, runner: LocalRunner) -> Choice:
+    """A loaded driver is no proof that torch can use the GPU: asks it."""
+    devices = runner.preflight(PreflightRequest(cases=[]))
+    if devices.gpus:
+        return choice
+    reason = f"{choice.reason}, but torch {devices.torch_version} can use no GPU"
+    return replace(choice, device="cpu", reason=reason)

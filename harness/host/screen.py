@@ -1,0 +1,92 @@
+"""What `invoke bench` shows: plain lines, and on a terminal one that updates itself."""
+
+import sys
+import time
+from collections.abc import Callable
+from typing import TextIO
+
+from harness.job import Progress
+from harness.matrix import Case
+from harness.result import Record, Result
+
+BAR_WIDTH = 110
+
+
+def duration(seconds: float) -> str:
+    """'42 s' or '3 min 05 s'."""
+    whole = max(round(seconds), 0)
+    return f"{whole} s" if whole < 100 else f"{whole // 60} min {whole % 60:02d} s"
+
+
+class Screen:
+    """Progress of a run on one stream. The time left follows how the cases so far compared."""
+
+    def __init__(
+        self, stream: TextIO = sys.stdout, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._stream = stream
+        self._clock = clock
+        self._live = stream.isatty()
+        self._phase = ""
+        self._started_s = 0.0
+        self._expected: dict[str, float] = {}
+        self._case: Case | None = None
+        self._total = 0
+        self._spent_s = 0.0  # on finished cases
+        self._planned_s = 0.0  # what those were expected to take
+
+    def say(self, text: str) -> None:
+        """One line that stays."""
+        self._clear()
+        print(text, file=self._stream, flush=True)
+
+    def plan(self, expected_s: dict[str, float], total: int) -> None:
+        """The cases still to run with their expected times; `total` counts finished ones too."""
+        self._expected = dict(expected_s)
+        self._total = total
+
+    def begin(self, case: Case) -> None:
+        """A case starts."""
+        self._case, self._phase, self._started_s = case, "", self._clock()
+        if not self._live:
+            self.say(f"{self._number()} {case.id}: started{self._left()}")
+
+    def progress(self, progress: Progress) -> None:
+        """How far the case has come."""
+        if self._case is None or not (self._live or progress.phase != self._phase):
+            return
+        self._phase = progress.phase
+        steps = f" {progress.done}/{progress.total}" if progress.total > 1 else ""
+        text = f"{self._number()} {self._case.id}: {progress.phase}{steps} {progress.text}".rstrip()
+        if self._live:
+            line = (text + self._left())[:BAR_WIDTH]
+            print(f"\r{line:<{BAR_WIDTH}}", end="", file=self._stream, flush=True)
+        else:
+            self.say(text)
+
+    def end(self, record: Record) -> None:
+        """A case has its record."""
+        assert self._case is not None, "end() follows begin()"
+        number = self._number()
+        took_s = self._clock() - self._started_s
+        self._spent_s += took_s
+        self._planned_s += self._expected.pop(self._case.id, 0.0)
+        outcome = "finished" if isinstance(record, Result) else f"FAILED, {record.message}"
+        self._case = None
+        self.say(f"{number} {record.case_id}: {outcome} ({duration(took_s)}){self._left()}")
+
+    def _number(self) -> str:
+        return f"[{self._total - len(self._expected) + 1}/{self._total}]"
+
+    def _left(self) -> str:
+        pace = self._spent_s / self._planned_s if self._planned_s else 1.0
+        elapsed_s = self._clock() - self._started_s if self._case else 0.0
+        left_s = 0.0
+        for name, expected_s in self._expected.items():
+            running = self._case is not None and name == self._case.id
+            left_s += max(expected_s * pace - (elapsed_s if running else 0.0), 0.0)
+        return f", about {duration(left_s)} left" if self._expected else ""
+
+    def _clear(self) -> None:
+        if self._live:
+            print(f"\r{'':<{BAR_WIDTH}}\r", end="", file=self._stream, flush=True)

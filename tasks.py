@@ -1,0 +1,159 @@
+"""Invoke tasks. Each is a few lines over the library; imports are inside, so --list is instant."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from invoke.context import Context
+from invoke.tasks import task
+
+PROJECT = Path(__file__).resolve().parent
+REPORTS = PROJECT / "reports"
+
+IMAGE_HELP = {
+    "base-image": "base image (a CUDA image pinned by tag)",
+    "torch": "torch of the image: a requirement such as torch==2.13.0, or keep",
+    "wheelhouse": "folder with wheels that the build prefers",
+    "ca-bundle": "certificates for the package index during the build",
+    "offline": "build without any network; every wheel comes from the wheelhouse",
+}
+BENCH_HELP = {
+    "matrix": "quick, full, or a .toml file (docs/matrix.md)",
+    "only": "keep the cases whose id matches this pattern, e.g. 'e2e-*'",
+    "runtime": "auto, docker or local",
+    "device": "auto, cuda or cpu",
+    "gpu": "index or UUID of the GPU",
+    "preset": "auto, full or tiny",
+    "size": "frame size WxH, multiples of 16",
+    "weights": "folder with the published checkpoints; without it weights are seeded",
+    "video": "video file to feed; what is not given is generated",
+    "depth": "depth video file to feed",
+    "mask": "mask video file to feed, of the video's frame size",
+    "resume": "id of an interrupted run to go on with",
+    **IMAGE_HELP,
+}
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """An expected failure is one line and exit code 2; anything else keeps its traceback."""
+    from harness.errors import HarnessError
+
+    try:
+        yield
+    except HarnessError as error:
+        print(f"error: {error.line}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+@task(help=BENCH_HELP, auto_shortflags=False)
+def bench(
+    context: Context,
+    matrix: str = "quick",
+    only: str | None = None,
+    runtime: str = "auto",
+    device: str = "auto",
+    gpu: str | None = None,
+    preset: str = "auto",
+    size: str | None = None,
+    weights: str | None = None,
+    video: str | None = None,
+    depth: str | None = None,
+    mask: str | None = None,
+    resume: str | None = None,
+    base_image: str | None = None,
+    torch: str | None = None,
+    wheelhouse: str | None = None,
+    ca_bundle: str | None = None,
+    offline: bool = False,
+) -> None:
+    """Measure a matrix of cases, in containers where possible, and write the report."""
+    given = {name: value for name, value in locals().items() if name != "context"}
+    with one_line_errors():
+        from harness.host.bench import Place, bench
+        from harness.host.screen import Screen
+        from harness.report.render import render_run
+
+        bench(given, Place(project=PROJECT, reports=REPORTS), render_run, Screen())
+
+
+@task(help=IMAGE_HELP, auto_shortflags=False)
+def build(
+    context: Context,
+    base_image: str | None = None,
+    torch: str | None = None,
+    wheelhouse: str | None = None,
+    ca_bundle: str | None = None,
+    offline: bool = False,
+) -> None:
+    """Build the image, if the tree has changed since the last time."""
+    given = {name: value for name, value in locals().items() if name != "context"}
+    with one_line_errors():
+        from harness.host.engine import connect
+        from harness.host.image import ensure_image
+        from harness.host.options import BenchOptions
+
+        print(ensure_image(connect(), PROJECT, BenchOptions.parse(given).image, print).tag)
+
+
+@task(
+    help={"run": "id or folder of one run; without it every run and the index"},
+    auto_shortflags=False,
+)
+def report(context: Context, run: str | None = None) -> None:
+    """Render reports from their records; needs no torch, Docker or GPU."""
+    with one_line_errors():
+        from harness.report.render import render_all, render_run
+        from harness.store import RunFolder
+
+        paths = [render_run(RunFolder.find(REPORTS, run).path)] if run else render_all(REPORTS)
+        print(*paths, sep="\n")
+
+
+@task(help={"gpu": BENCH_HELP["gpu"], **IMAGE_HELP}, auto_shortflags=False)
+def doctor(
+    context: Context,
+    gpu: str | None = None,
+    base_image: str | None = None,
+    torch: str | None = None,
+    wheelhouse: str | None = None,
+    ca_bundle: str | None = None,
+    offline: bool = False,
+) -> None:
+    """Say what this host offers, what stands in the way, and what `auto` would choose."""
+    given = {name: value for name, value in locals().items() if name != "context"}
+    with one_line_errors():
+        from harness.host.choice import look
+        from harness.host.doctor import examine
+        from harness.host.options import BenchOptions
+
+        for finding in examine(BenchOptions.parse(given), look(gpu), PROJECT, REPORTS):
+            print(finding.line, flush=True)
+
+
+@task
+def test(context: Context) -> None:
+    """Run the tests; container tests skip where no engine answers."""
+    context.run(f"{sys.executable} -m pytest {PROJECT}", pty=sys.stdout.isatty())
+
+
+@task
+def lint(context: Context) -> None:
+    """Check style, types and who imports what."""
+    with context.cd(PROJECT):
+        for check in ("ruff check", "ruff format --check", "mypy"):
+            context.run(f"{sys.executable} -m {check}")
+        context.run(f"{Path(sys.executable).parent}/lint-imports")
+
+
+@task
+def clean(context: Context) -> None:
+    """Remove the project's images, compile-cache volumes and leftovers of killed runs."""
+    with one_line_errors():
+        from harness.host.engine import connect
+        from harness.host.leftovers import remove_everything
+
+        print(*remove_everything(connect()), sep="\n")
