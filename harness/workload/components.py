@@ -9,6 +9,8 @@ from torch import Tensor
 from harness.workload.context import ContextEncoder
 from harness.workload.rollout import Pipeline
 
+COMPILE_RECOMPILE_LIMIT = 64
+
 
 @dataclass(frozen=True)
 class ComponentCall:
@@ -22,8 +24,8 @@ class ComponentCall:
 def component_calls(pipeline: Pipeline, frames: Tensor, mask: Tensor | None) -> list[ComponentCall]:
     """All components on real inputs: frames [1, 3, 12, H, W], mask [1, 1, 12, H, W] or None.
 
-    The pipeline must have run a chunk. Each call continues its own streams, so the pipeline's are
-    left alone; the VACE calls take what `pipeline.vace.calls` holds at the time of the call.
+    The pipeline must have run a chunk. Encoders continue streams of their own, the decoder goes on
+    with the pipeline's; VACE calls take what `pipeline.vace.calls` holds at the time of the call.
     """
     assert pipeline.conditioning is not None, "run a chunk first"
     config, vae, vace = pipeline.config, pipeline.vae, pipeline.vace
@@ -54,5 +56,10 @@ def component_calls(pipeline: Pipeline, frames: Tensor, mask: Tensor | None) -> 
 
 
 def compile_vace(pipeline: Pipeline) -> None:
-    """VACE patch embedding and each VACE block through torch.compile; the next call compiles."""
+    """VACE patch embedding and each VACE block through torch.compile; the next call compiles.
+
+    All blocks share one code object and the stack of hints grows by one in each, so every block is
+    a recompile: with torch's default limit of 8 the later blocks would silently stay eager.
+    """
+    torch._dynamo.config.recompile_limit = COMPILE_RECOMPILE_LIMIT
     pipeline.vace.calls = pipeline.vace.compiled_calls()

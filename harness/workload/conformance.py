@@ -55,6 +55,7 @@ class Verdict:
     problems: list[str]
 
 
+@torch.no_grad()
 def check_file(path: Path) -> Verdict:
     """Runs the check that the file's name asks for."""
     check = next((check for check in CHECKS if path.name.startswith(check.prefix)), None)
@@ -118,8 +119,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     failed = 0
     for path in paths:
-        with torch.no_grad():
-            verdict = check_file(path)
+        verdict = check_file(path)
         print(verdict.line, flush=True)
         for problem in verdict.problems:
             print(f"    {path.name}: {problem}", flush=True)

@@ -240,18 +240,17 @@ def check_unpadded(file: GoldenFile) -> Iterator[Comparison]:
     tensors = file.tensors
     mask = tensors["vace_context_mask_u8"].to(tensors["x"].dtype)
     context = torch.cat([tensors["vace_context_latents"], mask])
-    for name, want in tensors.items():
-        if not name.startswith("flow_scale"):
-            continue
+    for index, scale in enumerate(file.json("vace_context_scales")):
         runner = _Runner(file)
-        scale = float(name.removeprefix("flow_scale"))
-        runner.config = replace(runner.config, context_scale=scale)
+        runner.config = replace(runner.config, context_scale=float(scale))
         timestep = torch.full((1, tensors["x"].shape[1]), file.json("timestep"))
         flow, _ = runner.forward(tensors["x"], timestep, 0, context)
-        yield Comparison(name, flow, want)
-        for hint, value in runner.inner.items():
-            if hint.startswith("hint") and hint in tensors:
-                yield Comparison(hint, value, tensors[hint])
+        name = f"flow_scale{scale}"
+        if name in tensors:
+            yield Comparison(name, flow, tensors[name])
+        hints = {name for name in tensors if name.startswith("hint")} if index == 0 else set()
+        for hint in sorted(hints):
+            yield Comparison(hint, runner.inner[hint], tensors[hint])
 
 
 def inputs_unpadded(_: GoldenFile) -> set[str]:

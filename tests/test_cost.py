@@ -1,0 +1,74 @@
+"""The cost model equals the specification's section 16, and the real modules' parameters."""
+
+import pytest
+import torch
+
+from harness.cost import (
+    attended_frames,
+    chunk_flops,
+    estimate_peak_bytes,
+    kv_cache_bytes,
+    parameters,
+)
+from harness.presets import CPU_ATTENTION, PRESETS, WorkloadConfig
+from harness.workload.attention import Attention
+from harness.workload.lora import add_lora
+from harness.workload.transformer import CausalTransformer
+from harness.workload.vace import Vace
+
+
+def config(preset: str = "full", **changes: object) -> WorkloadConfig:
+    chosen = PRESETS[preset]
+    sizes = {"height_px": chosen.height_px, "width_px": chosen.width_px, "dtype": chosen.dtype}
+    return WorkloadConfig(
+        **{"model": chosen.model, "attention": CPU_ATTENTION, **sizes, **changes}  # type: ignore[arg-type]
+    )
+
+
+def test_flops_of_a_steady_chunk() -> None:
+    tera = {
+        name: value / 1e12 for name, value in chunk_flops(config(), "inpainting", chunk=4).items()
+    }
+    expected = {
+        "base linears": 38.41, "LoRA": 9.30, "VACE linears": 16.58, "self-attention": 34.79,
+        "VACE self-attention": 3.48, "cross-attention": 2.03, "embeddings and head": 0.07,
+        "VAE encode": 0.95, "VAE decode": 1.07,
+    }  # fmt: skip
+    assert tera == pytest.approx(expected, abs=0.006)
+    assert sum(tera.values()) == pytest.approx(106.7, abs=0.05)
+
+
+def test_self_attention_grows_until_the_cache_is_full() -> None:
+    tera = [chunk_flops(config(), "depth", chunk=c)["self-attention"] / 1e12 for c in range(5)]
+    assert tera == pytest.approx([8.70, 17.39, 26.09, 34.79, 34.79], abs=0.006)
+    assert attended_frames(config().model, 40) == 12
+
+
+def test_text_only_has_no_branch() -> None:
+    flops = chunk_flops(config(), "text", chunk=4)
+    assert flops["VACE linears"] == flops["VACE self-attention"] == flops["VAE encode"] == 0
+
+
+def test_parameters_equal_the_published_and_the_built_ones() -> None:
+    assert parameters(config()) == {
+        "transformer": 1_418_996_800,
+        "vace": 734_975_232,
+        "lora": 349_962_240,
+        "vae": 11_315_539,
+    }
+    tiny = config("tiny")
+    with torch.device("meta"):
+        base, vace = (kind(tiny.model, Attention({})) for kind in (CausalTransformer, Vace))
+        own = sum(p.numel() for p in base.parameters())
+        add_lora(base.blocks, tiny.model.lora_rank, tiny.model.lora_alpha)
+    counted = parameters(tiny)
+    assert counted["transformer"] == own
+    assert counted["lora"] == sum(p.numel() for p in base.parameters()) - own
+    assert counted["vace"] == sum(p.numel() for p in vace.parameters())
+
+
+def test_memory_covers_weights_and_cache_and_grows_with_size() -> None:
+    assert kv_cache_bytes(config()) == 30 * 2 * 12_288 * 1536 * 2
+    small, large = config(), config(height_px=1024, width_px=1024)
+    assert estimate_peak_bytes(small) > 2 * sum(parameters(small).values()) + kv_cache_bytes(small)
+    assert estimate_peak_bytes(large) > estimate_peak_bytes(small)

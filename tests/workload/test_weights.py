@@ -1,0 +1,101 @@
+"""Checkpoints by their published names: loaded, and refused with the key named."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from harness.errors import WeightsError
+from harness.presets import WorkloadConfig
+from harness.workload import weights
+from harness.workload.build import base_state, build_pipeline, check_weights
+from harness.workload.rollout import Pipeline
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def checkpoints(pipeline: Pipeline, tmp_path: Path) -> Path:
+    """The tiny model's weights in the five files' form."""
+    base = {f"model.{key}": value for key, value in base_state(pipeline.transformer).items()}
+    torch.save({"generator": base}, tmp_path / weights.GENERATOR_FILE)
+    adapters = weights.lora_state(pipeline.transformer)
+    prefixed = {f"{weights.LORA_PREFIX}{key}": value for key, value in adapters.items()}
+    torch.save({"generator_lora": prefixed}, tmp_path / weights.LORA_FILE)
+    branch = dict(pipeline.vace.named_parameters()) | {"unrelated.weight": torch.zeros(2)}
+    save_file(branch, tmp_path / weights.VACE_FILE)
+    torch.save(pipeline.vae.state_dict(), tmp_path / weights.TAE_FILE)  # type: ignore[attr-defined]
+    return tmp_path
+
+
+def test_a_pipeline_from_checkpoints_equals_the_seeded_one(
+    config: WorkloadConfig, pipeline: Pipeline, checkpoints: Path
+) -> None:
+    loaded = build_pipeline(config, device=CPU, weights_dir=checkpoints)
+    frames = torch.rand(1, 3, 12, 32, 48) * 2 - 1
+    assert torch.equal(loaded.run_chunk(frames, None), pipeline.run_chunk(frames, None))
+
+
+def test_the_published_names_are_all_there(checkpoints: Path) -> None:
+    keys = set(weights.read_generator(checkpoints))
+    assert {"blocks.3.self_attn.norm_q.weight", "head.modulation", "time_projection.1.bias"} <= keys
+    lora = torch.load(checkpoints / weights.LORA_FILE)["generator_lora"]
+    assert "base_model.model.blocks.0.ffn.2.lora_B.weight" in lora
+
+
+def test_a_missing_file_is_named(config: WorkloadConfig, checkpoints: Path) -> None:
+    (checkpoints / weights.VACE_FILE).unlink()
+    with pytest.raises(WeightsError, match=weights.VACE_FILE):
+        check_weights(config, checkpoints)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [weights.GENERATOR_FILE, weights.LORA_FILE, weights.VACE_FILE, weights.TAE_FILE],
+)
+def test_a_truncated_file_is_named(config: WorkloadConfig, checkpoints: Path, name: str) -> None:
+    path = checkpoints / name
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(WeightsError, match=f"{name} is truncated") as error:
+        check_weights(config, checkpoints)
+    assert "\n" not in error.value.line
+
+
+def test_a_wrong_shape_a_missing_and_an_unknown_key_are_named(
+    config: WorkloadConfig, checkpoints: Path
+) -> None:
+    path = checkpoints / weights.GENERATOR_FILE
+    stored = torch.load(path)["generator"]
+    good = stored["model.blocks.2.ffn.0.weight"]
+    for broken, message in (
+        ({"model.blocks.2.ffn.0.weight": good[:, :-1]}, r"blocks\.2\.ffn\.0\.weight.*expected"),
+        ({"model.blocks.9.ffn.0.weight": good}, r"unknown tensor 'blocks\.9"),
+    ):
+        torch.save({"generator": stored | broken}, path)
+        with pytest.raises(WeightsError, match=message):
+            check_weights(config, checkpoints)
+    torch.save({"generator": {k: v for k, v in stored.items() if "head.head" not in k}}, path)
+    with pytest.raises(WeightsError, match=r"lacks 'head\.head"):
+        check_weights(config, checkpoints)
+
+
+def test_a_pickle_that_is_no_checkpoint_is_refused(
+    config: WorkloadConfig, checkpoints: Path
+) -> None:
+    path = checkpoints / weights.TAE_FILE
+    torch.save([1, 2, 3], path)
+    with pytest.raises(WeightsError, match="not a dictionary of tensors"):
+        check_weights(config, checkpoints)
+
+
+def test_seeded_values_depend_on_name_and_seed_only() -> None:
+    def filled(seed: int, names: list[str]) -> dict[str, torch.Tensor]:
+        parameters = {name: torch.empty(8, 8) for name in names}
+        weights.seed_parameters(parameters.items(), seed)
+        return parameters
+
+    first, second = filled(1, ["a", "b"]), filled(1, ["b", "a"])
+    assert torch.equal(first["a"], second["a"])
+    assert not torch.equal(first["a"], first["b"])
+    assert not torch.equal(first["a"], filled(2, ["a"])["a"])
