@@ -1,0 +1,165 @@
+"""Each rule once with a case that fires it and once with one that does not."""
+
+from collections.abc import Callable
+
+import msgspec
+import pytest
+
+from harness.analysis import findings as rules
+from harness.analysis.findings import Evidence, Finding, findings
+from harness.matrix import Case
+from harness.result import CompileStats, Convergence, CounterReading, GpuState, Result
+from tests.records import build
+
+CASES: dict[str, Case] = {case.id: case for case in build.gpu_cases()}
+CHUNKS = CASES["e2e-inpainting-eager"]
+PARTS = CASES["isolated-inpainting-eager"]
+
+
+def text(finding: Finding) -> str:
+    return "".join(part if isinstance(part, str) else f"<{part.value:g}>" for part in finding.parts)
+
+
+def with_flags(result: Result, count: int) -> Result:
+    chunks = list(result.chunks)
+    for index in range(len(chunks) - count, len(chunks)):
+        chunks[index] = msgspec.structs.replace(chunks[index], flags=["gpu shared"])
+    return build.change(result, chunks=chunks)
+
+
+def with_wall(result: Result, factor: Callable[[int], float]) -> Result:
+    chunks = [
+        msgspec.structs.replace(chunk, wall_ms=chunk.wall_ms * factor(index))
+        for index, chunk in enumerate(result.chunks)
+    ]
+    return build.change(result, chunks=chunks)
+
+
+def with_gpu(result: Result, **changes: object) -> Result:
+    gpu: GpuState = msgspec.structs.replace(result.gpu, **changes)
+    return build.change(result, gpu=gpu)
+
+
+def power_capped(result: Result) -> Result:
+    bits: list[float | None] = [4.0] * len(result.gpu.series.t_s)
+    fields = result.gpu.series.fields | {"event_reasons": bits}
+    return with_gpu(result, series=msgspec.structs.replace(result.gpu.series, fields=fields))
+
+
+def thermal_counter(result: Result) -> Result:
+    first, last = result.gpu.counters
+    rising = [
+        CounterReading(t_s=first.t_s, label="", values={"sw_thermal_ns": 0}),
+        CounterReading(t_s=last.t_s, label="", values={"sw_thermal_ns": 3_000_000_000}),
+    ]
+    return with_gpu(result, counters=rising)
+
+
+def compile_stats(breaks: int) -> CompileStats:
+    return CompileStats(
+        cold_s={},
+        graphs=16,
+        graph_breaks=breaks,
+        break_reasons=["call to print"] * breaks,
+        recompiles=0,
+        recompile_reasons=[],
+    )
+
+
+def spread_component(result: Result) -> Result:
+    first, *rest = result.components
+    wide = [time * (1 + 0.01 * (index % 5)) for index, time in enumerate(first.wall_ms)]
+    return build.change(result, components=[msgspec.structs.replace(first, wall_ms=wide), *rest])
+
+
+FIRING: dict[
+    str, tuple[Callable[[Result], Finding | None], Case, Callable[[Result], Result], str]
+] = {
+    "not converged": (
+        rules.not_converged,
+        CHUNKS,
+        lambda r: build.change(
+            r, convergence=Convergence(converged=False, reason="cap of 20 chunks", chunks=20)
+        ),
+        "after <20> chunks: cap of 20 chunks",
+    ),
+    "flagged case": (
+        rules.flagged_case,
+        CHUNKS,
+        lambda r: build.change(r, flags=["gpu shared: 98 % busy before the case"]),
+        "gpu shared: 98 % busy",
+    ),
+    "flagged samples": (
+        rules.flagged_samples,
+        CHUNKS,
+        lambda r: with_flags(r, 3),
+        "<3> of <50> steady chunks are flagged: gpu shared",
+    ),
+    "throttled by bits": (rules.throttled, CHUNKS, power_capped, "power cap in <246> of <246>"),
+    "throttled by counters": (
+        rules.throttled,
+        CHUNKS,
+        thermal_counter,
+        "sw_thermal_ns rose by <3>",
+    ),
+    "wide spread": (
+        rules.wide_spread,
+        CHUNKS,
+        lambda r: with_wall(r, lambda index: 1 + 0.02 * (index % 3)),
+        "of the median apart, over the limit of <0.01>",
+    ),
+    "wide components": (rules.wide_components, PARTS, spread_component, "vae_encode_single <"),
+    "broken graphs": (
+        rules.broken_graphs,
+        CHUNKS,
+        lambda r: build.change(r, compile=compile_stats(2)),
+        "<2> graph breaks and <0> recompiles: call to print; call to print",
+    ),
+    "sampler trouble": (
+        rules.sampler_trouble,
+        CHUNKS,
+        lambda r: with_gpu(r, source="none", reason="NVML: Driver Not Loaded"),
+        "NVML: Driver Not Loaded",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FIRING)
+def test_rule_fires_with_evidence_and_a_next_step(name: str) -> None:
+    rule, case, spoil, expected = FIRING[name]
+    finding = rule(spoil(build.result(case)))
+    assert finding is not None
+    assert expected in text(finding)
+    assert finding.next_step
+
+
+@pytest.mark.parametrize("case", [CHUNKS, PARTS])
+def test_a_quiet_case_has_no_findings(case: Case) -> None:
+    result = build.result(case)
+    assert all(rule(result) is None for rule in rules.RULES)
+    assert findings(result) == []
+
+
+def test_clean_compile_is_quiet() -> None:
+    assert rules.broken_graphs(build.result(CHUNKS, compile=compile_stats(0))) is None
+
+
+def test_a_cpu_case_does_not_miss_its_gpu() -> None:
+    assert rules.sampler_trouble(build.result(build.cpu_cases()[0])) is None
+
+
+def test_findings_come_in_the_order_of_the_rules() -> None:
+    spoiled = power_capped(with_flags(build.result(CHUNKS, flags=["clock low"]), 1))
+    assert [f.rule for f in findings(spoiled)] == ["flagged case", "flagged samples", "throttled"]
+
+
+def test_every_limit_that_is_cited_exists() -> None:
+    result = with_wall(build.result(CHUNKS), lambda index: 1 + 0.02 * (index % 3))
+    cited = [
+        part.path.removeprefix("rule#")
+        for finding in findings(result)
+        for part in finding.parts
+        if isinstance(part, Evidence) and part.path.startswith("rule#")
+    ]
+    assert cited
+    assert set(cited) <= rules.LIMITS.keys()
