@@ -163,7 +163,7 @@ def sampler_trouble(result: Result) -> Finding | None:
         return None
     reason = gpu.reason if gpu.source == "none" else "; ".join(gpu.events[:REASONS_SHOWN])
     text = f"the GPU's state is incomplete: {reason or 'no reason recorded'}"
-    return Finding("GPU state", (text,), "see what `invoke doctor` says of the GPU")
+    return Finding("GPU state", (text,), "see what invoke doctor says of the GPU")
 
 
 RULES: tuple[Callable[[Result], Finding | None], ...] = (

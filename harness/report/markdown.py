@@ -8,7 +8,8 @@ import html
 import re
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
-_MARKUP = re.compile(r"([\\`*_\[\]{}|~#!$])")
+# An underscore inside a word is no markup and may stay readable.
+_MARKUP = re.compile(r"([\\`*\[\]{}|~#!$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
 
 
 def one_line(text: str) -> str:

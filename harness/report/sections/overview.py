@@ -226,7 +226,8 @@ def _absent(material: Material) -> list[Absent]:
         name = Cell(case_id, (plan(f"/cases/{cases[case_id]}"),), "code")
         failure = material.run.failures.get(case_id)
         if failure is None:
-            rows.append(Absent(name, line("not run yet; `invoke bench --resume` goes on"), None))
+            resume = Cell("invoke bench --resume", form="code")
+            rows.append(Absent(name, line("not run yet; ", resume, " goes on"), None))
         else:
             rows.append(_failed(material, name, failure))
     return rows

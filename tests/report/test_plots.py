@@ -1,0 +1,64 @@
+import re
+import xml.etree.ElementTree as ElementTree
+
+import matplotlib
+import pytest
+
+from harness.report.plots import BUCKETS, CaseTrack, component_figure, gpu_figure, stage_figure
+
+BARS = [("Inpainting", {"encode": 17.0, "denoise": 268.0}), ("Text-only", {"denoise": 268.0})]
+
+
+def track(samples: int) -> CaseTrack:
+    times = tuple(0.1 * index for index in range(samples))
+    return CaseTrack(
+        label="Inpainting, eager",
+        length_s=0.1 * samples,
+        phases=(("load", 0.0, 1.0), ("steady", 1.0, 0.1 * samples)),
+        t_s=times,
+        fields={
+            "sm_clock_mhz": tuple(1980.0 - index % 7 for index in range(samples)),
+            "power_mw": tuple(None if index % 3 else 560e3 for index in range(samples)),
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    "blob",
+    [
+        stage_figure(BARS),
+        component_figure([("VAE decode", 14.0, 1)]),
+        gpu_figure([track(100), track(50)]),
+    ],
+    ids=["stages", "components", "gpu"],
+)
+def test_figures_are_plain_svg(blob: bytes) -> None:
+    root = ElementTree.fromstring(blob)
+    assert root.tag.endswith("svg")
+    text = blob.decode()
+    assert "<date>" not in text
+    assert matplotlib.__version__ not in text
+    assert "<script" not in text
+    assert "\r" not in text
+    assert not re.search(r"[ \t]\n", text)
+
+
+def test_the_users_own_settings_change_nothing() -> None:
+    plain = stage_figure(BARS)
+    with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "black", "svg.hashsalt": "x"}):
+        assert stage_figure(BARS) == plain
+
+
+def test_drawing_leaves_the_settings_alone() -> None:
+    before = dict(matplotlib.rcParams)
+    stage_figure(BARS)
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_a_long_run_stays_a_small_file() -> None:
+    short, long = gpu_figure([track(BUCKETS)]), gpu_figure([track(30 * BUCKETS)])
+    assert len(long) < 2 * len(short)
+
+
+def test_a_field_that_was_never_read_leaves_its_panel_empty() -> None:
+    assert b"svg" in gpu_figure([track(20)])  # no temperature at all

@@ -1,0 +1,290 @@
+"""Whole reports: sections in order, partial and failed runs, banners, the same bytes twice."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from harness.errors import RecordError, StorageError
+from harness.matrix import Case
+from harness.report.render import render_all, render_index, render_run
+from harness.result import SCHEMA_VERSION, ClipUse, Convergence, Failure
+from harness.store import RunFolder
+from tests.records import build
+
+SECTIONS = [
+    "Overview",
+    "Test Setup",
+    "Isolated Component Timings",
+    "torch.compile Results",
+    "Depth against Inpainting against text-only",
+    "Where the chunk goes",
+    "GPU State",
+    "Reproduce",
+    "Against the published report",
+]
+
+
+def failure(case: Case, **changes: Any) -> Failure:
+    fields: dict[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
+        "case": case,
+        "case_id": case.id,
+        "started_utc": "2026-11-23T08:00:00Z",
+        "category": "memory",
+        "message": "CUDA out of memory: tried 2.00 GiB | free 1.10 GiB <now>",
+        "detail": "Traceback\n  ``` in the middle\nOutOfMemoryError",
+        "exit_code": 1,
+        "provenance": {},
+    }
+    return Failure(**(fields | changes))
+
+
+def headings(report: str) -> list[str]:
+    return [row.removeprefix("## ") for row in report.splitlines() if row.startswith("## ")]
+
+
+def section(report: str, name: str) -> str:
+    return report.split(f"\n## {name}\n", 1)[1].split("\n## ", 1)[0]
+
+
+def row_of(text: str, start: str) -> list[str]:
+    row = next(row for row in text.splitlines() if row.startswith(f"| {start} |"))
+    return [cell.strip() for cell in row.strip("|").split(" | ")]
+
+
+@pytest.fixture(scope="module")
+def gpu_report(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return render_run(build.gpu_run(tmp_path_factory.mktemp("reports"))).read_text()
+
+
+@pytest.fixture(scope="module")
+def cpu_report(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return render_run(build.cpu_run(tmp_path_factory.mktemp("reports"))).read_text()
+
+
+def test_sections_are_in_order(gpu_report: str, cpu_report: str) -> None:
+    assert headings(gpu_report) == SECTIONS
+    assert headings(cpu_report) == SECTIONS
+
+
+def test_the_overview_computes_its_sentences(gpu_report: str) -> None:
+    text = section(gpu_report, "Overview")
+    assert "a steady chunk of 12 frames at 512x512 takes **493." in text
+    assert "(median of 50 chunks in 5 blocks of one process)" in text
+    assert "torch.compile of the VACE branch, inpainting: no measurable difference" in text
+    assert "its clocks were not held back" in text
+    assert "Before you use a number" not in text
+
+
+def test_component_shares(gpu_report: str) -> None:
+    text = section(gpu_report, "Isolated Component Timings")
+    row = row_of(text, "VACE forward, all VACE blocks")
+    assert row[5:] == ["4", "123.6", "25.1 %"]
+    assert row_of(text, "VAE encode, single stream")[5:] == ["0", "–", "–"]
+    assert "top-down (this chunk minus the text-only chunk): 142.3 ms" in text
+
+
+def test_operator_families(gpu_report: str) -> None:
+    text = section(gpu_report, "Where the chunk goes")
+    assert row_of(text, "SageAttention") == ["SageAttention", "150", "111.3", "26.3 %"]
+    assert row_of(text, "mm (LoRA adapters)")[1:3] == ["2,400", "24.20"]
+    assert "| Cached self-attention | `_attn_fwd` |" in text
+
+
+def test_published_figures_beside_ours(gpu_report: str) -> None:
+    text = section(gpu_report, "Against the published report")
+    assert row_of(text, "VACE forward, isolated")[1:3] == ["38.9 ms", "30.90 ms"]
+    assert row_of(text, "`aten::item`")[1:] == ["846", "906", "906"]
+    assert row_of(text, "`cross-attention`")[1:] == ["–", "210", "210"]
+    assert row_of(text, "`Memcpy DtoD`")[3] == "2,068"
+    assert "counts one VACE forward; a chunk runs four" in text
+    assert "8.7 and 9.0 ms end to end" in text
+
+
+def test_the_banner_is_on_a_functional_check_only(gpu_report: str, cpu_report: str) -> None:
+    assert "Functional check, not a performance result" not in gpu_report
+    first = cpu_report.splitlines()[:6]
+    assert any("**Functional check, not a performance result.**" in row for row in first)
+    assert "493" not in section(cpu_report, "Against the published report")
+
+
+def test_the_tiny_preset_on_a_gpu_carries_the_banner(tmp_path: Path) -> None:
+    case = msgspec.structs.replace(build.gpu_cases()[2], preset="tiny", width_px=64, height_px=64)
+    path = build.store(tmp_path, build.manifest([case]), [build.result(case)])
+    assert "Functional check" in render_run(path).read_text()
+
+
+def test_nulls_show_their_reason(cpu_report: str) -> None:
+    assert "not available (the base image was loaded from an archive)" in cpu_report
+    assert "Not available: the case ran on a CPU." in section(cpu_report, "GPU State")
+    assert "a CPU run has no device memory" in cpu_report
+
+
+def test_gpu_state_and_energy(gpu_report: str) -> None:
+    text = section(gpu_report, "GPU State")
+    row = row_of(text, "`e2e-inpainting-eager`")
+    assert row[3] == "1,980"
+    assert row[-1] == "nothing"
+    assert "total-energy counter" in text
+    assert "`memory_temperature_c`: Not Supported" in text
+
+
+def test_a_partial_run_names_what_is_missing(tmp_path: Path) -> None:
+    cases = build.gpu_cases()
+    done = [build.result(case) for case in cases[:3]]
+    lost = failure(cases[3])
+    path = build.store(tmp_path, build.manifest(cases), [*done, lost])
+    report = render_run(path).read_text()
+    assert headings(report) == SECTIONS
+    assert "**Partial run.** 3 of 9 planned cases have a result." in report
+    overview = section(report, "Overview")
+    assert r"failed (memory): CUDA out of memory: tried 2.00 GiB \| free 1.10 GiB &lt;now&gt;" in (
+        overview
+    )
+    assert "- `e2e-text-eager`: not run yet; `invoke bench --resume` goes on" in overview
+    assert "````text\nTraceback\n  ``` in the middle\nOutOfMemoryError\n````" in overview
+    setup = section(report, "Test Setup")
+    assert row_of(setup, "`e2e-depth-eager`")[1] == "failed (memory)"
+    assert row_of(setup, "`e2e-text-eager`")[1] == "not run"
+    assert "Top-down is missing: it needs the text-only case." in report
+    assert "no finished eager end-to-end case of Depth, Text-only" in report
+
+
+def test_only_the_last_failed_attempt_is_told(tmp_path: Path) -> None:
+    case = build.gpu_cases()[2]
+    attempts = [failure(case, message=f"attempt {word}") for word in ("one", "two")]
+    path = build.store(tmp_path, build.manifest([case]), list(attempts))
+    report = render_run(path).read_text()
+    assert "attempt two" in report
+    assert "attempt one" not in report
+
+
+def test_a_run_without_any_result_renders(tmp_path: Path) -> None:
+    path = build.store(tmp_path, build.manifest(build.gpu_cases()), [])
+    report = render_run(path).read_text()
+    assert headings(report) == SECTIONS
+    assert "No end-to-end case of this run has a result yet." in report
+    assert "Missing: no compiled case has a result" in report
+    assert list(path.rglob("*.svg")) == []
+
+
+def test_findings_lower_the_confidence(tmp_path: Path) -> None:
+    case = build.gpu_cases()[2]
+    capped = Convergence(converged=False, reason="cap of 20 chunks", chunks=20)
+    spoiled = build.result(case, convergence=capped, flags=["gpu shared: 98 % busy"])
+    path = build.store(tmp_path, build.manifest([case]), [spoiled])
+    overview = section(render_run(path).read_text(), "Overview")
+    assert row_of(overview, "Inpainting, eager")[-1] == "not converged, flagged case"
+    assert "warm-up ended without a plateau after 20 chunks: cap of 20 chunks" in overview
+    assert "Next: raise warmup_max_s" in overview
+
+
+def test_names_from_records_cannot_break_the_page(tmp_path: Path) -> None:
+    case = build.gpu_cases()[2]
+    clip = ClipUse(
+        role="video",
+        source="file",
+        name="<img src=x onerror=alert(1)> | [x](y) `z`.mp4",
+        sha256="ab" * 32,
+        frames_in_file=40,
+        frames_used=48,
+        looped=True,
+    )
+    path = build.store(tmp_path, build.manifest([case]), [build.result(case, clips=[clip])])
+    report = render_run(path).read_text()
+    assert "<img" not in report
+    assert r"&lt;img src=x onerror=alert(1)&gt; \| \[x\](y) \`z\`.mp4" in report
+
+
+def test_rendering_twice_gives_the_same_bytes(tmp_path: Path) -> None:
+    build.gpu_run(tmp_path)
+    build.cpu_run(tmp_path)
+    first = {path: path.read_bytes() for path in render_all(tmp_path)}
+    first |= {path: path.read_bytes() for path in tmp_path.glob("*/*/figures/*.svg")}
+    assert len(first) == 3 + 5
+    for path in first:
+        path.unlink()
+    render_all(tmp_path)
+    assert {path: path.read_bytes() for path in first} == first
+    assert not list(tmp_path.rglob(".rendering-*"))
+
+
+def test_another_process_draws_the_same_figures(tmp_path: Path) -> None:
+    path = build.gpu_run(tmp_path)
+    render_run(path)
+    first = {figure.name: figure.read_bytes() for figure in (path / "figures").glob("*.svg")}
+    shutil.rmtree(path / "figures")
+    program = (
+        "import sys, pathlib; from harness.report.render import render_run; "
+        "render_run(pathlib.Path(sys.argv[1])); "
+        "assert 'torch' not in sys.modules and 'docker' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program, str(path)], check=True)
+    assert {
+        figure.name: figure.read_bytes() for figure in (path / "figures").glob("*.svg")
+    } == first
+
+
+def test_a_figure_that_no_record_backs_is_removed(tmp_path: Path) -> None:
+    path = build.cpu_run(tmp_path)
+    render_run(path)
+    stale = path / "figures" / "gpu_state.svg"
+    stale.write_text("old")
+    render_run(path)
+    assert not stale.exists()
+
+
+def test_a_damaged_record_is_refused_by_name(tmp_path: Path) -> None:
+    path = build.cpu_run(tmp_path)
+    (path / "cases" / "e2e-text-eager.json").write_text("{")
+    with pytest.raises(RecordError, match=r"e2e-text-eager\.json is damaged"):
+        render_run(path)
+
+
+def test_a_newer_record_is_refused(tmp_path: Path) -> None:
+    path = build.cpu_run(tmp_path)
+    file = path / "cases" / "e2e-text-eager.json"
+    file.write_text(file.read_text().replace('"schema_version": 1', '"schema_version": 99', 1))
+    with pytest.raises(RecordError, match="schema 99"):
+        render_run(path)
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    path = build.cpu_run(tmp_path)
+    (path / "figures").write_text("a file where the folder belongs")
+    with pytest.raises(StorageError, match="into figures/"):
+        render_run(path)
+
+
+def test_the_index_lists_all_runs_measurements_first(tmp_path: Path) -> None:
+    build.cpu_run(tmp_path)
+    cases = build.gpu_cases()
+    build.gpu_run(tmp_path)
+    newer = build.manifest(cases, run_id="20261124-080000-full", runtime="local")
+    build.store(tmp_path, newer, [build.result(cases[2])])
+    index = render_index(tmp_path).read_text()
+    rows = [row for row in index.splitlines() if "report.md" in row]
+    assert [row.split("(")[1].split("/")[1] for row in rows] == [
+        "20261124-080000-full",
+        "20261123-080000-full",
+        "20261123-070000-quick",
+    ]
+    assert "| local | 1 of 9 | 493.3 | 24.32 | – | measurement |" in rows[0]
+    assert "| container | 9 of 9 | 493.3 | 24.32 | 0.991 | measurement |" in rows[1]
+    assert "| CPU |" in rows[2]
+    assert "functional check" in rows[2]
+
+
+def test_the_index_without_runs(tmp_path: Path) -> None:
+    assert "No run yet" in render_index(tmp_path).read_text()
+
+
+def test_render_all_returns_what_it_wrote(tmp_path: Path) -> None:
+    path = build.cpu_run(tmp_path)
+    assert render_all(tmp_path) == [path / "report.md", tmp_path / "README.md"]
+    assert RunFolder(path).load().missing == []
