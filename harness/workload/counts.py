@@ -19,7 +19,7 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from harness.presets import PRESETS, ModelConfig, WorkloadConfig, default_attention
-from harness.workload.attention import Attention
+from harness.workload.attention import Attention, Backend
 from harness.workload.build import seeded_pipeline
 from harness.workload.count_sums import PUBLISHED, spec_counts
 from harness.workload.inputs import Clip, generated_clip
@@ -30,11 +30,6 @@ SIZE_PX = 32
 MOST_CHUNKS = 50
 # What the specification sums up as copy_: casts, writes, clones and pads.
 COPYING = ("aten::_to_copy", "aten::copy_", "aten::clone", "aten::constant_pad_nd")
-ATTENTION_NAMES = {
-    "cached_self": "sageattn",
-    "cross": "flash_attention",
-    "vace_self": "flex_attention",
-}
 
 
 def stand_in_attention() -> Attention:
@@ -47,9 +42,10 @@ def stand_in_attention() -> Attention:
     def strided_like_query(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         return torch.zeros_like(q)
 
-    kernels = {"cached_self": sage_like}
-    backends = {
-        use: (name, kernels.get(use, strided_like_query)) for use, name in ATTENTION_NAMES.items()
+    backends: dict[str, tuple[str, Backend]] = {
+        "cached_self": ("sageattn", sage_like),
+        "cross": ("flash_attention", strided_like_query),
+        "vace_self": ("flex_attention", strided_like_query),
     }
     attention = Attention(backends)
     attention.trace = True
@@ -84,7 +80,7 @@ class _DispatchCounter(TorchDispatchMode):
     """Counts operators as they reach the dispatcher below autograd."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
         self.calls: Counter[str] = Counter()
 
     def __torch_dispatch__(
