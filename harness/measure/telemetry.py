@@ -78,7 +78,11 @@ class Telemetry:
         telemetry = cls(samples, interval_s, None)
         samples.unlink(missing_ok=True)
         telemetry._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            bufsize=0,  # a label must not wait in a buffer, nor fail when the pipe is closed
         )
         try:
             message = telemetry._receive(READY_TIMEOUT_S)
@@ -117,7 +121,6 @@ class Telemetry:
             return
         try:
             self._process.stdin.write(label.encode() + b"\n")
-            self._process.stdin.flush()
         except BrokenPipeError:
             self._receive(ANSWER_TIMEOUT_S)  # its last words, if there are any
             self._give_up("the sampler ended")

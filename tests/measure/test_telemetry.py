@@ -1,0 +1,132 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from harness.measure.telemetry import GpuGoneError, Telemetry
+
+INTERVAL_S = 0.02
+ROOT = Path(__file__).parents[2]
+
+
+def command(samples: Path, *more: str) -> list[str]:
+    fake = [sys.executable, "-m", "tests.measure.fake_nvml"]
+    return [*fake, "--out", str(samples), "--interval", str(INTERVAL_S), *more]
+
+
+@pytest.fixture(autouse=True)
+def in_project(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+def wait_for_samples(telemetry: Telemetry, count: int) -> None:
+    deadline_s = time.monotonic() + 10
+    while len(telemetry.samples_between(0, float("inf"))) < count:
+        assert time.monotonic() < deadline_s, "no samples came"
+        time.sleep(INTERVAL_S)
+
+
+def test_samples_and_counters_on_one_time_axis(tmp_path: Path) -> None:
+    samples = tmp_path / "samples.jsonl"
+    start_s = time.monotonic()
+    with Telemetry.start(command(samples), samples, INTERVAL_S) as telemetry:
+        telemetry.read_counters("steady.0.start")
+        wait_for_samples(telemetry, 5)
+        telemetry.read_counters("steady.0.end")
+    end_s = time.monotonic()
+    state = telemetry.state()
+    assert state.source == "nvml"
+    assert state.sampler_version == "fake 1"
+    assert all(start_s <= t_s <= end_s for t_s in state.series.t_s)
+    assert state.series.t_s == sorted(state.series.t_s)
+    assert set(map(len, state.series.fields.values())) == {len(state.series.t_s)}
+    assert [reading.label for reading in state.counters] == ["steady.0.start", "steady.0.end"]
+    before, after = (reading.values["energy_mj"] for reading in state.counters)
+    assert before is not None and after is not None and after > before
+    assert telemetry.pcie_link == (5, 16)
+    assert telemetry.power_source == "NVML_FI_DEV_POWER_INSTANT"
+    assert telemetry.ready is not None
+    assert telemetry.ready.idle["temperature_c"] == 41
+
+
+def test_without_a_driver_there_is_a_reason(tmp_path: Path) -> None:
+    samples = tmp_path / "samples.jsonl"
+    with Telemetry.start(command(samples, "--no-driver"), samples, INTERVAL_S) as telemetry:
+        telemetry.read_counters("steady.0.start")
+    state = telemetry.state()
+    assert (state.source, state.reason) == ("none", "NVML: code 9")
+    assert state.series.t_s == []
+    assert state.counters == []
+
+
+def test_a_killed_sampler_costs_the_rest_of_the_telemetry_only(tmp_path: Path) -> None:
+    samples = tmp_path / "samples.jsonl"
+    with Telemetry.start(command(samples), samples, INTERVAL_S) as telemetry:
+        wait_for_samples(telemetry, 2)
+        process = telemetry._process
+        assert process is not None
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        telemetry.read_counters("steady.0.start")
+        telemetry.read_counters("steady.0.end")
+    state = telemetry.state()
+    assert len(state.series.t_s) >= 2
+    assert state.counters == []
+    assert len(state.events) == 1
+    assert "ended" in state.events[0]
+
+
+def test_a_lost_gpu_ends_the_case_and_keeps_the_samples(tmp_path: Path) -> None:
+    samples = tmp_path / "samples.jsonl"
+    lost = command(samples, "--lost-after", "60")
+    with Telemetry.start(lost, samples, INTERVAL_S) as telemetry:
+        process = telemetry._process
+        assert process is not None
+        assert process.wait(timeout=10) == 4
+        with pytest.raises(GpuGoneError, match="lost") as caught:
+            telemetry.read_counters("steady.0.start")
+    assert caught.value.category == "device"
+    assert telemetry.state().series.t_s
+
+
+def test_the_sampler_ends_with_its_parent(tmp_path: Path) -> None:
+    samples = tmp_path / "samples.jsonl"
+    script = (
+        "import os, subprocess, sys\n"
+        "child = subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE, stdout=subprocess.PIPE)\n"
+        "child.stdout.readline()\n"
+        "print(child.pid, flush=True)\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    parent = subprocess.run(
+        [sys.executable, "-c", script, *command(samples)], capture_output=True, text=True
+    )
+    pid = int(parent.stdout)
+    deadline_s = time.monotonic() + 10
+    while Path(f"/proc/{pid}/stat").exists() and "Z" not in _state(pid):
+        assert time.monotonic() < deadline_s, "the sampler outlived its parent"
+        time.sleep(0.05)
+
+
+def _state(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return "Z"
+
+
+def test_throttling_between_two_readings_is_noticed(tmp_path: Path) -> None:
+    from harness.result import CounterReading
+
+    telemetry = Telemetry.none("test")
+    telemetry._readings = [
+        CounterReading(t_s=t_s, label="x", values={"hw_thermal_ns": value, "sw_thermal_ns": None})
+        for t_s, value in [(1.0, 100), (5.0, 100), (9.0, 250)]
+    ]
+    assert not telemetry.throttled_between(2.0, 3.0)
+    assert telemetry.throttled_between(6.0, 7.0)
+    assert not telemetry.throttled_between(9.5, 9.9)
