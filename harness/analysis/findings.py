@@ -15,6 +15,7 @@ from harness.result import Result
 CHUNK_SPREAD_LIMIT = 0.01  # quartiles' distance over median of a chunk on an idle host
 COMPONENT_SPREAD_LIMIT = 0.005
 REASONS_SHOWN = 3
+REASON_CHARACTERS = 100
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,11 @@ def not_converged(result: Result) -> Finding | None:
 
 def flagged_case(result: Result) -> Finding | None:
     """Flags of the whole case, such as a GPU that others used."""
-    if not result.flags:
+    told = "warm-up not converged" if not_converged(result) is not None else None
+    flags = [flag for flag in result.flags if told is None or not flag.startswith(told)]
+    if not flags:
         return None
-    text = f"the whole case is flagged: {', '.join(result.flags)}"
+    text = f"the whole case is flagged: {', '.join(flags)}"
     return Finding("flagged case", (text,), "take its values with low confidence")
 
 
@@ -126,7 +129,7 @@ def wide_components(result: Result) -> Finding | None:
         summary = spread(component.wall_ms)
         if summary is not None and summary.relative_iqr > COMPONENT_SPREAD_LIMIT:
             evidence = Evidence(summary.relative_iqr, "share", f"/components/{index}/wall_ms")
-            parts += [f", {component.name} ", evidence]
+            parts += [f", {component.name} ({component.variant}) ", evidence]
     if not parts:
         return None
     limit = Evidence(COMPONENT_SPREAD_LIMIT, "share", "rule#COMPONENT_SPREAD_LIMIT")
@@ -142,7 +145,10 @@ def broken_graphs(result: Result) -> Finding | None:
     stats = result.compile
     if stats is None or not (stats.graph_breaks or stats.recompiles):
         return None
-    reasons = [*stats.break_reasons, *stats.recompile_reasons][:REASONS_SHOWN]
+    reasons = [
+        reason[:REASON_CHARACTERS] + "…" * (len(reason) > REASON_CHARACTERS)
+        for reason in [*stats.break_reasons, *stats.recompile_reasons][:REASONS_SHOWN]
+    ]
     return Finding(
         "compile",
         (

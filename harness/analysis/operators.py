@@ -59,7 +59,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "compiled by inductor",
         ("triton_*", "## Call CompiledFxGraph*", "Torch-Compiled Region*", "CompiledFunction*"),
-        ("triton_*",),
+        (),
     ),
     Family(
         "convolution",

@@ -24,6 +24,7 @@ from harness.report.material import Material, case_label, of
 from harness.report.sections.components import COMPONENT_LABELS
 from harness.result import Component, Result
 
+COLD_LABELS = {**COMPONENT_LABELS, "first_chunk": "the whole first chunk"}
 Timed = tuple[Spread, Source]
 
 
@@ -69,12 +70,10 @@ def compare_all(material: Material) -> list[Comparison]:
         if not result.case.compiled:
             continue
         eager = material.eager_twin(result)
-        if eager is None:
-            continue
-        if result.case.kind == "e2e":
-            whole += _whole_chunk(eager, result)
-        else:
+        if result.case.kind == "isolated":
             parts += _components(eager, result)
+        elif eager is not None:
+            whole += _whole_chunk(eager, result)
     return whole + parts
 
 
@@ -87,9 +86,10 @@ def _whole_chunk(eager: Result, compiled: Result) -> list[Comparison]:
     return [Comparison(label, True, verdict(before.wall_ms, after.wall_ms), sources)]
 
 
-def _components(eager: Result, compiled: Result) -> list[Comparison]:
-    before = _timed(eager, "eager") | _timed(compiled, "eager")
-    before |= _timed(eager, "eager")  # the eager case of its own process comes first
+def _components(eager: Result | None, compiled: Result) -> list[Comparison]:
+    # A compiled case times the eager twin of each component in turn, in the same process; where it
+    # does not, the eager case stands in.
+    before = (_timed(eager, "eager") if eager is not None else {}) | _timed(compiled, "eager")
     found = []
     for name, (after, source) in _timed(compiled, "compiled").items():
         if name in before and before[name][0].median:
@@ -177,7 +177,7 @@ def _costs(material: Material) -> Table | None:
                 seconds(sum(stats.cold_s.values()), of(result, "/compile/cold_s"))
                 if stats.cold_s
                 else NOTHING,
-                Cell(", ".join(COMPONENT_LABELS.get(key, key) for key in stats.cold_s)),
+                Cell("; ".join(COLD_LABELS.get(key, key) for key in stats.cold_s)),
                 count(stats.graphs, of(result, "/compile/graphs")),
                 count(stats.graph_breaks, of(result, "/compile/graph_breaks")),
                 count(stats.recompiles, of(result, "/compile/recompiles")),

@@ -246,14 +246,22 @@ def _failed(material: Material, name: Cell, failure: Failure) -> Absent:
 
 
 def _remarks(material: Material) -> list[Line]:
-    """Findings of each case; the words come from the record, so the record is their source."""
-    remarks = []
+    """Findings, those that say the same of several cases together.
+
+    Their words come from the record, so the record is their source.
+    """
+    remarks: dict[str, tuple[list[Cell], Line]] = {}
     for result in material.results:
+        name = Cell(result.case_id, (of(result, "/case_id"),), "code")
         for finding in findings(result):
             words = [_part(result, part) for part in finding.parts]
-            name = Cell(result.case_id, (of(result, "/case_id"),), "code")
-            remarks.append(line(name, ": ", *words, f". Next: {finding.next_step}."))
-    return remarks
+            text = line(*words, f". Next: {finding.next_step}.")
+            names, _ = remarks.setdefault(text.__html__(), ([], text))
+            names.append(name)
+    return [
+        line(*[part for name in names for part in (name, ", ")][:-1], ": ", text)
+        for names, text in remarks.values()
+    ]
 
 
 def _part(result: Result, part: str | Evidence) -> Cell:

@@ -145,9 +145,7 @@ def _sum_line(result: Result) -> Line:
             ms(chunk.median, key),
             " by GPU events" if on_gpu else " by the host's clock",
             " (",
-            percent(
-                (chunk.median - total_ms) / chunk.median if chunk.median else None, source, key
-            ),
+            percent(abs(1 - total_ms / chunk.median) if chunk.median else None, source, key),
             " apart)",
         ]
     return line(*words, ".")
@@ -237,7 +235,7 @@ def _attention(results: list[Result]) -> Table | None:
     """Kernels seen inside each use of attention; cases that agree share a row."""
     seen: dict[tuple[str, tuple[str, ...]], list[Result]] = {}
     for result in results:
-        if result.count_pass is not None:
+        if result.count_pass is not None and result.count_pass.kernels:
             for role, names in result.count_pass.attention_kernels.items():
                 seen.setdefault((role, tuple(names)), []).append(result)
     rows: list[tuple[Inline | str, ...]] = []
