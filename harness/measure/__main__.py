@@ -84,7 +84,6 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one of the three and returns the exit code."""
-    faulthandler.enable()
     options = parser().parse_args(arguments)
     try:
         if options.job is not None:
@@ -102,4 +101,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    faulthandler.enable()  # a crash in a kernel leaves a stack in the output
     sys.exit(main())

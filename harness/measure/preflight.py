@@ -31,6 +31,7 @@ from harness.workload.build import check_weights
 
 GIB = 2**30
 NOTE = "note: "
+NO_TELEMETRY = "no telemetry"
 
 Readings = dict[str, str | Number | None]
 
@@ -85,6 +86,8 @@ def _gpu_problems(gpu: Gpu, readings: Readings) -> Iterator[str]:
             f"{gpu.name} has compute capability {major}.{minor}, but torch {torch.__version__} is "
             f"built for {', '.join(built) or 'none'}"
         )
+    if NO_TELEMETRY in readings:
+        yield f"{NOTE}the GPU's state cannot be sampled: {readings[NO_TELEMETRY]}"
     state = {name: value for name, value in readings.items() if not isinstance(value, str)}
     yield from (NOTE + flag for flag in idle_flags(state))
 
@@ -150,12 +153,12 @@ def _weight_problem(case: Case, folder: Path, capability: tuple[int, int] | None
 
 
 def _read_nvml(gpu: Gpu) -> Readings:
-    """What NVML says about a GPU; empty where it cannot be asked."""
+    """What NVML says about a GPU, or why it cannot be asked."""
     try:
         probe = GpuProbe(importlib.import_module("pynvml"), gpu.uuid)
         return {**probe.describe(), **probe.sample()}
-    except (ImportError, NoTelemetryError, ProbeError):
-        return {}
+    except (ImportError, NoTelemetryError, ProbeError) as error:
+        return {NO_TELEMETRY: str(error)}
 
 
 def _device(gpu: Gpu, readings: Readings) -> GpuDevice:

@@ -37,7 +37,7 @@ PACKAGES = (
 )
 CHECKPOINT_FILES = (weights.GENERATOR_FILE, weights.LORA_FILE, weights.VACE_FILE)
 VAE_FILES = {"tae": weights.TAE_FILE, "wanvae": weights.WAN_VAE_FILE}
-FOLDERS = re.compile(r"(?<![\w./])/(?:[^\s/:;,'\"()<>]+/)+")
+FOLDERS = re.compile(r"(?<![\w./>])/(?:[^\s/:;,'\"()<>]+/)+")
 SDPA_OPERATOR = "aten::_scaled_dot_product"
 
 

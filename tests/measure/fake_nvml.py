@@ -4,6 +4,7 @@
 
 runs the real sampler on the fake, as the real command runs it on pynvml.
 """
+# ruff: noqa: N801, N802, N818 the names are pynvml's
 
 import argparse
 import sys
@@ -29,7 +30,7 @@ class NVMLError(Exception):
         return f"code {self.value}"
 
 
-class NVMLError_FunctionNotFound(NVMLError):  # noqa: N801 pynvml's own name
+class NVMLError_FunctionNotFound(NVMLError):
     """Code 13."""
 
 

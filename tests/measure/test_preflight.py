@@ -1,0 +1,104 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from harness.job import PreflightRequest
+from harness.measure import preflight as module
+from harness.measure.devices import Gpu
+from harness.measure.preflight import NOTE, memory_problems, preflight
+from tests.measure.cases import small_case
+
+GPU = Gpu(0, "NVIDIA Fake", "GPU-1", 16 * 2**30, (9, 0))
+
+
+@pytest.fixture
+def fake_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU that torch sees and NVML describes."""
+    monkeypatch.setattr(module, "list_gpus", lambda: [GPU])
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (12 * 2**30, 16 * 2**30))
+    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: ["sm_80", "sm_90"])
+    monkeypatch.setattr(
+        module,
+        "_read_nvml",
+        lambda _: {"gpu.driver": "580.1", "utilisation_percent": 3, "memory_used_bytes": 2**20},
+    )
+
+
+def test_a_cpu_run_has_no_problem() -> None:
+    devices = preflight(PreflightRequest(cases=[small_case()]))
+    assert devices.problems == []
+    assert devices.torch_version == str(torch.__version__)
+    assert devices.cpu_count >= 1
+
+
+def test_cuda_without_a_gpu_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "list_gpus", list)
+    (problem,) = preflight(PreflightRequest(cases=[small_case(device="cuda")])).problems
+    assert problem.startswith("no GPU can be used")
+    assert "\n" not in problem
+
+
+def test_memory_that_is_too_small_names_needed_and_free() -> None:
+    large = small_case(preset="full", width_px=512, height_px=512, device="cuda")
+    (problem,) = memory_problems([small_case(), large], (9, 0), 6 * 2**30)
+    assert "needs" in problem
+    assert "6.0 GiB free" in problem
+    assert list(memory_problems([small_case(), large], (9, 0), 80 * 2**30)) == []
+
+
+@pytest.mark.usefixtures("fake_gpu")
+def test_the_gpu_is_described() -> None:
+    (gpu,) = preflight(PreflightRequest(cases=[small_case()])).gpus
+    assert (gpu.uuid, gpu.driver, gpu.utilisation_percent) == ("GPU-1", "580.1", 3)
+    assert gpu.free_bytes == 12 * 2**30
+
+
+@pytest.mark.usefixtures("fake_gpu")
+def test_a_backend_that_is_missing_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    cases = [small_case(preset="full", device="cuda", mode=mode) for mode in ("depth", "text")]
+    (problem,) = preflight(PreflightRequest(cases=cases)).problems
+    assert "sageattention is not installed" in problem
+
+
+@pytest.mark.usefixtures("fake_gpu")
+def test_a_gpu_too_old_for_the_build_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: ["sm_100"])
+    case = small_case(device="cuda", attention="sdpa")
+    problems = preflight(PreflightRequest(cases=[case])).problems
+    assert "compute capability 9.0" in problems[0]
+
+
+@pytest.mark.usefixtures("fake_gpu")
+def test_a_busy_gpu_is_a_note_and_comes_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_read_nvml", lambda _: {"utilisation_percent": 93})
+    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: ["sm_100"])
+    case = small_case(device="cuda", attention="sdpa")
+    problems = preflight(PreflightRequest(cases=[case])).problems
+    assert problems[-1] == NOTE + "gpu shared: 93 % busy before the case"
+    assert not problems[0].startswith(NOTE)
+
+
+@pytest.mark.usefixtures("fake_gpu")
+def test_telemetry_that_is_off_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_read_nvml", lambda _: {module.NO_TELEMETRY: "NVML: not found"})
+    case = small_case(device="cuda", attention="sdpa", preset="full")
+    problems = preflight(PreflightRequest(cases=[case])).problems
+    assert NOTE + "the GPU's state cannot be sampled: NVML: not found" in problems
+
+
+def test_checkpoints_are_looked_at(tmp_path: Path) -> None:
+    case = small_case(weights="checkpoint")
+    (nowhere,) = preflight(PreflightRequest(cases=[case])).problems
+    assert "--weights" in nowhere
+    request = PreflightRequest(cases=[case, case], weights_dir=str(tmp_path))
+    (missing,) = preflight(request).problems
+    assert "longlive_base.pt" in missing
+
+
+@pytest.mark.usefixtures("fake_gpu")
+def test_an_unknown_gpu_is_a_problem() -> None:
+    request = PreflightRequest(cases=[small_case(device="cuda")], gpu="5")
+    (problem,) = preflight(request).problems
+    assert "GPU '5' is not there" in problem
