@@ -129,7 +129,8 @@ def wide_components(result: Result) -> Finding | None:
         summary = spread(component.wall_ms)
         if summary is not None and summary.relative_iqr > COMPONENT_SPREAD_LIMIT:
             evidence = Evidence(summary.relative_iqr, "share", f"/components/{index}/wall_ms")
-            parts += [f", {component.name} ({component.variant}) ", evidence]
+            lead = ", " if parts else ": "
+            parts += [f"{lead}{component.name} ({component.variant}) ", evidence]
     if not parts:
         return None
     limit = Evidence(COMPONENT_SPREAD_LIMIT, "share", "rule#COMPONENT_SPREAD_LIMIT")
@@ -170,6 +171,12 @@ def sampler_trouble(result: Result) -> Finding | None:
     reason = gpu.reason if gpu.source == "none" else "; ".join(gpu.events[:REASONS_SHOWN])
     text = f"the GPU's state is incomplete: {reason or 'no reason recorded'}"
     return Finding("GPU state", (text,), "see what invoke doctor says of the GPU")
+
+
+def doubts(result: Result) -> list[str]:
+    """Rules that make a comparison of this case's times doubtful, in short."""
+    found = (rule(result) for rule in (not_converged, flagged_case, flagged_samples, throttled))
+    return [finding.rule for finding in found if finding is not None]
 
 
 RULES: tuple[Callable[[Result], Finding | None], ...] = (

@@ -108,7 +108,12 @@ FIRING: dict[
         lambda r: with_wall(r, lambda index: 1 + 0.02 * (index % 3)),
         "of the median apart, over the limit of <0.01>",
     ),
-    "wide components": (rules.wide_components, PARTS, spread_component, "vae_encode_single <"),
+    "wide components": (
+        rules.wide_components,
+        PARTS,
+        spread_component,
+        "of the median: vae_encode_single (eager) <",
+    ),
     "broken graphs": (
         rules.broken_graphs,
         CHUNKS,
@@ -138,6 +143,28 @@ def test_a_quiet_case_has_no_findings(case: Case) -> None:
     result = build.result(case)
     assert all(rule(result) is None for rule in rules.RULES)
     assert findings(result) == []
+
+
+def test_a_case_that_did_not_converge_is_told_once() -> None:
+    capped = Convergence(converged=False, reason="cap of 20 chunks", chunks=20)
+    flags = ["warm-up not converged (cap of 20 chunks)"]
+    result = build.result(CHUNKS, convergence=capped, flags=flags)
+    assert [finding.rule for finding in findings(result)] == ["not converged"]
+    both = build.result(CHUNKS, convergence=capped, flags=[*flags, "gpu shared"])
+    assert rules.doubts(both) == ["not converged", "flagged case"]
+
+
+def test_spread_alone_does_not_make_a_comparison_doubtful() -> None:
+    wide = with_wall(build.result(CHUNKS), lambda index: 1 + 0.02 * (index % 3))
+    assert findings(wide)
+    assert rules.doubts(wide) == []
+
+
+def test_long_reasons_are_cut() -> None:
+    stats = msgspec.structs.replace(compile_stats(1), break_reasons=["x" * 5000])
+    finding = rules.broken_graphs(build.result(CHUNKS, compile=stats))
+    assert finding is not None
+    assert len(text(finding)) < 300
 
 
 def test_clean_compile_is_quiet() -> None:

@@ -90,10 +90,10 @@ def cpu_cases() -> list[Case]:
 def manifest(cases: list[Case], **changes: Any) -> Manifest:
     gpu = any(case.device == "cuda" for case in cases)
     facts = {
-        "git_commit": Fact(value="0123456789abcdef0123456789abcdef01234567"),
-        "git_dirty": Fact(value=False),
-        "image_id": Fact(value="sha256:" + "5a" * 32) if gpu else Fact(value=None, reason="local"),
-        "base_digest": Fact(value=None, reason="the base image was loaded from an archive"),
+        "git.commit": Fact(value="0123456789abcdef0123456789abcdef01234567"),
+        "git.dirty": Fact(value=False),
+        "image.id": Fact(value="sha256:" + "5a" * 32) if gpu else Fact(value=None, reason="local"),
+        "image.base_digest": Fact(value=None, reason="the base image was loaded from an archive"),
     }
     fields: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,

@@ -30,7 +30,7 @@ def view_of(text: str, *sources: str) -> View:
     "source",
     [
         "run.json#/cases/0/kind",
-        "run.json#/facts/git_commit/value",
+        "run.json#/facts/git.commit/value",
         "cases/e2e-text-eager.json#",
         "cases/e2e-text-eager.json#/chunks/*/wall_ms",
         "cases/e2e-text-eager.json#/chunks/*/stage_ms/denoise.0",

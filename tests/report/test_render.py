@@ -184,6 +184,15 @@ def test_findings_lower_the_confidence(tmp_path: Path) -> None:
     assert "Next: raise warmup_max_s" in overview
 
 
+def test_a_verdict_on_doubtful_samples_says_so(tmp_path: Path) -> None:
+    cases = [case for case in build.gpu_cases() if case.id.startswith("e2e-inpainting")][:2]
+    shared = [build.result(case, flags=["gpu shared"]) for case in cases]
+    path = build.store(tmp_path, build.manifest(cases), list(shared))
+    report = render_run(path).read_text()
+    assert "below the minimum effect; low confidence: flagged case |" in report
+    assert "`e2e-inpainting-eager`, `e2e-inpainting-compiled`: the whole case is flagged" in report
+
+
 def test_names_from_records_cannot_break_the_page(tmp_path: Path) -> None:
     case = build.gpu_cases()[2]
     clip = ClipUse(

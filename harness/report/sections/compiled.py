@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from harness.analysis.chunks import chunk_timing
 from harness.analysis.compiled import MIN_EFFECT, Verdict, verdict
+from harness.analysis.findings import doubts
 from harness.analysis.stats import Spread, spread
 from harness.report.cells import (
     NOTHING,
@@ -46,6 +47,7 @@ class Comparison:
     whole: bool  # the chunk, end to end; else one component
     result: Verdict
     sources: tuple[Source, Source]  # eager, compiled
+    doubts: tuple[str, ...]  # why the samples of either side deserve little confidence
 
 
 def compiled_section(material: Material) -> Compiled:
@@ -83,20 +85,32 @@ def _whole_chunk(eager: Result, compiled: Result) -> list[Comparison]:
         return []
     label = Cell(f"Chunk, {compiled_label(compiled)}", (of(compiled, "/case"),), "strong")
     sources = (of(eager, "/chunks/*/wall_ms"), of(compiled, "/chunks/*/wall_ms"))
-    return [Comparison(label, True, verdict(before.wall_ms, after.wall_ms), sources)]
+    found = verdict(before.wall_ms, after.wall_ms)
+    return [Comparison(label, True, found, sources, _doubts(eager, compiled))]
 
 
 def _components(eager: Result | None, compiled: Result) -> list[Comparison]:
     # A compiled case times the eager twin of each component in turn, in the same process; where it
     # does not, the eager case stands in.
     before = (_timed(eager, "eager") if eager is not None else {}) | _timed(compiled, "eager")
+    doubtful = _doubts(compiled)
     found = []
     for name, (after, source) in _timed(compiled, "compiled").items():
         if name in before and before[name][0].median:
             first, first_source = before[name]
             label = Cell(COMPONENT_LABELS.get(name, name), (source,))
-            found.append(Comparison(label, False, verdict(first, after), (first_source, source)))
+            sources = (first_source, source)
+            found.append(Comparison(label, False, verdict(first, after), sources, doubtful))
     return found
+
+
+def _doubts(*results: Result) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(rule for result in results for rule in doubts(result)))
+
+
+def confidence(item: Comparison) -> str:
+    """Words to put behind a verdict; empty where nothing speaks against it."""
+    return f"; low confidence: {', '.join(item.doubts)}" if item.doubts else ""
 
 
 def _timed(result: Result, variant: str) -> dict[str, Timed]:
@@ -132,7 +146,7 @@ def _rows(comparisons: list[Comparison]) -> Table | None:
                 number(item.result.compiled_ms, compiled),
                 ratio(item.result.ratio, eager, compiled),
                 Cell(item.result.call),
-                Cell(item.result.reason),
+                Cell(item.result.reason + confidence(item)),
             )
         )
     heads = ("What", ">Eager (ms)", ">Compiled (ms)", ">Compiled / eager", "Verdict", "Because")
@@ -151,17 +165,17 @@ def _sentence(item: Comparison) -> Line:
             change,
             f" {direction}, below the minimum effect of ",
             limit,
-            ").",
+            ")",
         ]
     elif call == "undecided":
         words += [
             "undecided (the median is ",
             change,
-            f" {direction}, which lies within the spread of one process).",
+            f" {direction}, which lies within the spread of one process)",
         ]
     else:
-        words += [f"{call} by ", change, " in one process each."]
-    return line(*words)
+        words += [f"{call} by ", change, " in one process each"]
+    return line(*words, f"{confidence(item)}.")
 
 
 def _costs(material: Material) -> Table | None:

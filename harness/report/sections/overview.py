@@ -22,7 +22,7 @@ from harness.report.cells import (
     table,
 )
 from harness.report.material import MODE_LABELS, MODES, Material, case_label, of, plan
-from harness.report.sections.compiled import Comparison, compare_all
+from harness.report.sections.compiled import Comparison, compare_all, confidence
 from harness.report.sections.components import overhead_of
 from harness.result import Failure, Result
 
@@ -151,7 +151,7 @@ def _compile_sentence(item: Comparison) -> Line:
         f": {item.result.call} (the chunk's median is ",
         percent(abs(item.result.change), *item.sources),
         " shorter" if item.result.change < 0 else " longer",
-        ").",
+        f"){confidence(item)}.",
     )
 
 

@@ -11,13 +11,17 @@ from harness.result import ClipUse, Fact, Result
 
 # What the tables show, in this order; every other fact is in the full list.
 PINS: tuple[tuple[str, str], ...] = (
-    ("Image", "image_id"),
-    ("Base image", "base_image"),
-    ("Digest of the base image", "base_digest"),
-    ("Lock file of the image (sha256)", "lock_sha256"),
-    ("torch in the image", "torch_requirement"),
-    ("Commit", "git_commit"),
-    ("Uncommitted changes", "git_dirty"),
+    ("Image", "image.id"),
+    ("Base image", "image.base"),
+    ("Digest of the base image", "image.base_digest"),
+    ("Lock file of the image (sha256)", "image.lock_sha256"),
+    ("torch in the image", "image.torch_requirement"),
+    ("Where torch comes from", "torch.source"),
+    ("torch wheel (sha256)", "torch.wheel_sha256"),
+    ("Packages kept from the base image", "image.kept_packages"),
+    ("Commit", "git.commit"),
+    ("Uncommitted changes", "git.dirty"),
+    ("vace-bench", "harness.version"),
 )
 VAE_LABELS = {"tae": "TAE", "wanvae": "WanVAE"}
 SHOWN_FACTS: tuple[tuple[str, str], ...] = (
@@ -44,9 +48,9 @@ SHOWN_FACTS: tuple[tuple[str, str], ...] = (
     ("CPUs usable", "cpu.count"),
     ("Kernel", "os.kernel"),
     ("Python", "python.version"),
-    ("Container engine", "engine"),
-    ("Container", "container"),
-    ("Way to the GPU", "gpu_way"),
+    ("Container engine", "engine.version"),
+    ("Lock-down", "container.lockdown"),
+    ("Way to the GPU", "engine.gpu_way"),
     *PINS,
 )
 

@@ -1,0 +1,33 @@
+"""Real records of each schema since the first keep loading and rendering, for good."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from harness.report.render import render_run
+from harness.result import SCHEMA_VERSION
+from harness.store import RunFolder, runs
+
+RECORDS = Path(__file__).parent.parent / "records"
+RECORDED = [
+    run for version in range(1, SCHEMA_VERSION + 1) for run in runs(RECORDS / f"schema-{version}")
+]
+
+
+def test_every_schema_has_a_recorded_run() -> None:
+    folders = {run.parent.parent.name for run in RECORDED}
+    assert folders == {f"schema-{version}" for version in range(1, SCHEMA_VERSION + 1)}
+
+
+@pytest.mark.parametrize("folder", RECORDED, ids=lambda folder: folder.parent.parent.name)
+def test_an_old_run_loads_and_renders(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / folder.name
+    shutil.copytree(folder, path)
+    run = RunFolder(path).load()
+    assert run.missing == []
+    report = render_run(path).read_text()
+    assert "Functional check, not a performance result" in report
+    assert "a steady chunk of 12 frames at 64x64 takes" in report
+    assert "VACE forward, all VACE blocks" in report
+    assert (path / "figures" / "stages.svg").is_file()
