@@ -111,12 +111,11 @@ def architecture_fits(capability: tuple[int, int], built: list[str]) -> bool:
 
 
 def select(case: Case, wanted: str | None) -> tuple[torch.device, Gpu | None]:
-    """The device of a case, made current if it is a GPU."""
+    """The device of a case. The GPU is not touched yet, so that its idle state can be read."""
     if case.device == "cpu":
         return torch.device("cpu"), None
     gpu = choose_gpu(list_gpus(), wanted)
     check_build(gpu)
-    torch.cuda.set_device(gpu.index)
     return torch.device("cuda", gpu.index), gpu
 
 

@@ -18,6 +18,7 @@ Category = Literal["input", "device", "memory", "killed", "timeout", "infrastruc
 DETAIL_CHARACTERS = 8000
 MESSAGE_CHARACTERS = 500
 CUDA_ERROR = "CUDA error"
+OUT_OF_MEMORY = ("CUDA out of memory", "CUDA error: out of memory")
 
 
 def failure(
@@ -50,6 +51,8 @@ def category(error: BaseException) -> Category:
         return "device"
     if isinstance(error, UsageError | ClipError | WeightsError | CaseError):
         return "input"
+    if any(text in str(error) for text in OUT_OF_MEMORY):
+        return "memory"  # also as the compiler wraps it
     if isinstance(error, RuntimeError) and CUDA_ERROR in str(error):
-        return "memory" if "out of memory" in str(error) else "device"
+        return "device"
     return "bug"

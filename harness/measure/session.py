@@ -96,6 +96,8 @@ class Session:
     def _measure(self, telemetry: Telemetry) -> None:
         job, findings = self.job, self.findings
         assert self.config is not None and self.device is not None
+        if self.device.type == "cuda":
+            torch.cuda.set_device(self.device)
         keep_all_metrics()
         if telemetry.ready is not None:
             for flag in idle_flags(telemetry.ready.idle):

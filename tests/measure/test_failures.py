@@ -14,6 +14,7 @@ from tests.measure.cases import small_job
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB"), "memory"),
         (MemoryError(), "memory"),
         (RuntimeError("CUDA error: out of memory"), "memory"),
+        (ValueError("backend failed: CUDA out of memory. Tried to allocate"), "memory"),
         (RuntimeError("CUDA error: an illegal memory access was encountered"), "device"),
         (RuntimeError("shape mismatch"), "bug"),
         (DeviceError("no GPU"), "device"),

@@ -1,6 +1,5 @@
 """Whole cases on a CPU with the tiny preset, from the job to the record."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -11,11 +10,12 @@ from harness.job import ClipFile, Progress
 from harness.measure import session
 from harness.measure.bench import Bench
 from harness.measure.session import run_job
-from harness.measure.telemetry import GpuGoneError
+from harness.measure.telemetry import GpuGoneError, Telemetry
 from harness.presets import PRESETS
 from harness.result import Failure, Record, Result, decode, encode
 from harness.workload.rollout import stage_names
 from tests.measure.cases import SALT, small_job
+from tests.measure.test_telemetry import command as sampler_command
 
 RECORD_LIMIT_BYTES = 2**20
 
@@ -30,9 +30,15 @@ def finished(record: Record) -> Result:
 
 
 @pytest.fixture(scope="module")
-def depth(tmp_path_factory: pytest.TempPathFactory) -> Result:
+def told() -> list[Progress]:
+    """Progress of the depth case."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def depth(tmp_path_factory: pytest.TempPathFactory, told: list[Progress]) -> Result:
     job = small_job(mode="depth", facts={"git.commit": "abc", "image.id": None})
-    return finished(run_job(job, tmp_path_factory.mktemp("depth"), ignore))
+    return finished(run_job(job, tmp_path_factory.mktemp("depth"), told.append))
 
 
 def test_the_record_is_valid_and_small(depth: Result) -> None:
@@ -48,6 +54,11 @@ def test_phases_follow_each_other_in_order(depth: Result) -> None:
     for chunk in depth.chunks:
         (phase,) = [p for p in depth.phases if p.start_s - 1e-3 <= chunk.start_s < p.end_s]
         assert phase.name == chunk.phase
+
+
+def test_progress_covers_every_phase(depth: Result, told: list[Progress]) -> None:
+    phases = list(dict.fromkeys(line.phase for line in told))
+    assert phases == [phase.name for phase in depth.phases]
 
 
 def test_every_chunk_is_kept_and_the_first_is_apart(depth: Result) -> None:
@@ -129,14 +140,6 @@ def test_a_file_clip_changes_the_context_and_is_named(tmp_path: Path, depth: Res
     assert (use.source, use.name, use.sha256) == ("file", "mine.mp4", "ab" * 32)
     assert (use.frames_in_file, use.frames_used, use.looped) == (7, 12, True)
     assert result.vace_context_sha256 != depth.vace_context_sha256
-
-
-def test_text_only_has_no_clip_and_no_context(tmp_path: Path) -> None:
-    job = small_job(mode="text", blocks=1, chunks_per_block=1)
-    result = finished(run_job(job, tmp_path, ignore))
-    assert result.clips == []
-    assert result.vace_context_sha256 is None
-    assert "encode" not in result.chunks[0].stage_ms
 
 
 def test_isolated_components_with_their_calls_per_chunk(tmp_path: Path) -> None:
@@ -229,9 +232,37 @@ def test_nothing_private_enters_a_record(tmp_path: Path, monkeypatch: pytest.Mon
     assert str(Path(session.__file__).parent) not in text
 
 
-def test_progress_covers_every_phase(tmp_path: Path) -> None:
-    told: list[Progress] = []
-    run_job(small_job(blocks=1, chunks_per_block=1), tmp_path, told.append)
-    phases = list(dict.fromkeys(line.phase for line in told))
-    assert phases == ["load", "warmup", "steady", "memory", "count"]
-    assert all(json.loads(json.dumps(line.text)) == line.text for line in told)
+@pytest.fixture
+def fake_gpu_state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A CPU case with the real sampler process beside it, on a fake of NVML."""
+    samples = tmp_path / "samples.jsonl"
+
+    def start(_: object) -> Telemetry:
+        return Telemetry.start(sampler_command(samples, "--throttled"), samples, 0.02)
+
+    monkeypatch.chdir(Path(__file__).parents[2])
+    monkeypatch.setattr(session.Session, "_open_telemetry", start)
+    return tmp_path
+
+
+def test_text_only_with_counters_around_every_block_and_their_flags(fake_gpu_state: Path) -> None:
+    result = finished(run_job(small_job(mode="text"), fake_gpu_state, ignore))
+    assert [reading.label for reading in result.gpu.counters] == [
+        "steady.0.start",
+        "steady.0.end",
+        "steady.1.start",
+        "steady.1.end",
+    ]
+    for block in (0, 1):
+        chunks = [chunk for chunk in result.chunks if chunk.block == block]
+        start, end = result.gpu.counters[2 * block : 2 * block + 2]
+        assert start.t_s <= chunks[0].start_s
+        assert end.t_s >= chunks[-1].start_s + chunks[-1].wall_ms / 1e3 - 1e-3
+    steady = [chunk for chunk in result.chunks if chunk.phase == "steady"]
+    assert any("throttled" in chunk.flags for chunk in steady)
+    assert any(flag.startswith("throttled in ") for flag in result.flags)
+    assert "throttled before the case" in result.flags
+    assert len(result.gpu.series.t_s) > 10
+    assert result.clips == []
+    assert result.vace_context_sha256 is None
+    assert "encode" not in result.chunks[0].stage_ms
