@@ -10,9 +10,12 @@ from typing import Any
 
 from torch._dynamo import utils as dynamo
 
+from harness.measure.redact import without_folders
 from harness.result import CompileStats
 
 METRICS_LIMIT = 4096  # dynamo keeps the last 64 compilations unless told otherwise
+RECOMPILE_FIELD = "recompile_reason"  # of dynamo's metrics; torch 2.6 has none
+NOT_COUNTED = "this torch does not count recompiles"
 MAX_REASONS = 20
 REASON_CHARACTERS = 300
 
@@ -59,6 +62,7 @@ class CompileSnapshot:
             for reason, count in self.breaks.items()
             if count > before.breaks.get(reason, 0)
         }
+        known = hasattr(dynamo.CompilationMetrics, RECOMPILE_FIELD)
         recompiles = self.recompile_reasons[len(before.recompile_reasons) :]
         return CompileStats(
             cold_s={name: round(seconds, 4) for name, seconds in cold_s.items()},
@@ -66,17 +70,17 @@ class CompileSnapshot:
             graph_breaks=sum(breaks.values()),
             break_reasons=_short(list(breaks)),
             recompiles=len(recompiles),
-            recompile_reasons=_short(recompiles),
+            recompile_reasons=_short(recompiles if known else [NOT_COUNTED]),
         )
 
 
 def _recompile(entry: Any) -> str | None:
     """Why this compilation was a second one of the same code; None for a first one."""
-    reason: str | None = entry.recompile_reason
+    reason: str | None = getattr(entry, RECOMPILE_FIELD, None)
     return reason
 
 
 def _short(reasons: list[str]) -> list[str]:
     """Distinct reasons in order, each on one line and of bounded length."""
-    lines = dict.fromkeys(" ".join(reason.split())[:REASON_CHARACTERS] for reason in reasons)
-    return list(lines)[:MAX_REASONS]
+    lines = [without_folders(" ".join(reason.split()))[:REASON_CHARACTERS] for reason in reasons]
+    return list(dict.fromkeys(lines))[:MAX_REASONS]

@@ -8,7 +8,7 @@ import torch
 
 from harness.errors import CaseError, ClipError, DeviceError, HarnessError, UsageError, WeightsError
 from harness.job import Job
-from harness.measure.provenance import without_folders
+from harness.measure.redact import without_folders
 from harness.measure.telemetry import GpuGoneError
 from harness.privacy import host_scrubber
 from harness.result import SCHEMA_VERSION, Fact, Failure

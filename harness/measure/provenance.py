@@ -8,7 +8,6 @@ import hashlib
 import importlib.metadata
 import os
 import platform
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from harness.cost import parameters
 from harness.job import Job
 from harness.measure.devices import Gpu
 from harness.measure.findings import Findings
+from harness.measure.redact import without_folders
 from harness.measure.telemetry import Telemetry
 from harness.presets import WorkloadConfig
 from harness.privacy import pseudonym
@@ -37,7 +37,6 @@ PACKAGES = (
 )
 CHECKPOINT_FILES = (weights.GENERATOR_FILE, weights.LORA_FILE, weights.VACE_FILE)
 VAE_FILES = {"tae": weights.TAE_FILE, "wanvae": weights.WAN_VAE_FILE}
-FOLDERS = re.compile(r"(?<![\w./>])/(?:[^\s/:;,'\"()<>]+/)+")
 SDPA_OPERATOR = "aten::_scaled_dot_product"
 
 
@@ -62,11 +61,6 @@ def collect(context: Context) -> Facts:
     for probe in PROBES:
         facts |= probe(context)
     return facts
-
-
-def without_folders(text: str) -> str:
-    """Absolute paths cut down to their last part."""
-    return FOLDERS.sub("", text)
 
 
 def _host(context: Context) -> Facts:

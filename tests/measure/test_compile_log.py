@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from harness.measure import compile_log
 from harness.measure.compile_log import CompileSnapshot, keep_all_metrics, work_done
 
 
@@ -46,3 +47,10 @@ def test_what_happened_before_is_left_out() -> None:
     before = CompileSnapshot.now()
     stats = CompileSnapshot.now().stats_since(before, {})
     assert (stats.graphs, stats.graph_breaks, stats.recompiles) == (0, 0, 0)
+
+
+def test_a_torch_that_does_not_count_recompiles_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compile_log, "RECOMPILE_FIELD", "of_no_such_name")
+    before = CompileSnapshot.now()
+    stats = CompileSnapshot.now().stats_since(before, {})
+    assert stats.recompile_reasons == ["this torch does not count recompiles"]
