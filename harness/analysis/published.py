@@ -112,9 +112,9 @@ OPERATORS: tuple[OperatorCount, ...] = (
 
 # Why a figure of ours may differ from a published one, and what the project's documents correct.
 DIFFERENCES: dict[str, str] = {
-    "gpu": "The published figures were measured on another GPU. Compare shares and counts, not "
-    "milliseconds.",
-    "weights": "Ours runs with {weights} weights. Values do not change which operators run.",
+    "gpu": "The GPU is another, unless yours is the one that the published figures were measured "
+    "on. Compare shares and counts, not milliseconds.",
+    "weights": "Ours runs with seeded random weights. Values do not change which operators run.",
     "cross_attention": "Cross-attention: scaled dot-product attention (SDPA) stands in for "
     "flash-attn 2.",
     "not_steady": "The published profile is of a chunk before the first eviction (846 item calls; "
@@ -127,6 +127,8 @@ DIFFERENCES: dict[str, str] = {
     "products of the unmerged LoRA adapters. RoPE and modulation call no matrix product.",
     "sage": "The 150 sageattn calls, published as cross-attention, are the cached self-attention. "
     "Cross-attention makes 210 calls of its own.",
+    "sage_casts": "The specification's counts were taken on a CPU. On CUDA, SageAttention 1.0.6 "
+    "casts V to fp16, which adds casts and copies.",
     "flex": "The 60 flex_attention calls are the uncached VACE self-attention, not the base "
     "self-attention.",
 }

@@ -54,6 +54,7 @@ class Against:
     figures: Table | None
     operators: Table | None
     operators_of: Line | None
+    operators_note: Line | None
     structural: tuple[Line, ...]
     corrections: tuple[Line, ...]
 
@@ -65,6 +66,8 @@ def against(material: Material) -> Against:
     if material.functional_only:
         note = line("A functional check: its own figures are not set beside the published ones.")
         ours, counted = {}, None
+    seeded = any(case.weights == "seeded" for case in material.run.manifest.cases)
+    structural = tuple(name for name in STRUCTURAL if seeded or name != "weights")
     rows = [
         (label, _published(item), ours.get(item.name, NOTHING), Cell(item.source, _at(item)))
         for item, label in LABELS
@@ -74,8 +77,9 @@ def against(material: Material) -> Against:
         figures=table(("Figure", ">Published", ">Ours", "Stated in"), rows),
         operators=_operators(counted) if counted is not None else None,
         operators_of=_operators_of(counted) if counted is not None else None,
-        structural=tuple(_difference(material, name) for name in STRUCTURAL),
-        corrections=tuple(_difference(material, name) for name in CORRECTIONS),
+        operators_note=_differences(("sage_casts",))[0] if counted is not None else None,
+        structural=_differences(structural),
+        corrections=_differences(CORRECTIONS),
     )
 
 
@@ -210,8 +214,5 @@ def _calls(result: Result, counts: CountPass, name: str) -> Cell:
     return count(copies[0], *sources)
 
 
-def _difference(material: Material, name: str) -> Line:
-    text = DIFFERENCES[name]
-    if name == "weights":
-        text = text.replace("{weights}", material.run.manifest.cases[0].weights)
-    return line(Cell(text, (f"published#{name}",)))
+def _differences(names: tuple[str, ...]) -> tuple[Line, ...]:
+    return tuple(line(Cell(DIFFERENCES[name], (f"published#{name}",))) for name in names)

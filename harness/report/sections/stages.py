@@ -22,6 +22,7 @@ from harness.report.material import MODE_LABELS, MODES, Material, case_label, of
 from harness.result import CountPass, Result
 
 TOP_KERNELS = 10
+TOP_OPERATORS = 20
 ATTENTION_LABELS = {
     "cached_self": "Cached self-attention",
     "cross": "Cross-attention",
@@ -44,6 +45,7 @@ class Counted:
     title: Cell
     chunk: Line
     families: Table | None
+    operators: Table | None
     kernels: Table | None
     mismatch: Line | None
 
@@ -157,6 +159,7 @@ def _counted(result: Result, counts: CountPass) -> Counted:
         title=case_label(result),
         chunk=_chunk_line(result, counts),
         families=families,
+        operators=_operators(result, counts),
         kernels=_kernels(result, counts),
         mismatch=_mismatch(result, counts),
     )
@@ -192,6 +195,30 @@ def _chunk_line(result: Result, counts: CountPass) -> Line:
             " of GPU time",
         ]
     return line(*words, ".")
+
+
+def _operators(result: Result, counts: CountPass) -> Table | None:
+    """Operators by GPU time, where there is one."""
+    total_ms = sum(operator.device_ms or 0.0 for operator in counts.operators)
+    ranked = sorted(
+        ((operator.device_ms or 0.0, index) for index, operator in enumerate(counts.operators)),
+        key=lambda item: (-item[0], item[1]),
+    )
+    rows: list[tuple[Inline | str, ...]] = []
+    for device_ms, index in ranked[:TOP_OPERATORS]:
+        if not device_ms:
+            break
+        base = of(result, f"/count_pass/operators/{index}")
+        operator = counts.operators[index]
+        rows.append(
+            (
+                Cell(operator.name, (base,), "code"),
+                count(operator.calls, base),
+                number(device_ms, base),
+                percent(device_ms / total_ms, base),
+            )
+        )
+    return table(("Operator", ">Calls", ">GPU time (ms)", ">Share"), rows)
 
 
 def _kernels(result: Result, counts: CountPass) -> Table | None:
