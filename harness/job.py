@@ -15,6 +15,7 @@ JOB_FILE = "job.json"
 RECORD_FILE = "record.json"
 PREFLIGHT_FILE = "preflight.json"
 DEVICES_FILE = "devices.json"
+NOTE = "note: "  # a problem that begins so does not stop a run
 
 
 class ClipFile(Strict, frozen=True):

@@ -33,7 +33,7 @@ from harness.host.plan import Plan, measured_slug, new_plan, probable_slug, resu
 from harness.host.processes import LocalRunner
 from harness.host.runner import Runner, ended_without_record, utc_now
 from harness.host.screen import Screen, duration
-from harness.job import Devices, Job, PreflightRequest
+from harness.job import NOTE, Devices, Job, PreflightRequest
 from harness.matrix import Case
 from harness.privacy import Scrubber, host_scrubber, load_salt, salt_path
 from harness.result import SCHEMA_VERSION, Fact, Failure, Record, Result
@@ -74,7 +74,7 @@ def _start(given: Given, place: Place, render: Render, screen: Screen, folder: P
     commit = commit_facts(place.project, place.environment)
     _announce(plan, plan.cases, options, place, screen)
     runner = _runner(plan, options, place, screen)
-    devices = _preflight(runner, plan.cases)
+    devices = _preflight(runner, plan.cases, screen)
     slug = measured_slug(devices, plan.choice.device, options.gpu)
     expected_s = expected_seconds(plan.cases, place.reports, slug)
     manifest = Manifest(
@@ -115,7 +115,7 @@ def _resume(given: Given, place: Place, render: Render, screen: Screen, folder: 
         _announce(plan, cases, options, place, screen)
         runner = _runner(plan, options, place, screen)
         if cases:
-            devices = _preflight(runner, cases)
+            devices = _preflight(runner, cases, screen)
             slug = measured_slug(devices, plan.choice.device, options.gpu)
             if slug != manifest.gpu_slug:
                 raise DeviceError(
@@ -250,11 +250,13 @@ def _runner(plan: Plan, options: BenchOptions, place: Place, screen: Screen) -> 
     )
 
 
-def _preflight(runner: Runner, cases: list[Case]) -> Devices:
+def _preflight(runner: Runner, cases: list[Case], screen: Screen) -> Devices:
     devices = runner.preflight(PreflightRequest(cases=cases))
-    if devices.problems:
-        first, *others = devices.problems
-        raise DeviceError(first, next_step="; ".join(others))
+    problems = [line for line in devices.problems if not line.startswith(NOTE)]
+    if problems:
+        raise DeviceError(problems[0], next_step="; ".join(problems[1:]))
+    for line in devices.problems:
+        screen.say(line)
     if cases[0].device == "cuda" and not devices.gpus:
         raise DeviceError(
             f"torch {devices.torch_version} sees no GPU", next_step="run `invoke doctor`"

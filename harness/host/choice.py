@@ -131,4 +131,5 @@ def _local(runtime: RuntimeName | Auto, device: Device | Auto, around: Surroundi
             "no GPU: no NVIDIA driver is loaded on this host",
             next_step="install the driver, or use --device cpu",
         )
-    return Choice(runtime="local", device="cpu", reason=f"{why}; no NVIDIA driver is loaded")
+    no_driver = "" if around.engine and runtime == "auto" else "; no NVIDIA driver is loaded"
+    return Choice(runtime="local", device="cpu", reason=f"{why}{no_driver}")

@@ -20,7 +20,7 @@ from harness.host.image import find_image
 from harness.host.options import BenchOptions
 from harness.host.processes import LocalRunner
 from harness.host.runner import Runner
-from harness.job import Devices, GpuDevice, PreflightRequest
+from harness.job import NOTE, Devices, GpuDevice, PreflightRequest
 
 BUSY_UTILISATION_PERCENT = 5
 BUSY_MEMORY_SHARE = 0.1
@@ -69,7 +69,8 @@ def examine(
 def gpu_findings(devices: Devices) -> Iterator[Finding]:
     """What the preflight says: problems first, then each GPU's state."""
     for problem in devices.problems:
-        yield Finding("problem", "preflight", problem)
+        is_note = problem.startswith(NOTE)
+        yield Finding("note" if is_note else "problem", "preflight", problem.removeprefix(NOTE))
     for gpu in devices.gpus:
         capability = f"{gpu.capability[0]}.{gpu.capability[1]}"
         yield Finding(
