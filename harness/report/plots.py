@@ -127,9 +127,9 @@ def gpu_figure(tracks: Sequence[CaseTrack]) -> bytes:
         run_s = sum(track.length_s for track in tracks)
         start_s = 0.0
         for number, track in enumerate(tracks, start=1):
-            for axes, (field, divisor, _, colour) in zip(panels, GPU_PANELS, strict=True):
+            for axes, panel in zip(panels, GPU_PANELS, strict=True):
                 _shade(axes, track, start_s)
-                _trace(axes, track, start_s, field, divisor, colour, run_s)
+                _trace(axes, track, panel, start_s, run_s / BUCKETS)
                 if number > 1:
                     axes.axvline(start_s, color=FAINT, linewidth=0.8, linestyle=(0, (2, 2)))
             _number(panels[0], start_s + track.length_s / 2, str(number))
@@ -222,19 +222,13 @@ def _shade(axes: Axes, track: CaseTrack, start_s: float) -> None:
 
 
 def _trace(
-    axes: Axes,
-    track: CaseTrack,
-    start_s: float,
-    field: str,
-    divisor: float,
-    colour: str,
-    run_s: float,
+    axes: Axes, track: CaseTrack, panel: tuple[str, float, str, str], start_s: float, width_s: float
 ) -> None:
     """Median and range of each bucket of time, so that a long run stays a small file."""
+    field, divisor, _, colour = panel
     column = track.fields.get(field)
     if column is None:
         return
-    width_s = max(run_s / BUCKETS, 1e-9)
     buckets: dict[int, list[float]] = {}
     for t_s, value in zip(track.t_s, column, strict=True):
         if value is not None and 0 <= t_s <= track.length_s:
