@@ -51,7 +51,10 @@ class FakeApi:
         self.calls.append(f"pull {name}")
         yield from self.pull_messages
         if not any("error" in message for message in self.pull_messages):
-            self.images_by_name[name] = {"Id": "sha256:pulled", "RepoDigests": [f"{name}@sha256:d1"]}
+            self.images_by_name[name] = {
+                "Id": "sha256:pulled",
+                "RepoDigests": [f"{name}@sha256:d1"],
+            }
 
     def build(self, *, tag: str, buildargs: dict[str, str], **_: Any) -> Iterator[dict[str, Any]]:
         self.calls.append(f"build {tag}")

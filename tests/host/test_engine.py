@@ -46,7 +46,9 @@ def test_no_permission_on_the_socket_names_the_group() -> None:
         server.bind(str(path))
         path.chmod(0o600)
         # Everything is imported as root: the interpreter itself may lie where nobody may look.
-        drop = "import os\nfrom harness.host.engine import connect\nos.setgid(65534)\nos.setuid(65534)"
+        drop = (
+            "import os\nfrom harness.host.engine import connect\nos.setgid(65534)\nos.setuid(65534)"
+        )
         answer = subprocess.run(
             [sys.executable, "-c", drop + CONNECT],
             env={**os.environ, "DOCKER_HOST": f"unix://{path}", "HOME": "/"},

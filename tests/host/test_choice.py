@@ -1,0 +1,73 @@
+from typing import Any
+
+import pytest
+
+from harness.errors import DeviceError, EngineError
+from harness.host.choice import Surroundings, choose, look
+from harness.host.engine import Engine
+from harness.host.gpu import NoWay, Way
+from tests.host.fake_api import FakeApi
+
+ENGINE = Engine(FakeApi(), is_local=True)
+WAY = Way(name="cdi", reason="the engine says so", host_settings={})
+NO_ENGINE = EngineError("the container engine cannot be reached")
+
+
+def around(**changes: Any) -> Surroundings:
+    """A host with an engine, a GPU and its driver."""
+    fields = {"engine": ENGINE, "engine_error": None, "way": WAY, "driver": "580.65.06"}
+    return Surroundings(**(fields | changes))
+
+
+BARE = around(engine=None, engine_error=NO_ENGINE, way=NoWay("no engine"), driver=None)
+NO_GPU = around(way=NoWay("no NVIDIA driver is loaded"), driver=None)
+NO_TOOLKIT = around(way=NoWay("no CDI devices"))
+
+
+@pytest.mark.parametrize(
+    ("runtime", "device", "here", "chosen", "reason"),
+    [
+        ("auto", "auto", around(), ("docker", "cuda", "full"), "an engine and a GPU answer"),
+        ("auto", "cuda", around(), ("docker", "cuda", "full"), "cdi"),
+        ("auto", "cpu", around(), ("local", "cpu", "tiny"), "--device cpu"),
+        ("auto", "auto", NO_GPU, ("local", "cpu", "tiny"), "no NVIDIA driver is loaded"),
+        ("auto", "auto", NO_TOOLKIT, ("local", "cuda", "full"), "no CDI devices"),
+        ("auto", "auto", BARE, ("local", "cpu", "tiny"), "no container engine answers"),
+        ("docker", "cpu", NO_GPU, ("docker", "cpu", "tiny"), "--runtime docker"),
+        ("docker", "auto", NO_GPU, ("docker", "cpu", "tiny"), "no GPU can be reached"),
+        ("docker", "auto", around(), ("docker", "cuda", "full"), "--runtime docker"),
+        ("local", "auto", around(), ("local", "cuda", "full"), "--runtime local"),
+        ("local", "cpu", around(), ("local", "cpu", "tiny"), "--runtime local"),
+    ],
+)
+def test_choice(
+    runtime: Any, device: Any, here: Surroundings, chosen: tuple[str, ...], reason: str
+) -> None:
+    choice = choose(runtime, device, here)
+    assert (choice.runtime, choice.device, choice.preset) == chosen
+    assert reason.replace("an engine", "a container engine") in choice.reason
+    assert (choice.engine is not None) == (choice.runtime == "docker")
+    assert (choice.way is not None) == (chosen[:2] == ("docker", "cuda"))
+
+
+@pytest.mark.parametrize(
+    ("runtime", "device", "here", "error"),
+    [
+        ("docker", "auto", BARE, EngineError),
+        ("docker", "cuda", NO_GPU, DeviceError),
+        ("auto", "cuda", NO_GPU, DeviceError),
+        ("local", "cuda", BARE, DeviceError),
+    ],
+)
+def test_what_cannot_be_had_is_an_error(
+    runtime: Any, device: Any, here: Surroundings, error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        choose(runtime, device, here)
+
+
+def test_looking_around_without_an_engine_keeps_the_reason(tmp_path: Any) -> None:
+    found = look(None, {"DOCKER_HOST": "unix:///nonexistent/docker.sock"}, tmp_path)
+    assert found.engine is None
+    assert found.driver is None
+    assert found.engine_error is not None and "cannot be reached" in found.engine_error.line

@@ -1,0 +1,58 @@
+from pathlib import Path
+
+import pytest
+
+from harness.errors import StorageError, UsageError
+from harness.host.options import BenchOptions, keep, recall, state_path
+
+
+def test_none_stands_for_the_default() -> None:
+    assert BenchOptions.parse({"matrix": "quick", "gpu": None, "offline": False}) == BenchOptions()
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"runtime": "podman"}, "--runtime 'podman' is unknown; choose one of auto, docker, local"),
+        ({"device": "tpu"}, "--device 'tpu'"),
+        ({"preset": "huge"}, "--preset 'huge'"),
+        ({"size": "100x64"}, "not a multiple of 16"),
+        ({"wheelhouse": "/nonexistent"}, "is no folder"),
+        ({"colour": "red"}, "colour"),
+    ],
+)
+def test_options_are_checked(given: dict[str, str], problem: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        BenchOptions.parse(given)
+    assert problem in caught.value.line
+
+
+def test_paths_are_published_as_placeholders(tmp_path: Path) -> None:
+    options = BenchOptions(video="a.mp4", weights=str(tmp_path))
+    assert options.placeholders == {Path("a.mp4"): "<video>", tmp_path: "<weights>"}
+    assert options.clips == {"video": Path("a.mp4")}
+
+
+def test_a_run_s_options_survive_for_resume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = state_path("run-1", {"XDG_STATE_HOME": str(tmp_path)})
+    monkeypatch.chdir(tmp_path)
+    keep(BenchOptions(video="a.mp4", gpu="1"), path)
+    assert path.stat().st_mode & 0o077 == 0
+    recalled = recall({"matrix": "quick", "gpu": None, "resume": "run-1"}, path)
+    assert recalled.video == str(tmp_path / "a.mp4")
+    assert recalled.gpu == "1"
+    assert recall({"video": "b.mp4"}, path).video == "b.mp4"
+
+
+def test_a_run_of_another_machine_has_defaults(tmp_path: Path) -> None:
+    assert recall({"resume": "run-1"}, tmp_path / "no.json").video is None
+
+
+def test_state_that_cannot_be_kept_or_read_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("{")
+    with pytest.raises(StorageError, match="cannot be kept"):
+        keep(BenchOptions(), tmp_path / "file" / "run.json")
+    with pytest.raises(StorageError, match="damaged"):
+        recall({}, tmp_path / "file")
