@@ -83,7 +83,10 @@ def host_gpus(root: Path = Path("/")) -> list[HostGpu]:
                     fields.get("Model", ""), fields.get("GPU UUID", ""), int(fields["Device Minor"])
                 )
             )
-    return gpus
+    return gpus or [
+        HostGpu("", "", int(node.name.removeprefix("nvidia")))
+        for node in sorted((root / "dev").glob("nvidia[0-9]"))
+    ]
 
 
 def check_driver(driver: str | None, cuda_major: int | None, image: str) -> None:
@@ -177,8 +180,8 @@ def _device_nodes(gpu: str | None, tried: list[str], root: Path) -> Way | NoWay:
     listed = host_gpus(root)
     chosen = next((g for i, g in enumerate(listed) if gpu in (None, str(i), g.uuid)), None)
     if chosen is None:
-        which = f"GPU {gpu} is not among the {len(listed)} listed" if gpu else "no GPU is listed"
-        return NoWay(f"{'; '.join(tried)}; {which} under /proc/driver/nvidia/gpus")
+        which = f"GPU {gpu} is not among the {len(listed)} found" if gpu else "no GPU is found"
+        return NoWay(f"{'; '.join(tried)}; {which} in /proc/driver/nvidia/gpus and /dev")
     nodes = [f"nvidia{chosen.minor}", *CONTROL_NODES]
     missing = [f"/dev/{name}" for name in nodes if not (root / "dev" / name).exists()]
     if missing:

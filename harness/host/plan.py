@@ -92,7 +92,7 @@ def probable_slug(choice: Choice, options: BenchOptions) -> str | None:
         return "cpu"
     for index, gpu in enumerate(host_gpus()):
         if options.gpu in (None, str(index), gpu.uuid):
-            return slug(gpu.model)
+            return slug(gpu.model) or None
     return None
 
 
