@@ -68,7 +68,7 @@ def test_a_full_disk_is_one_clear_line_and_leaves_nothing_half_written(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     kept = folder.save(samples.result(TEXT))
-    monkeypatch.setattr(store.os, "fsync", full)
+    monkeypatch.setattr("os.fsync", full)
     with pytest.raises(StorageError, match=r"No space left on device\); free space.*--resume"):
         folder.save(samples.result(EAGER))
     assert list(kept.parent.iterdir()) == [kept]
