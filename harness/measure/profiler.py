@@ -16,6 +16,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from harness.measure.bench import Bench
 from harness.result import CountPass, Kernel, Operator
+from harness.workload.attention import USES
 
 RUNTIME_CALL = re.compile(r"cu(da)?[A-Z]")
 ROLE_PREFIX = "attention."
@@ -63,9 +64,10 @@ def count_pass(bench: Bench) -> CountPass:
     activities = [ProfilerActivity.CPU]
     if pipeline.device.type == "cuda":
         activities.append(ProfilerActivity.CUDA)
-    pipeline.attention.trace = True
+    # Ranges inside compiled blocks would compile them anew; the base blocks stay eager.
+    pipeline.attention.trace(*(("cached_self",) if bench.case.compiled else USES))
     try:
-        bench.run_block(1, "count")  # a compiled block is compiled anew for the named ranges
+        bench.run_block(1, "count")
         chunk = pipeline.chunk_index
         pixels, mask = bench.inputs(chunk)
         bench.clock.synchronise()
@@ -73,7 +75,7 @@ def count_pass(bench: Bench) -> CountPass:
             pipeline.run_chunk(pixels, mask)
             bench.clock.synchronise()
     finally:
-        pipeline.attention.trace = False
+        pipeline.attention.trace()
     events = profiler.events() or []
     return summarise(events, chunk=chunk, on_gpu=pipeline.device.type == "cuda")
 

@@ -23,6 +23,7 @@ from harness.errors import CaseError
 from harness.presets import AttentionChoice, default_attention
 
 Backend = Callable[[Tensor, Tensor, Tensor], Tensor]
+USES = ("cached_self", "cross", "vace_self")
 SAGE_HEAD_DIMS = (64, 96, 128)
 
 
@@ -69,11 +70,18 @@ def resolve(name: str, capability: tuple[int, int] | None) -> AttentionChoice:
 
 
 class Attention:
-    """The three uses bound to their backends. `trace` wraps each call in profiler ranges."""
+    """The three uses bound to their backends."""
 
     def __init__(self, backends: dict[str, tuple[str, Backend]]) -> None:
         self._backends = backends
-        self.trace = False
+        self._traced = dict.fromkeys(backends, False)
+
+    def trace(self, *uses: str) -> None:
+        """Wraps each call of these uses in profiler ranges, and of no other; free when off.
+
+        A flag of its own for each use: code compiled around one is not compiled anew for another.
+        """
+        self._traced.update({use: use in uses for use in self._traced})
 
     @classmethod
     def load(cls, choice: AttentionChoice, *, device: torch.device, head_dim: int) -> "Attention":
@@ -99,7 +107,7 @@ class Attention:
 
     def _call(self, use: str, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         range_name, backend = self._backends[use]
-        if not self.trace:
+        if not self._traced[use]:
             return backend(q, k, v)
         with record_function(f"attention.{use}"), record_function(range_name):
             return backend(q, k, v)

@@ -19,7 +19,7 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from harness.presets import PRESETS, ModelConfig, WorkloadConfig, default_attention
-from harness.workload.attention import Attention, Backend
+from harness.workload.attention import USES, Attention, Backend
 from harness.workload.build import seeded_pipeline
 from harness.workload.count_sums import PUBLISHED, spec_counts
 from harness.workload.inputs import Clip, generated_clip
@@ -48,7 +48,7 @@ def stand_in_attention() -> Attention:
         "vace_self": ("flex_attention", strided_like_query),
     }
     attention = Attention(backends)
-    attention.trace = True
+    attention.trace(*USES)
     return attention
 
 

@@ -8,10 +8,10 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from tests.host.fake_api import FakeApi, api_error
 
 from harness.errors import EngineError
 from harness.host.engine import Engine, connect
+from tests.host.fake_api import FakeApi, api_error
 
 CONNECT = """
 import sys
@@ -94,7 +94,7 @@ class Refusing(FakeApi):
 
 
 def test_a_refusal_keeps_the_engine_s_own_words() -> None:
-    with pytest.raises(EngineError, match="create a container .no space left on device"):
+    with pytest.raises(EngineError, match=r"create a container \(no space left on device\)"):
         Engine(Refusing(), is_local=True).create({}, {})
 
 

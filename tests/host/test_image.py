@@ -77,7 +77,7 @@ def test_the_base_is_pulled_only_if_absent(project: Path) -> None:
 
 def test_a_base_that_cannot_be_pulled_is_named(project: Path) -> None:
     api = FakeApi(pull_messages=[{"error": "manifest unknown"}])
-    with pytest.raises(ImageBuildError, match="base:1 cannot be pulled .manifest unknown"):
+    with pytest.raises(ImageBuildError, match=r"base:1 cannot be pulled \(manifest unknown"):
         ensure_image(Engine(api, is_local=True), project, OPTIONS, quiet)
 
 

@@ -49,9 +49,9 @@ def test_an_unknown_name_and_an_unknown_head_size_raise() -> None:
 def test_tracing_names_use_and_backend_and_is_off_by_default() -> None:
     attention = Attention.load(CPU_ATTENTION, device=CPU, head_dim=8)
     q = torch.randn(1, 5, 2, 8)
-    for trace in (False, True):
-        attention.trace = trace
+    for uses in ((), ("cached_self",), ("cross",)):
+        attention.trace(*uses)
         with profile(activities=[ProfilerActivity.CPU]) as profiler:
             attention.cross(q, q, q)
         names = {event.key for event in profiler.key_averages()}
-        assert ({"attention.cross", "sdpa"} <= names) is trace
+        assert ({"attention.cross", "sdpa"} <= names) is ("cross" in uses)
