@@ -1,0 +1,76 @@
+from pathlib import Path
+
+from harness.errors import EngineError
+from harness.host.choice import Surroundings
+from harness.host.doctor import Finding, examine, gpu_findings
+from harness.host.engine import Engine
+from harness.host.gpu import NoWay, Way
+from harness.host.options import BenchOptions
+from harness.job import Devices, GpuDevice
+from tests.host.fake_api import FakeApi
+
+WAY = Way(name="nvidia-runtime", reason="listed", host_settings={})
+
+
+def found(project: Path, around: Surroundings, options: BenchOptions) -> dict[str, Finding]:
+    findings = examine(options, around, project, project / "reports")
+    return {finding.subject: finding for finding in findings}
+
+
+def test_an_old_driver_and_a_missing_image_are_told(project: Path) -> None:
+    around = Surroundings(
+        engine=Engine(FakeApi(), is_local=True), engine_error=None, way=WAY, driver="550.1"
+    )
+    seen = found(project, around, BenchOptions())
+    assert seen["engine"].state == "ok"
+    assert seen["way to the GPU"].text.startswith("nvidia-runtime")
+    assert seen["driver"].state == "problem"
+    assert "needs 580" in seen["driver"].text and seen["driver"].remedy
+    assert "invoke build" in seen["image"].remedy
+
+
+def test_without_an_engine_the_remedy_is_the_engine_s(project: Path) -> None:
+    error = EngineError("no permission", next_step="join the docker group")
+    around = Surroundings(
+        engine=None, engine_error=error, way=NoWay("no container engine answers"), driver=None
+    )
+    seen = found(project, around, BenchOptions(runtime="docker"))
+    assert "join the docker group" in seen["engine"].line
+    assert seen["choice"].state == "problem"
+    assert seen["disk for records"].state == "ok"
+
+
+def device(**changes: object) -> Devices:
+    fields: dict[str, object] = {
+        "index": 0,
+        "name": "NVIDIA H200",
+        "uuid": "GPU-0",
+        "total_bytes": 140 << 30,
+        "free_bytes": 139 << 30,
+        "capability": (9, 0),
+        "driver": "580.65.06",
+        "utilisation_percent": 0,
+    }
+    gpu = GpuDevice(**(fields | changes))  # type: ignore[arg-type]
+    return Devices(
+        torch_version="2.13.0",
+        torch_cuda="13.0",
+        gpus=[gpu],
+        problems=["GPU too old for this torch", "note: SM clock is held down"],
+        python_version="3",
+        cpu_count=8,
+    )
+
+
+def test_an_idle_gpu_is_fine_and_problems_are_passed_on() -> None:
+    findings = list(gpu_findings(device()))
+    assert [finding.state for finding in findings] == ["problem", "note", "ok"]
+    assert findings[1].text == "SM clock is held down"
+    assert "139.0 GiB of 140.0 GiB free" in findings[2].line
+
+
+def test_a_busy_gpu_is_a_problem() -> None:
+    busy = device(utilisation_percent=40, free_bytes=100 << 30)
+    line = list(gpu_findings(busy))[-1].line
+    assert line.startswith("problem")
+    assert "40 %" in line and "29% of its memory" in line
