@@ -5,6 +5,7 @@ NaNs run faster than data does.
 """
 
 import math
+import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -40,7 +41,9 @@ def read_pickle(path: Path, entry: str | None, *, entry_required: bool = True) -
     """
     _require(path)
     try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        # Only torch's zip form can be mapped; an older file is read whole.
+        mapped = zipfile.is_zipfile(path)
+        content: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:
         raise WeightsError(
             f"checkpoint {path.name} is truncated or no torch checkpoint ({error})",

@@ -7,10 +7,14 @@ import torch
 from safetensors.torch import save_file
 
 from harness.errors import WeightsError
-from harness.presets import WorkloadConfig
+from harness.presets import PRESETS, WorkloadConfig
 from harness.workload import weights
+from harness.workload.attention import Attention
 from harness.workload.build import base_state, build_pipeline, check_weights
+from harness.workload.lora import add_lora
 from harness.workload.rollout import Pipeline
+from harness.workload.transformer import CausalTransformer
+from harness.workload.vace import Vace
 
 CPU = torch.device("cpu")
 
@@ -42,6 +46,48 @@ def test_the_published_names_are_all_there(checkpoints: Path) -> None:
     assert {"blocks.3.self_attn.norm_q.weight", "head.modulation", "time_projection.1.bias"} <= keys
     lora = torch.load(checkpoints / weights.LORA_FILE)["generator_lora"]
     assert "base_model.model.blocks.0.ffn.2.lora_B.weight" in lora
+
+
+def test_the_full_model_has_the_published_tensors() -> None:
+    model = PRESETS["full"].model
+    with torch.device("meta"):
+        base, vace = CausalTransformer(model, Attention({})), Vace(model, Attention({}))
+    own = {name: list(value.shape) for name, value in base.named_parameters()}
+    branch = {name: list(value.shape) for name, value in vace.named_parameters()}
+    with torch.device("meta"):
+        add_lora(base.blocks, model.lora_rank, model.lora_alpha)
+    adapters = {name: list(value.shape) for name, value in weights.lora_state(base).items()}
+    assert (len(own), len(adapters)) == (825, 600)
+    assert base_state(base).keys() == own.keys()
+    expected = {
+        "patch_embedding.weight": [1536, 16, 1, 2, 2],
+        "text_embedding.0.weight": [1536, 4096],
+        "time_embedding.0.weight": [1536, 256],
+        "time_projection.1.weight": [9216, 1536],
+        "blocks.29.modulation": [1, 6, 1536],
+        "blocks.0.self_attn.norm_q.weight": [1536],
+        "blocks.0.norm3.bias": [1536],
+        "blocks.7.ffn.2.weight": [1536, 8960],
+        "head.modulation": [1, 2, 1536],
+        "head.head.weight": [64, 1536],
+    }
+    assert {name: own[name] for name in expected} == expected
+    assert branch["vace_patch_embedding.weight"] == [1536, 96, 1, 2, 2]
+    assert branch["vace_blocks.14.after_proj.bias"] == [1536]
+    assert [name for name in branch if "before_proj.weight" in name] == [
+        "vace_blocks.0.before_proj.weight"
+    ]
+    assert adapters["blocks.3.ffn.0.lora_A.weight"] == [256, 1536]
+    assert adapters["blocks.3.ffn.0.lora_B.weight"] == [8960, 256]
+
+
+def test_a_checkpoint_of_the_older_form_is_read(
+    config: WorkloadConfig, pipeline: Pipeline, checkpoints: Path
+) -> None:
+    state = pipeline.vae.state_dict()  # type: ignore[attr-defined]
+    path = checkpoints / weights.TAE_FILE
+    torch.save(state, path, _use_new_zipfile_serialization=False)
+    check_weights(config, checkpoints)
 
 
 def test_a_missing_file_is_named(config: WorkloadConfig, checkpoints: Path) -> None:
