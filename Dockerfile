@@ -10,6 +10,7 @@
 # torch brings its own CUDA libraries, so the base flavour of the CUDA image is enough.
 ARG BASE_IMAGE=nvidia/cuda:13.0.2-base-ubuntu24.04
 FROM ${BASE_IMAGE}
+USER root
 
 # Triton and inductor compile their launchers with gcc at run time.
 RUN if ! { command -v gcc && python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))'; } >/dev/null 2>&1; then \

@@ -27,8 +27,9 @@ SITE = HOME / "site"
 KEEP = "keep"
 
 # Pure Python on top of Triton; not in the lock because it names torch as a dependency.
+SAGE_VERSION = "1.0.6"
 SAGE = (
-    "sageattention==1.0.6 "
+    f"sageattention=={SAGE_VERSION} "
     "--hash=sha256:fafc66569bed62a16839e820c2612141b5a20accf55b876d941bab9c0ac5d888"
 )
 
@@ -39,7 +40,7 @@ def main(torch: str) -> None:
     kept: dict[str, str] = {}
     if torch == KEEP:
         python, where = [sys.executable], ["--target", str(SITE)]
-        kept = versions_to_keep((BUILD / "container.in").read_text())
+        kept = versions_to_keep((BUILD / "container.in").read_text()) | kept_sage()
         torch_fact: dict[str, Any] = {"version": kept_torch(), "source": "base image"}
     else:
         subprocess.run([sys.executable, "-m", "venv", HOME / "venv"], check=True)
@@ -48,13 +49,18 @@ def main(torch: str) -> None:
         torch_fact = {"source": "wheel", **installed.pop("torch"), "dependencies": installed}
     lines = [*requirements((BUILD / "container.txt").read_text()), SAGE]
     wanted = [line for line in lines if distribution(line) not in kept]
-    with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
-        file.write("\n".join(wanted))
-        file.flush()
-        packages = pip(python, ["--no-deps", "--require-hashes", *where, "-r", file.name])
+    packages = install_locked(python, wanted, where) if wanted else {}
     wrap(python[0])
     report = {"torch": torch_fact, "kept": kept, "installed": packages}
     (HOME / "install.json").write_text(json.dumps(report, indent=1) + "\n")
+
+
+def install_locked(python: list[str], lines: list[str], where: list[str]) -> dict[str, Any]:
+    """Installs just the given requirement lines, each by its hashes."""
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
+        file.write("\n".join(lines))
+        file.flush()
+        return pip(python, ["--no-deps", "--require-hashes", *where, "-r", file.name])
 
 
 def requirements(lock: str) -> list[str]:
@@ -90,13 +96,22 @@ def versions_to_keep(floors: str) -> dict[str, str]:
     return kept
 
 
+def kept_sage() -> dict[str, str]:
+    """SageAttention if the base image has just this version: its kernels differ between them."""
+    try:
+        version = metadata.version("sageattention")
+    except metadata.PackageNotFoundError:
+        return {}
+    return {"sageattention": version} if version == SAGE_VERSION else {}
+
+
 def release(version: str) -> tuple[int, ...]:
     """'2.13.0+cpu' -> (2, 13, 0)."""
     match = re.match(r"\d+(\.\d+)*", version)
     return tuple(int(part) for part in match[0].split(".")) if match else ()
 
 
-def pip(python: list[str], arguments: list[str]) -> dict[str, dict[str, str]]:
+def pip(python: list[str], arguments: list[str]) -> dict[str, Any]:
     """Runs pip; returns version, file and SHA-256 of each distribution it installed."""
     options = ["--no-cache-dir", "--disable-pip-version-check", "--no-input"]
     options += ["--progress-bar", "off", "--find-links", str(WHEELHOUSE)]

@@ -63,6 +63,13 @@ def test_gpus_are_listed_in_pci_order(tmp_path: Path) -> None:
     assert host_gpus(host(tmp_path))[0] == HostGpu("NVIDIA H200", UUID, 1)
 
 
+def test_device_nodes_stand_in_where_the_module_lists_no_gpu(tmp_path: Path) -> None:
+    (tmp_path / "dev").mkdir()
+    for name in ("nvidia3", "nvidiactl", "nvidia-uvm"):
+        (tmp_path / "dev" / name).touch()
+    assert host_gpus(tmp_path) == [HostGpu("", "", 3)]
+
+
 @pytest.mark.parametrize(
     ("driver", "major", "fits"),
     [

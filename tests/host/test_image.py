@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import ImageBuildError, UsageError
+from harness.host.containers import DockerRunner
 from harness.host.engine import Engine
 from harness.host.image import (
     Image,
@@ -17,6 +18,7 @@ from harness.host.image import (
     public_name,
     write_context,
 )
+from harness.job import PreflightRequest
 from tests.host.fake_api import FakeApi
 
 OPTIONS = ImageOptions(base_image="base:1")
@@ -160,3 +162,34 @@ def test_a_real_build_that_fails_shows_why(
     options = replace(image_options, wheelhouse=tmp_path, offline=True)
     with pytest.raises(ImageBuildError, match="No matching distribution found for torch"):
         ensure_image(engine, project, options, quiet)
+
+
+def test_keep_needs_a_torch_to_keep(
+    engine: Engine, project: Path, image_options: ImageOptions
+) -> None:
+    options = replace(image_options, torch="keep", wheelhouse=None, offline=True)
+    with pytest.raises(ImageBuildError, match=r"of the base image has no torch"):
+        ensure_image(engine, project, options, quiet)
+
+
+def test_keep_takes_what_the_base_image_has(engine: Engine, project: Path, image: Image) -> None:
+    """A base whose PATH begins with its own environment; nothing is installed, no network."""
+    base, context = "vace-bench:test-keep-base", io.BytesIO()
+    dockerfile = f"FROM {image.tag}\nUSER root\nENV PATH=/opt/vace-bench/venv/bin:$PATH\n"
+    with tarfile.open(fileobj=context, mode="w") as archive:
+        item = tarfile.TarInfo("Dockerfile")
+        item.size = len(dockerfile)
+        archive.addfile(item, io.BytesIO(dockerfile.encode()))
+    context.seek(0)
+    list(engine.build(context, base, {}, "none"))
+    options = ImageOptions(base_image=base, torch="keep", offline=True)
+    kept = ensure_image(engine, project, options, quiet)
+    try:
+        runner = DockerRunner(engine=engine, image=kept, run_id="test-keep")
+        assert runner.preflight(PreflightRequest(cases=[])).problems == []
+        facts = runner.facts()
+        assert facts["torch.source"].value == "base image"
+        assert "sageattention 1.0.6" in str(facts["image.kept_packages"].value)
+    finally:
+        engine.remove_image(kept.tag)
+        engine.remove_image(base)
