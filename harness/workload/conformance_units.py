@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from harness.workload.attention import Attention
-from harness.workload.conformance_model import golden_config, golden_state, golden_vace
 from harness.workload.golden import Comparison, GoldenFile
+from harness.workload.golden_build import golden_config, golden_state, golden_vace
 from harness.workload.layers import ContextSelfAttention, RMSNorm
 from harness.workload.lora import LoraLinear
 from harness.workload.rope import rope_table, rotate

@@ -44,6 +44,19 @@ def stage_names(config: WorkloadConfig, mode: str) -> list[str]:
     return [*names, "clean", "decode", "finish"]
 
 
+def new_caches(config: WorkloadConfig, device: torch.device) -> list[BlockCache]:
+    """Empty caches of all blocks."""
+    model, tokens = config.model, config.tokens_per_frame
+    size = CacheSize(
+        tokens=model.local_attn_frames * tokens,
+        sink_tokens=model.sink_frames * tokens,
+        num_heads=model.num_heads,
+        head_dim=model.head_dim,
+    )
+    dtype = getattr(torch, config.dtype)
+    return [BlockCache(size, device=device, dtype=dtype) for _ in range(model.num_layers)]
+
+
 class Noise(Protocol):
     """Where a chunk's noise comes from."""
 
@@ -186,18 +199,8 @@ class Pipeline:
 
     def _reset(self) -> None:
         """A cache reset. The two VACE encoder memories survive it: baseline."""
-        model, tokens = self.config.model, self.config.tokens_per_frame
         if not self.caches:
-            size = CacheSize(
-                tokens=model.local_attn_frames * tokens,
-                sink_tokens=model.sink_frames * tokens,
-                num_heads=model.num_heads,
-                head_dim=model.head_dim,
-            )
-            self.caches = [
-                BlockCache(size, device=self.device, dtype=self.dtype)
-                for _ in range(model.num_layers)
-            ]
+            self.caches = new_caches(self.config, self.device)
         for cache in self.caches:
             cache.reset()
         self.vae.clear()

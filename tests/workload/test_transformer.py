@@ -5,10 +5,9 @@ import torch
 from harness.presets import CPU_ATTENTION, WorkloadConfig
 from harness.workload import weights
 from harness.workload.attention import Attention
-from harness.workload.kv_cache import BlockCache, CacheSize
 from harness.workload.layers import gate, modulate
 from harness.workload.lora import LoraLinear, add_lora
-from harness.workload.rollout import Pipeline
+from harness.workload.rollout import Pipeline, new_caches
 from harness.workload.rope import rope_table, rotate
 from harness.workload.transformer import CausalTransformer, time_sinusoid, time_sinusoid_float64
 from harness.workload.vace import Vace
@@ -25,12 +24,6 @@ def transformer(config: WorkloadConfig) -> tuple[CausalTransformer, Vace]:
     return base, vace
 
 
-def caches(config: WorkloadConfig) -> list[BlockCache]:
-    model, tokens = config.model, config.tokens_per_frame
-    size = CacheSize(12 * tokens, 3 * tokens, model.num_heads, model.head_dim)
-    return [BlockCache(size, device=CPU, dtype=torch.float32) for _ in range(model.num_layers)]
-
-
 @torch.no_grad()
 def test_hints_of_scale_zero_are_the_base_model(config: WorkloadConfig) -> None:
     base, vace = transformer(config)
@@ -40,9 +33,11 @@ def test_hints_of_scale_zero_are_the_base_model(config: WorkloadConfig) -> None:
     places = (state.lengths, state.grid, state.table)
     hints = vace(torch.randn(96, 3, 4, 6), state.x, state.e0, state.text, places)
     assert len(hints) == len(config.model.vace_layers)
-    plain = base.run_blocks(state, caches(config), None, 1.0)
-    torch.testing.assert_close(base.run_blocks(state, caches(config), hints, 0.0), plain)
-    assert not torch.allclose(base.run_blocks(state, caches(config), hints, 1.0), plain, atol=0.01)
+    plain = base.run_blocks(state, new_caches(config, CPU), None, 1.0)
+    torch.testing.assert_close(base.run_blocks(state, new_caches(config, CPU), hints, 0.0), plain)
+    assert not torch.allclose(
+        base.run_blocks(state, new_caches(config, CPU), hints, 1.0), plain, atol=0.01
+    )
 
 
 @torch.no_grad()

@@ -1,0 +1,103 @@
+"""Modules and pipelines as a golden file's metadata asks for them, with the weights it names."""
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from harness.presets import CPU_ATTENTION, ModelConfig, WorkloadConfig
+from harness.workload import weights
+from harness.workload.attention import Attention
+from harness.workload.autoencoder import Tae
+from harness.workload.golden import GoldenFile
+from harness.workload.lora import add_lora
+from harness.workload.recipe import load_recipe
+from harness.workload.rollout import Parts, Pipeline
+from harness.workload.transformer import CausalTransformer
+from harness.workload.vace import Vace
+from harness.workload.vae import Vae
+from harness.workload.wan_vae import WanVae
+
+CPU = torch.device("cpu")
+
+
+def golden_config(file: GoldenFile) -> WorkloadConfig:
+    """Sizes from the file's metadata."""
+    sizes = file.json("config")
+    model = ModelConfig(
+        **{key: sizes[key] for key in ("dim", "ffn_dim", "freq_dim", "text_dim", "text_len")},
+        num_heads=sizes["num_heads"],
+        num_layers=sizes["num_layers"],
+        in_channels=sizes["in_dim"],
+        out_channels=sizes["out_dim"],
+        eps=sizes["eps"],
+        vace_channels=file.json("vace_in_dim"),
+        vace_layers=tuple(file.json("vace_layers")),
+        lora_rank=file.json("lora_rank"),
+        lora_alpha=file.json("lora_alpha"),
+        local_attn_frames=int(file.metadata.get("local_attn_size", 12)),
+        sink_frames=int(file.metadata.get("sink_size", 3)),
+        frames_per_chunk=int(file.metadata.get("frames_per_chunk", 3)),
+    )
+    height, width = file.json("latent_hw")
+    steps = tuple(step for step in file.json("timesteps") if step > 0)
+    return WorkloadConfig(
+        model=model,
+        height_px=8 * height,
+        width_px=8 * width,
+        dtype=file.metadata["dtype"].removeprefix("torch."),
+        attention=CPU_ATTENTION,
+        vae=file.metadata.get("vae", "tae"),
+        steps=steps,
+        context_scale=float(file.metadata.get("vace_context_scale", 1.0)),
+    )
+
+
+def golden_state(file: GoldenFile, kind: str) -> dict[str, Tensor]:
+    """The stored weights of a kind (generator, vace, lora) that the file names."""
+    names = [name for name in file.json("weight_files") if name.startswith(f"weights_{kind}")]
+    if len(names) != 1:
+        raise ValueError(f"{file.path.name} names {len(names)} weight files of kind {kind}")
+    return load_file(file.folder / f"{names[0]}.safetensors")
+
+
+def names_weights(file: GoldenFile, kind: str) -> bool:
+    """Whether the file asks for weights of this kind."""
+    return any(name.startswith(f"weights_{kind}") for name in file.json("weight_files"))
+
+
+def golden_vace(file: GoldenFile, config: WorkloadConfig) -> Vace:
+    """The VACE branch with the file's weights."""
+    attention = Attention.load(CPU_ATTENTION, device=CPU, head_dim=config.model.head_dim)
+    vace = Vace(config.model, attention)
+    if names_weights(file, "vace"):
+        vace.load_state_dict(golden_state(file, "vace"))
+    return vace.to(getattr(torch, config.dtype))
+
+
+def golden_transformer(file: GoldenFile, config: WorkloadConfig) -> CausalTransformer:
+    """The base transformer with the file's weights, and its LoRA where it is applied."""
+    attention = Attention.load(CPU_ATTENTION, device=CPU, head_dim=config.model.head_dim)
+    loaded = names_weights(file, "vace")
+    transformer = CausalTransformer(config.model, attention, vace_loaded=loaded)
+    transformer.load_state_dict(golden_state(file, "generator"))
+    if file.metadata["lora"].lower() == "true":
+        add_lora(transformer.blocks, config.model.lora_rank, config.model.lora_alpha)
+        adapters = weights.lora_state(transformer)
+        weights.assign(adapters, weights.lora_names(golden_state(file, "lora")))
+    transformer.make_table(CPU)
+    return transformer.to(getattr(torch, config.dtype))
+
+
+def golden_pipeline(file: GoldenFile) -> Pipeline:
+    """The whole pipeline with the file's weights."""
+    config = golden_config(file)
+    vae: Vae
+    if config.vae == "tae":
+        vae = tae = Tae()
+        load_recipe(tae, "tae")
+    else:
+        vae = wan = WanVae(config.wan_vae_dim)
+        load_recipe(wan, "wanvae")
+    transformer, vace = golden_transformer(file, config), golden_vace(file, config)
+    attention = Attention.load(CPU_ATTENTION, device=CPU, head_dim=config.model.head_dim)
+    return Pipeline(config, Parts(transformer, vace, vae, attention), device=CPU)
