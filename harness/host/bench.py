@@ -220,9 +220,9 @@ def _announce(
     preset = plan.cases[0].preset
     screen.say(f"run {plan.run_id}: matrix {plan.matrix}, preset {preset}")
     screen.say(f"runtime {plan.choice.runtime} on {plan.choice.device}: {plan.choice.reason}")
-    count = f"{len(cases)} cases" + (
-        f" of {len(plan.cases)} still to do" if len(cases) < len(plan.cases) else ""
-    )
+    count = "1 case" if len(cases) == 1 else f"{len(cases)} cases"
+    if len(cases) < len(plan.cases):
+        count += f" of {len(plan.cases)} still to do"
     building = ", besides building the image" if plan.choice.runtime == "docker" else ""
     screen.say(f"{count}, expected to take {duration(sum(expected_s.values()))}{building}:")
     for case in cases:

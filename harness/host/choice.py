@@ -38,7 +38,7 @@ class Choice:
     reason: str
     engine: Engine | None = None
     way: Way | None = None
-    driver: str | None = None  # of this host, as far as the cases use its GPU
+    driver: str | None = None  # of the GPU's host, where that is this one
 
     @property
     def preset(self) -> PresetName:
@@ -92,7 +92,7 @@ def _in_container(
             reason=found if runtime == "auto" else f"{asked}; {found}",
             engine=around.engine,
             way=around.way,
-            driver=around.driver,
+            driver=around.driver if around.engine.is_local else None,
         )
     if device == "cuda":
         raise DeviceError(

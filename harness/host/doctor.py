@@ -1,7 +1,7 @@
 """`invoke doctor`: what this host offers, what stands in the way, and what `auto` would choose.
 
-Each line is a finding with its remedy. Only the GPU's own state needs more than looking: it comes
-from the preflight, in the image if there is one, else with the local torch.
+Each line is a finding with its remedy. What only the GPU can tell (too old, too small, busy or
+throttled) comes from the preflight: in the image where containers are used, else with local torch.
 """
 
 import os
@@ -20,10 +20,9 @@ from harness.host.image import find_image
 from harness.host.options import BenchOptions
 from harness.host.processes import LocalRunner
 from harness.host.runner import Runner
-from harness.job import NOTE, Devices, GpuDevice, PreflightRequest
+from harness.job import NOTE, Devices, PreflightRequest
+from harness.matrix import MATRICES, Settings, expand
 
-BUSY_UTILISATION_PERCENT = 5
-BUSY_MEMORY_SHARE = 0.1
 RECORDS_BYTES = 64 << 20
 IMAGE_BYTES = 20 << 30
 
@@ -79,8 +78,6 @@ def gpu_findings(devices: Devices) -> Iterator[Finding]:
             f"{gpu.name}, compute capability {capability}, {_gib(gpu.free_bytes)} of "
             f"{_gib(gpu.total_bytes)} free; torch {devices.torch_version}",
         )
-        if busy := _busy(gpu):
-            yield Finding("problem", f"GPU {gpu.index}", busy, "stop what uses it")
 
 
 def _engine(around: Surroundings) -> Finding:
@@ -104,6 +101,8 @@ def _way(around: Surroundings) -> Finding:
 
 
 def _driver(around: Surroundings, options: BenchOptions) -> Finding:
+    if around.engine is not None and not around.engine.is_local:
+        return Finding("note", "driver", "the remote host's is checked by the preflight")
     if around.driver is None:
         return Finding("note", "driver", "no NVIDIA driver on this host", "needed for a GPU only")
     wheels = [wheel.name for wheel in options.image.wheels()]
@@ -135,6 +134,7 @@ def _disk(engine: Engine | None, reports: Path) -> Iterator[Finding]:
 
 def _devices(choice: Choice, options: BenchOptions, project: Path) -> Iterator[Finding]:
     runner: Runner = LocalRunner(project=project, gpu=options.gpu)
+    cases = expand(MATRICES["quick"], Settings(preset=choice.preset, device=choice.device))
     if choice.engine is not None:
         image = find_image(choice.engine, project, options.image)
         if image is None:
@@ -147,25 +147,13 @@ def _devices(choice: Choice, options: BenchOptions, project: Path) -> Iterator[F
             return
         runner = DockerRunner(engine=choice.engine, image=image, run_id="doctor", way=choice.way)
     try:
-        devices = runner.preflight(PreflightRequest(cases=[]))
+        devices = runner.preflight(PreflightRequest(cases=cases))
     except HarnessError as error:
         yield Finding("problem", "preflight", error.what, error.next_step)
         return
     yield from gpu_findings(devices)
-    if choice.device == "cuda" and not devices.gpus:
-        yield Finding("problem", "preflight", f"torch {devices.torch_version} can use no GPU")
     if choice.device == "cpu":
         yield Finding("ok", "torch", f"{devices.torch_version} on {devices.cpu_count} CPUs")
-
-
-def _busy(gpu: GpuDevice) -> str:
-    used = 1 - gpu.free_bytes / gpu.total_bytes
-    reasons = []
-    if gpu.utilisation_percent is not None and gpu.utilisation_percent > BUSY_UTILISATION_PERCENT:
-        reasons.append(f"its utilisation is {gpu.utilisation_percent} %")
-    if used > BUSY_MEMORY_SHARE:
-        reasons.append(f"{used:.0%} of its memory is in use")
-    return f"busy: {' and '.join(reasons)}" if reasons else ""
 
 
 def _gib(count: int) -> str:

@@ -22,6 +22,7 @@ from harness.errors import EngineError
 CONNECT_TIMEOUT_S = 15
 CALL_TIMEOUT_S = 300
 BUILD_TIMEOUT_S = 3600  # between two lines of a build's output
+WAIT_TIMEOUT_S = 86_400  # the runner's own deadline comes first
 
 CONNECTION_ERRORS = (DockerException, requests.RequestException, urllib3.exceptions.HTTPError)
 
@@ -139,7 +140,7 @@ class Engine:
         """How the container ended; waits until it has."""
         with translated("wait for a container"):
             try:
-                code = int(self._api.wait(container)["StatusCode"])
+                code = int(self._api.wait(container, timeout=WAIT_TIMEOUT_S)["StatusCode"])
                 state = self._api.inspect_container(container)["State"]
             except NotFound:
                 return ContainerEnd(None, out_of_memory=False)

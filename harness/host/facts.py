@@ -74,8 +74,8 @@ def _cpu_model() -> Fact:
 
 
 def command_line(arguments: Sequence[str], scrub: Scrubber) -> list[str]:
-    """The command as typed, without the folder of its program and with paths replaced."""
-    return [Path(arguments[0]).name, *map(scrub, arguments[1:])]
+    """The command as typed, with paths replaced; `python -m invoke` is invoke too."""
+    return ["invoke", *map(scrub, arguments[1:])]
 
 
 def _git(project: Path, *arguments: str) -> str | None:

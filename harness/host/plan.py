@@ -12,6 +12,7 @@ from harness.host.clips import prepare_clips
 from harness.host.gpu import check_driver, host_gpus, image_cuda_major
 from harness.host.options import BenchOptions
 from harness.host.processes import LocalRunner
+from harness.host.runner import Runner
 from harness.job import ClipFile, Devices, PreflightRequest
 from harness.matrix import Case, Settings, expand, load_matrix
 from harness.store import Manifest
@@ -134,7 +135,7 @@ def _check_image_driver(choice: Choice, options: BenchOptions) -> None:
     check_driver(choice.driver, major, f"the image ({options.torch} on {options.base_image})")
 
 
-def _confirm_local_gpu(choice: Choice, runner: LocalRunner) -> Choice:
+def _confirm_local_gpu(choice: Choice, runner: Runner) -> Choice:
     """A loaded driver is no proof that torch can use the GPU: asks it."""
     devices = runner.preflight(PreflightRequest(cases=[]))
     if devices.gpus:

@@ -57,7 +57,8 @@ class Screen:
             return
         self._phase = progress.phase
         steps = f" {progress.done}/{progress.total}" if progress.total > 1 else ""
-        text = f"{self._number()} {self._case.id}: {progress.phase}{steps} {progress.text}".rstrip()
+        detail = progress.text.removeprefix(f"{self._case.id}: ")
+        text = f"{self._number()} {self._case.id}: {progress.phase}{steps} {detail}".rstrip()
         if self._live:
             line = (text + self._left())[:BAR_WIDTH]
             print(f"\r{line:<{BAR_WIDTH}}", end="", file=self._stream, flush=True)

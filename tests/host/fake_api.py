@@ -86,7 +86,7 @@ class FakeApi:
     def logs(self, container: str, **_: Any) -> Iterator[bytes]:
         yield from self.output
 
-    def wait(self, container: str) -> dict[str, Any]:
+    def wait(self, container: str, **_: Any) -> dict[str, Any]:
         return self.end
 
     def inspect_container(self, container: str) -> dict[str, Any]:

@@ -180,7 +180,7 @@ def test_a_run_from_start_to_report(tmp_path: Path, surroundings: dict[str, str]
     report = bench(given, place, render, Screen(stream))
     lines = stream.getvalue().splitlines()
     assert lines[-1] == str(report)
-    assert "1 cases, expected to take" in stream.getvalue()
+    assert "1 case, expected to take" in stream.getvalue()
     run = RunFolder(report.parent).load()
     (record,) = run.results.values()
     assert isinstance(record, Result)

@@ -130,7 +130,7 @@ def test_how_a_container_ended(changes: dict[str, Any], category: str, message: 
 class Gone(FakeApi):
     """The container was removed from outside while it ran."""
 
-    def wait(self, container: str) -> dict[str, Any]:
+    def wait(self, container: str, **_: Any) -> dict[str, Any]:
         return self.inspect_image(container)  # not found
 
 

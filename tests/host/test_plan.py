@@ -1,14 +1,16 @@
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.errors import ClipError, DeviceError, UsageError, WeightsError
-from harness.host.choice import Surroundings
+from harness.host.choice import Choice, Surroundings
 from harness.host.engine import Engine
 from harness.host.gpu import NoWay, Way
 from harness.host.options import BenchOptions
-from harness.host.plan import Plan, measured_slug, new_plan, resumed_plan, slug
+from harness.host.plan import Plan, _confirm_local_gpu, measured_slug, new_plan, resumed_plan, slug
+from harness.host.processes import LocalRunner
 from harness.job import Devices, GpuDevice
 from tests.host.fake_api import FakeApi
 from tests.samples import case, manifest
@@ -80,6 +82,16 @@ def test_a_resumed_run_keeps_its_cases_and_reason(tmp_path: Path) -> None:
 def test_a_resumed_run_of_checkpoints_needs_them(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="give --weights again"):
         resumed_plan(manifest(case(weights="checkpoint")), BenchOptions(), bare, tmp_path)
+
+
+def test_a_driver_without_a_usable_torch_ends_on_the_cpu() -> None:
+    """`auto` with a loaded driver asks the local torch before it counts on the GPU."""
+    script = (sys.executable, "-m", "tests.host.played")  # its preflight lists no GPU
+    runner = LocalRunner(project=Path(__file__).resolve().parents[2], program=script)
+    hoped = Choice(runtime="local", device="cuda", reason="a driver is loaded")
+    settled = _confirm_local_gpu(hoped, runner)
+    assert settled.device == "cpu"
+    assert settled.reason == "a driver is loaded, but torch played can use no GPU"
 
 
 def test_the_folder_s_name_is_the_gpu_s() -> None:
