@@ -72,7 +72,10 @@ def sweep_containers(engine: Engine, run_id: str | None = None) -> int:
 
 def remove_everything(engine: Engine) -> list[str]:
     """Removes stale containers, compile-cache volumes and images; returns what was removed."""
-    removed = [f"{sweep_containers(engine)} containers and volumes of dead runs"]
+    removed = [
+        f"{sweep_containers(engine)} containers and volumes of dead runs",
+        f"{sweep_folders()} temporary folders of dead runs",
+    ]
     for volume in engine.volumes(CACHE_LABEL):
         engine.remove_volume(str(volume["Name"]))
         removed.append(str(volume["Name"]))
