@@ -41,7 +41,6 @@ class Job(Strict, frozen=True):
     clips: list[ClipFile] = []
     weights_dir: str | None = None  # as the measured process sees it
     gpu: str | None = None  # index or UUID of the GPU to use; null: the first
-    facts: dict[str, str | None] = {}  # what only the host knows: image id, engine, git commit ...
 
 
 class PreflightRequest(Strict, frozen=True):

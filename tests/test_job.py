@@ -37,7 +37,7 @@ GPU = GpuDevice(
     utilisation_percent=None,
 )
 MESSAGES = [
-    Job(case=samples.case(), salt="s", clips=[CLIP], weights_dir="/weights", facts={"x": None}),
+    Job(case=samples.case(), salt="s", clips=[CLIP], weights_dir="/weights"),
     PreflightRequest(cases=[samples.case(), samples.case(mode="text")], gpu="1"),
     Devices(
         torch_version="2.13.0",

@@ -14,7 +14,7 @@ import torch
 
 from harness.cost import estimate_peak_bytes
 from harness.errors import HarnessError
-from harness.job import Devices, GpuDevice, PreflightRequest
+from harness.job import NOTE, Devices, GpuDevice, PreflightRequest
 from harness.matrix import Case
 from harness.measure.devices import (
     Gpu,
@@ -30,7 +30,6 @@ from harness.workload.attention import Attention
 from harness.workload.build import check_weights
 
 GIB = 2**30
-NOTE = "note: "
 NO_TELEMETRY = "no telemetry"
 
 Readings = dict[str, str | Number | None]

@@ -56,19 +56,11 @@ Facts = dict[str, Fact]
 
 
 def collect(context: Context) -> Facts:
-    """All facts, those of the host first."""
+    """All facts that the measured process knows; the host adds its own."""
     facts: Facts = {}
     for probe in PROBES:
         facts |= probe(context)
     return facts
-
-
-def _host(context: Context) -> Facts:
-    """What only the host knows, passed on as it was given."""
-    return {
-        name: Fact(value=value, reason="not known to the host" if value is None else None)
-        for name, value in context.job.facts.items()
-    }
 
 
 def _gpu(context: Context) -> Facts:
@@ -284,7 +276,6 @@ def _file_hash(path: Path) -> Fact:
 
 
 PROBES: tuple[Callable[[Context], Facts], ...] = (
-    _host,
     _gpu,
     _nvml,
     _system,

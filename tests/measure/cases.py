@@ -23,7 +23,5 @@ def small_case(**changes: Any) -> Case:
     return Case(**(fields | changes))
 
 
-def small_job(
-    *, clips: Any = (), facts: dict[str, str | None] | None = None, **changes: Any
-) -> Job:
-    return Job(case=small_case(**changes), salt=SALT, clips=list(clips), facts=facts or {})
+def small_job(*, clips: Any = (), **changes: Any) -> Job:
+    return Job(case=small_case(**changes), salt=SALT, clips=list(clips))

@@ -37,7 +37,7 @@ def told() -> list[Progress]:
 
 @pytest.fixture(scope="module")
 def depth(tmp_path_factory: pytest.TempPathFactory, told: list[Progress]) -> Result:
-    job = small_job(mode="depth", facts={"git.commit": "abc", "image.id": None})
+    job = small_job(mode="depth")
     return finished(run_job(job, tmp_path_factory.mktemp("depth"), told.append))
 
 
@@ -108,8 +108,6 @@ def test_a_cpu_has_no_gpu_state_and_says_why(depth: Result) -> None:
 
 def test_provenance_has_a_value_or_a_reason(depth: Result) -> None:
     facts = depth.provenance
-    assert facts["git.commit"].value == "abc"
-    assert facts["image.id"].value is None
     assert all(fact.value is not None or fact.reason for fact in facts.values())
     assert facts["attention.cached_self"].value == "sdpa"
     assert "scaled_dot_product" in str(facts["attention.sdpa_kernel"].value)
