@@ -1,7 +1,7 @@
 """What the published report says, as far as the project's documents state it, and nothing more.
 
 Each figure has a name, by which the report cites it, and the place that states it: a section of the
-workload specification, an issue of the project, or its notes.
+workload specification or the published report itself.
 """
 
 from dataclasses import dataclass
@@ -66,9 +66,9 @@ ENCODE_END_TO_END_LOW = Figure("encode_end_to_end_low", Decimal("8.7"), "ms", "s
 ENCODE_END_TO_END_HIGH = Figure(
     "encode_end_to_end_high", Decimal("9.0"), "ms", "specification 17.1"
 )
-LORA = Figure("lora", Decimal("81"), "ms", "issue 4")
-LORA_SHARE = Figure("lora_share", Decimal("12.8"), "%", "issue 4")
-COMPILE_GAIN = Figure("compile_gain", Decimal("2"), "%", "project notes", "under")
+LORA = Figure("lora", Decimal("81"), "ms", "published report")
+LORA_SHARE = Figure("lora_share", Decimal("12.8"), "%", "published report")
+COMPILE_GAIN = Figure("compile_gain", Decimal("2"), "%", "published report", "under")
 
 FIGURES: dict[str, Figure] = {
     figure.name: figure
