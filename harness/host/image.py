@@ -26,8 +26,6 @@ LOCK_INPUT = "locks/container.in"
 DEFAULT_BASE = "nvidia/cuda:13.0.2-base-ubuntu24.04"  # the Dockerfile's own default
 DEFAULT_TORCH = "torch==2.13.0"
 LAST_LINES = 15
-# Public registries; any other registry's host name stays out of a record.
-PUBLIC_REGISTRIES = ("docker.io", "ghcr.io", "nvcr.io", "quay.io")
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 NOISE = re.compile(r"\s*$| ---> |Removing intermediate container ")
@@ -177,10 +175,10 @@ def base_digest(base: dict[str, Any]) -> Fact:
 
 
 def public_name(image: str) -> str:
-    """An image's name without the host name of a private registry."""
+    """An image's name without the host name of its registry, which may be private."""
     first, slash, rest = image.partition("/")
     is_host = bool(slash) and ("." in first or ":" in first or first == "localhost")
-    return f"<registry>/{rest}" if is_host and first not in PUBLIC_REGISTRIES else image
+    return f"<registry>/{rest}" if is_host else image
 
 
 def remove_images(engine: Engine) -> list[str]:

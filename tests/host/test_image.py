@@ -139,7 +139,7 @@ def test_options_are_checked_before_anything_is_built(tmp_path: Path) -> None:
     ("name", "public"),
     [
         ("nvidia/cuda:13.0.2-base-ubuntu24.04", "nvidia/cuda:13.0.2-base-ubuntu24.04"),
-        ("nvcr.io/nvidia/cuda:13", "nvcr.io/nvidia/cuda:13"),
+        ("registry.example/nvidia/cuda:13", "<registry>/nvidia/cuda:13"),
         ("registry.example:5000/team/base:1", "<registry>/team/base:1"),
         ("local/base:bookworm", "local/base:bookworm"),
     ],
