@@ -157,7 +157,8 @@ def broken_graphs(result: Result) -> Finding | None:
             Evidence(stats.graph_breaks, "count", "/compile/graph_breaks"),
             " graph breaks and ",
             Evidence(stats.recompiles, "count", "/compile/recompiles"),
-            f" recompiles: {'; '.join(reasons) or 'no reason recorded'}",
+            f" recompile{'' if stats.recompiles == 1 else 's'}: "
+            f"{'; '.join(reasons) or 'no reason recorded'}",
         ),
         "its time is of more graphs than one a component; the record holds all reasons",
     )
