@@ -13,6 +13,7 @@ from torch import Tensor
 from harness.workload.autoencoder import Tae
 from harness.workload.context import CELL_PX, MASK_THRESHOLD, ContextEncoder, mask_channels
 from harness.workload.golden import Comparison, GoldenFile
+from harness.workload.golden_build import golden_vae
 from harness.workload.preprocess import stack_images
 from harness.workload.recipe import load_recipe
 from harness.workload.vae import FrameMemory
@@ -84,9 +85,7 @@ def inputs_vace_context(file: GoldenFile) -> set[str]:
 
 def check_vace_context(file: GoldenFile) -> Iterator[Comparison]:
     """The context of every chunk of every mode, mask channels and image lists on their own."""
-    vae = Tae()
-    load_recipe(vae, _recipe(file))
-    vae.to(_dtype(file))
+    vae = golden_vae(file)
     threshold = float(file.metadata.get("mask_threshold", MASK_THRESHOLD))
     for mode in sorted({key.split("/")[0] for key in _keys(file, r"\w+/chunk\d+/vace_context")}):
         yield from _check_contexts(file, ContextEncoder(vae, mask_threshold=threshold), f"{mode}/")

@@ -14,7 +14,6 @@ from harness.workload.recipe import load_recipe
 from harness.workload.rollout import Parts, Pipeline
 from harness.workload.transformer import CausalTransformer
 from harness.workload.vace import Vace
-from harness.workload.vae import Vae
 from harness.workload.wan_vae import WanVae
 
 CPU = torch.device("cpu")
@@ -88,16 +87,26 @@ def golden_transformer(file: GoldenFile, config: WorkloadConfig) -> CausalTransf
     return transformer.to(getattr(torch, config.dtype))
 
 
+def golden_vae(file: GoldenFile) -> Tae | WanVae:
+    """The autoencoder that the file names, with the weights of its recipe.
+
+    A WanVAE's width stands in the metadata of the folder's `wanvae` file; without one it is full.
+    """
+    vae: Tae | WanVae
+    if file.metadata.get("vae", "tae") == "tae":
+        vae = Tae()
+        load_recipe(vae, "tae")
+    else:
+        siblings = sorted(file.folder.glob("wanvae*.safetensors"))
+        vae = WanVae(GoldenFile.load(siblings[0]).json("config")["dim"]) if siblings else WanVae()
+        load_recipe(vae, "wanvae")
+    return vae.to(getattr(torch, file.metadata["dtype"].removeprefix("torch.")))
+
+
 def golden_pipeline(file: GoldenFile) -> Pipeline:
     """The whole pipeline with the file's weights."""
     config = golden_config(file)
-    vae: Vae
-    if config.vae == "tae":
-        vae = tae = Tae()
-        load_recipe(tae, "tae")
-    else:
-        vae = wan = WanVae(config.wan_vae_dim)
-        load_recipe(wan, "wanvae")
     transformer, vace = golden_transformer(file, config), golden_vace(file, config)
     attention = Attention.load(CPU_ATTENTION, device=CPU, head_dim=config.model.head_dim)
-    return Pipeline(config, Parts(transformer, vace, vae, attention), device=CPU)
+    parts = Parts(transformer, vace, golden_vae(file), attention)
+    return Pipeline(config, parts, device=CPU)
