@@ -239,7 +239,7 @@ def _unreachable(error: BaseException, doing: str) -> EngineError:
         str(error),
     )
     return EngineError(
-        f"the container engine cannot be reached to {doing} ({reason})",
+        f"the container engine cannot be reached ({reason}, when asked to {doing})",
         next_step="start it, check DOCKER_HOST or the Docker context, or use --runtime local",
     )
 
