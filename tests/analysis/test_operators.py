@@ -1,3 +1,6 @@
+import json
+from pathlib import Path
+
 import pytest
 
 from harness.analysis.operators import (
@@ -8,6 +11,9 @@ from harness.analysis.operators import (
     unattributed_ms,
 )
 from harness.result import CountPass, Kernel, Operator
+
+
+RECORDS = Path(__file__).parents[1] / "records"
 
 
 def count_pass(
@@ -85,3 +91,15 @@ def test_looking_up_an_operator_and_a_copy() -> None:
     assert calls_of(counts, "aten::bmm") is None
     assert copies_of(counts, "Memcpy DtoD") == (2068, (0,))
     assert copies_of(counts, "Memcpy HtoD") is None
+
+
+def test_operator_names_of_a_real_gpu_fall_into_their_families() -> None:
+    stored = json.loads((RECORDS / "h200_operators.json").read_text())["operators"]
+    rows = [(entry["name"], entry["calls"], entry["device_ms"]) for entry in stored]
+    families = {row.name: row for row in family_times(count_pass(rows, []))}
+    total_ms = sum(time_ms for _, _, time_ms in rows)
+    assert families["other"].device_ms == pytest.approx(0, abs=0.005 * total_ms)
+    assert families["flex_attention"].device_ms == pytest.approx(10.4, abs=0.1)
+    assert families["SDPA attention"].device_ms == pytest.approx(5.4, abs=0.1)
+    assert families["convolution"].device_ms == pytest.approx(13.4, abs=0.1)
+    assert sum(row.device_ms or 0.0 for row in families.values()) == pytest.approx(total_ms)
