@@ -12,7 +12,6 @@ from harness.analysis.operators import (
 )
 from harness.result import CountPass, Kernel, Operator
 
-
 RECORDS = Path(__file__).parents[1] / "records"
 
 
