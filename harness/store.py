@@ -88,7 +88,9 @@ class RunFolder:
         if len(matches) != 1:
             known = ", ".join(path.name for path in runs(reports)[-5:]) or "none yet"
             problem = "is ambiguous" if matches else "not found"
-            raise UsageError(f"run '{run}' {problem} under {reports.name}/", next_step=f"known: {known}")
+            raise UsageError(
+                f"run '{run}' {problem} under {reports.name}/", next_step=f"known: {known}"
+            )
         return cls(matches[0])
 
     def save(self, record: Record) -> Path:
