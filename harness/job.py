@@ -18,13 +18,16 @@ DEVICES_FILE = "devices.json"
 NOTE = "note: "  # a problem that begins so does not stop a run
 
 
+ClipRole = Literal["video", "depth", "mask"]
+
+
 class ClipFile(Strict, frozen=True):
     """A decoded clip in the exchange folder: safetensors with one uint8 tensor `frames` [T,C,H,W].
 
     C is 3 for video, 1 for depth and mask. T is a multiple of 12 and already looped.
     """
 
-    role: Literal["video", "depth", "mask"]
+    role: ClipRole
     file: str  # name inside the exchange folder
     name: str  # the user's file name, without its folder
     sha256: str  # of the user's file

@@ -203,6 +203,11 @@ print(sorted({{"torch", "pynvml", "harness.workload", "harness.measure"}} & set(
     assert loaded.stdout.strip() == "[]"
 
 
+def test_a_host_without_a_video_decoder_measures_generated_clips() -> None:
+    code = "import sys; sys.modules['av'] = None; import harness.host.bench, harness.host.doctor"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
 def test_the_import_contracts_hold() -> None:
     program = Path(sys.executable).with_name("lint-imports")
     checked = subprocess.run([program], cwd=ROOT, capture_output=True, text=True)

@@ -7,7 +7,6 @@ safetensors file: at most 8 chunks of 12 frames, looped up to a whole chunk if t
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import av
 import numpy as np
@@ -18,9 +17,8 @@ from safetensors.numpy import save_file
 
 from harness.errors import ClipError, StorageError
 from harness.host.digest import file_sha256
-from harness.job import ClipFile
+from harness.job import ClipFile, ClipRole
 
-Role = Literal["video", "depth", "mask"]
 FRAMES_PER_CHUNK = 12
 MAX_FRAMES = 8 * FRAMES_PER_CHUNK
 Frames = npt.NDArray[np.uint8]
@@ -36,7 +34,7 @@ class Decoded:
 
 
 def prepare_clips(
-    paths: Mapping[Role, Path], size: tuple[int, int], folder: Path
+    paths: Mapping[ClipRole, Path], size: tuple[int, int], folder: Path
 ) -> tuple[list[ClipFile], list[Path]]:
     """Decodes the given files for one (width_px, height_px) into `folder`.
 
@@ -44,7 +42,7 @@ def prepare_clips(
     """
     descriptions: list[ClipFile] = []
     files: list[Path] = []
-    sizes: dict[Role, tuple[int, int]] = {}
+    sizes: dict[ClipRole, tuple[int, int]] = {}
     for role, path in paths.items():
         clip = decode(path, role, size)
         sizes[role] = clip.frame_size
@@ -71,7 +69,7 @@ def prepare_clips(
     return descriptions, files
 
 
-def decode(path: Path, role: Role, size: tuple[int, int]) -> Decoded:
+def decode(path: Path, role: ClipRole, size: tuple[int, int]) -> Decoded:
     """The first frames of a file's video stream, resized. Raises ClipError."""
     if not path.is_file():
         raise ClipError(f"{role} file '{path}' not found", next_step="check the path")
@@ -114,7 +112,7 @@ def loop(frames: Frames) -> Frames:
     return np.ascontiguousarray(frames[np.arange(count) % len(frames)])
 
 
-def _check_mask_size(sizes: Mapping[Role, tuple[int, int]]) -> None:
+def _check_mask_size(sizes: Mapping[ClipRole, tuple[int, int]]) -> None:
     if "mask" in sizes and "video" in sizes and sizes["mask"] != sizes["video"]:
         mask, video = ("x".join(str(side) for side in sizes[role]) for role in ("mask", "video"))
         raise ClipError(

@@ -14,8 +14,8 @@ from typing import get_args
 
 from harness.errors import StorageError, UsageError
 from harness.host.choice import Auto, RuntimeName
-from harness.host.clips import Role
 from harness.host.image import DEFAULT_BASE, DEFAULT_TORCH, ImageOptions
+from harness.job import ClipRole
 from harness.matrix import Device, PresetName, parse_size
 
 Given = Mapping[str, str | bool | None]
@@ -76,9 +76,9 @@ class BenchOptions:
         )
 
     @property
-    def clips(self) -> dict[Role, Path]:
+    def clips(self) -> dict[ClipRole, Path]:
         """The clip files by role."""
-        given: dict[Role, str | None] = {
+        given: dict[ClipRole, str | None] = {
             "video": self.video,
             "depth": self.depth,
             "mask": self.mask,

@@ -8,7 +8,6 @@ from pathlib import Path
 from harness.errors import UsageError
 from harness.host.checkpoints import check_folder
 from harness.host.choice import Choice, Surroundings, choose
-from harness.host.clips import prepare_clips
 from harness.host.gpu import check_driver, host_gpus, image_cuda_major
 from harness.host.options import BenchOptions
 from harness.host.processes import LocalRunner
@@ -123,6 +122,11 @@ def _weights(options: BenchOptions) -> Path | None:
 
 def _clips(options: BenchOptions, cases: list[Case], folder: Path) -> PreparedClips:
     sizes = {(case.width_px, case.height_px) for case in cases}
+    if not options.clips:
+        return {size: ([], []) for size in sizes}
+    # Only here: a host that feeds no clip of its own needs no video decoder.
+    from harness.host.clips import prepare_clips
+
     return {size: prepare_clips(options.clips, size, folder) for size in sorted(sizes)}
 
 

@@ -8,7 +8,8 @@ import pytest
 from safetensors.numpy import load_file
 
 from harness.errors import ClipError
-from harness.host.clips import Role, decode, loop, prepare_clips
+from harness.host.clips import decode, loop, prepare_clips
+from harness.job import ClipRole
 
 SIZE = (64, 48)
 
@@ -48,7 +49,7 @@ def test_a_long_clip_is_cut_after_eight_chunks(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("role", ["depth", "mask"])
-def test_depth_and_mask_have_one_channel_of_full_range(tmp_path: Path, role: Role) -> None:
+def test_depth_and_mask_have_one_channel_of_full_range(tmp_path: Path, role: ClipRole) -> None:
     path = video(tmp_path / "one.mp4", frames=12)
     frames = decode(path, role, SIZE).frames
     assert frames.shape == (12, 1, 48, 64)
