@@ -45,6 +45,7 @@ def read_pickle(path: Path, entry: str | None, *, entry_required: bool = True) -
         mapped = zipfile.is_zipfile(path)
         content: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:
+        # Broad on purpose: for damaged files torch raises ten kinds, AssertionError among them.
         raise WeightsError(
             f"checkpoint {path.name} is truncated or no torch checkpoint ({error})",
             next_step="download it again",
