@@ -30,9 +30,13 @@ BENCH_HELP = {
     "video": "video file to feed; what is not given is generated",
     "depth": "depth video file to feed",
     "mask": "mask video file to feed, of the video's frame size",
+    "budget": "minutes within which undecided comparisons get more processes",
     "resume": "id of an interrupted run to go on with",
     **IMAGE_HELP,
 }
+
+NOT_IN_SELFCHECK = ("matrix", "video", "depth", "mask")
+SELFCHECK_HELP = {name: text for name, text in BENCH_HELP.items() if name not in NOT_IN_SELFCHECK}
 
 
 @contextmanager
@@ -63,6 +67,7 @@ def bench(
     video: str | None = None,
     depth: str | None = None,
     mask: str | None = None,
+    budget: str | None = None,
     resume: str | None = None,
     base_image: str | None = None,
     torch: str | None = None,
@@ -73,11 +78,42 @@ def bench(
     """Measure a matrix of cases, in containers where possible, and write the report."""
     given = {name: value for name, value in locals().items() if name != "context"}
     with one_line_errors():
-        from harness.host.bench import Place, bench
-        from harness.host.screen import Screen
-        from harness.report.render import render_run
+        _bench(given)
 
-        bench(given, Place(project=PROJECT, reports=REPORTS), render_run, Screen())
+
+def _bench(given: dict[str, str | bool | None]) -> None:
+    from harness.analysis.comparisons import undecided
+    from harness.host.bench import Place, bench
+    from harness.host.screen import Screen
+    from harness.host.session import Tools
+    from harness.report.render import render_run
+
+    tools = Tools(render=render_run, undecided=undecided)
+    bench(given, Place(project=PROJECT, reports=REPORTS), tools, Screen())
+
+
+@task(help=SELFCHECK_HELP, auto_shortflags=False)
+def selfcheck(
+    context: Context,
+    only: str | None = None,
+    runtime: str = "auto",
+    device: str = "auto",
+    gpu: str | None = None,
+    preset: str = "auto",
+    size: str | None = None,
+    weights: str | None = None,
+    budget: str | None = None,
+    resume: str | None = None,
+    base_image: str | None = None,
+    torch: str | None = None,
+    wheelhouse: str | None = None,
+    ca_bundle: str | None = None,
+    offline: bool = False,
+) -> None:
+    """Measure how far this host's numbers can be trusted; a section of the GPU's reports."""
+    given = {name: value for name, value in locals().items() if name != "context"}
+    with one_line_errors():
+        _bench({**given, "matrix": "selfcheck"})
 
 
 @task(help=IMAGE_HELP, auto_shortflags=False)

@@ -7,6 +7,7 @@ has a stable id, so that a run can be resumed and two runs compared.
 import fnmatch
 import itertools
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,7 +17,7 @@ from msgspec import Meta
 from harness.errors import UsageError
 from harness.presets import PRESETS, SIZE_MULTIPLE_PX
 
-Kind = Literal["isolated", "e2e"]
+Kind = Literal["isolated", "e2e", "paired"]
 Mode = Literal["inpainting", "depth", "text"]
 Device = Literal["cuda", "cpu"]
 PresetName = Literal["full", "tiny"]
@@ -25,6 +26,12 @@ Attention = Literal["default", "sage", "sdpa", "flex"]
 Positive = Annotated[int, Meta(ge=1, le=100_000)]
 Side = Annotated[int, Meta(ge=SIZE_MULTIPLE_PX, le=4096, multiple_of=SIZE_MULTIPLE_PX)]
 Size = Annotated[str, Meta(pattern=r"^\d{1,5}x\d{1,5}\Z")]
+
+# What a paired case compares in one process. "base" is the workload as it is, "again" the same once
+# more, "delayN" adds N % of the chunk's busy time as a delay, "no-telemetry" stops the sampler.
+Arm = Annotated[str, Meta(pattern=r"^(base|again|compiled|no-telemetry|delay[1-9]\d?)\Z")]
+BASE_ARM = "base"
+MOST_PROCESSES = 50
 
 FIRST_STEADY_CHUNK = 4  # the KV cache is full after chunk 3 and rolls from chunk 4 on
 
@@ -43,6 +50,11 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     attention: Attention = "default"  # backend of the cached self-attention
     weights: Literal["seeded", "checkpoint"] = "seeded"
     seed: Annotated[int, Meta(ge=0, lt=2**31)] = 42
+    arms: tuple[Arm, ...] = ()  # of a paired case; the first is the base
+    processes: Annotated[int, Meta(ge=1, le=MOST_PROCESSES)] = (
+        1  # fresh processes that measure this case
+    )
+    bare: bool = False  # on the host itself, also where the run's other cases are in containers
     warm_cache: bool = False  # keep the compile caches in a named volume between runs
     blocks: Positive = 5  # timed blocks, synchronised at both ends
     chunks_per_block: Positive = 10
@@ -54,18 +66,48 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     def id(self) -> str:
         """Stable name of the case: what differs from the defaults is spelled out."""
         preset = PRESETS[self.preset]
-        parts = [self.kind, self.mode, "compiled" if self.compiled else "eager"]
+        parts: list[str] = [self.kind, self.mode]
+        parts += self.arms[1:] if self.arms else ["compiled" if self.compiled else "eager"]
         if (self.width_px, self.height_px) != (preset.width_px, preset.height_px):
             parts.append(f"{self.width_px}x{self.height_px}")
         if self.vae != "tae":
             parts.append(self.vae)
         if self.attention != "default":
             parts.append(self.attention)
+        if self.bare:
+            parts.append("bare")
         if self.warm_cache:
             parts.append("warm")
         if self.seed != 42:
             parts.append(f"seed{self.seed}")
         return "-".join(parts)
+
+
+@dataclass(frozen=True)
+class Process:
+    """One fresh process that measures a case; `number` counts from 0."""
+
+    case: Case
+    number: int
+
+    @property
+    def label(self) -> str:
+        """The case's id, and which process it is where there are several."""
+        several = self.case.processes > 1 or self.number > 0
+        return f"{self.case.id} (process {self.number + 1})" if several else self.case.id
+
+
+def schedule(cases: list[Case]) -> list[Process]:
+    """All processes in the order in which they run: round by round, every other round reversed.
+
+    So the processes of compared cases are interleaved, and a slow drift of the machine hits early
+    and late cases alike (ABBA).
+    """
+    order: list[Process] = []
+    for number in range(max((case.processes for case in cases), default=0)):
+        due = [Process(case, number) for case in cases if number < case.processes]
+        order += due[::-1] if number % 2 else due
+    return order
 
 
 class Axes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -78,6 +120,9 @@ class Axes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     vae: tuple[Vae, ...] = ("tae",)
     attention: tuple[Attention, ...] = ("default",)
     seed: tuple[Annotated[int, Meta(ge=0, lt=2**31)], ...] = (42,)
+    arms: tuple[Arm, ...] = ()
+    processes: Annotated[int, Meta(ge=1, le=MOST_PROCESSES)] | None = None
+    bare: bool = False
     warm_cache: bool = False
     blocks: Positive | None = None
     chunks_per_block: Positive | None = None
@@ -116,10 +161,40 @@ MATRICES: dict[str, Matrix] = {
         name="full",
         cases=[
             Axes(kind=("isolated",), mode=("inpainting",), compiled=(False, True)),
-            Axes(kind=("e2e",), mode=("inpainting", "depth", "text")),
-            Axes(kind=("e2e",), mode=("inpainting", "depth"), compiled=(True,)),
+            Axes(kind=("e2e",), mode=("inpainting", "depth", "text"), processes=3),
+            Axes(
+                kind=("paired",),
+                mode=("inpainting", "depth"),
+                arms=(BASE_ARM, "compiled"),
+                processes=3,
+            ),
             Axes(kind=("isolated",), mode=("depth",)),
             Axes(kind=("e2e",), mode=("inpainting",), attention=("sdpa",)),
+        ],
+    ),
+    # How far the numbers can be trusted: spread, false alarms, planted delays, cost of telemetry,
+    # container against bare host.
+    "selfcheck": Matrix(
+        name="selfcheck",
+        cases=[
+            Axes(
+                kind=("paired",),
+                mode=("inpainting",),
+                arms=(BASE_ARM, "again", "delay1", "delay2", "delay3", "delay5", "no-telemetry"),
+                processes=5,
+                chunks_per_block=3,
+                measure_max_s=90,
+            ),
+            Axes(
+                kind=("paired",),
+                mode=("inpainting",),
+                arms=(BASE_ARM, "delay5"),
+                processes=3,
+                bare=True,
+                chunks_per_block=3,
+                measure_max_s=90,
+            ),
+            Axes(kind=("isolated",), mode=("inpainting",)),
         ],
     ),
 }
@@ -194,7 +269,15 @@ def expand(matrix: Matrix, settings: Settings) -> list[Case]:
 def _combinations(axes: Axes, settings: Settings) -> list[Case]:
     preset = PRESETS[settings.preset]
     default_size = settings.size or f"{preset.width_px}x{preset.height_px}"
-    names = ("blocks", "chunks_per_block", "warmup_max_chunks", "warmup_max_s", "measure_max_s")
+    names = (
+        "processes",
+        "blocks",
+        "chunks_per_block",
+        "warmup_max_chunks",
+        "warmup_max_s",
+        "measure_max_s",
+    )
+    _check_arms(axes)
     effort = dict(CPU_EFFORT) if settings.device == "cpu" else {}
     effort |= {name: value for name in names if (value := getattr(axes, name)) is not None}
     cases = []
@@ -229,8 +312,33 @@ def _combinations(axes: Axes, settings: Settings) -> list[Case]:
             "attention": attention,
             "weights": settings.weights,
             "seed": seed,
+            "arms": axes.arms,
+            "bare": axes.bare,
             "warm_cache": axes.warm_cache,
             **effort,
         }
         cases.append(msgspec.convert(fields, Case))
     return cases
+
+
+def _check_arms(axes: Axes) -> None:
+    paired = "paired" in axes.kind
+    if paired and (set(axes.kind) != {"paired"} or any(axes.compiled)):
+        raise UsageError(
+            "matrix: a paired entry has no other kind and is not compiled as a whole",
+            next_step="give it an entry of its own, with the arm 'compiled'",
+        )
+    if not paired and axes.arms:
+        raise UsageError("matrix: arms are for kind paired", next_step="see docs/matrix.md")
+    if paired and (
+        len(axes.arms) < 2 or axes.arms[0] != BASE_ARM or len(set(axes.arms)) != len(axes.arms)
+    ):
+        raise UsageError(
+            f"matrix: a paired case needs different arms, '{BASE_ARM}' first",
+            next_step=f"write e.g. arms = ['{BASE_ARM}', 'compiled']",
+        )
+    if "text" in axes.mode and "compiled" in axes.arms:
+        raise UsageError(
+            "matrix: a text-only case has no compiled arm",
+            next_step="only the VACE branch is compiled, and text-only has none",
+        )

@@ -5,6 +5,7 @@ same for the case, its marks and the GPU sampler. An absent value is null with a
 
 Schema history
     1  first version
+    2  several processes a case, arms of paired cases, busy samples, state of each chunk, host load
 """
 
 from typing import Annotated, Any, Literal
@@ -15,9 +16,9 @@ from msgspec import Meta
 from harness.errors import RecordError
 from harness.matrix import Case
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
-Phase = Literal["load", "compile", "warmup", "steady", "memory", "count"]
+Phase = Literal["load", "compile", "warmup", "steady", "busy", "memory", "count"]
 NonNegative = Annotated[float, Meta(ge=0)]
 Count = Annotated[int, Meta(ge=0)]
 
@@ -41,6 +42,23 @@ class PhaseMark(Strict, frozen=True):
     end_s: float
 
 
+class ChunkState(Strict, frozen=True):
+    """The circumstances of one chunk: means over the samples taken during it, else the nearest.
+
+    Null where nothing was read (a CPU, no telemetry, a field that the GPU lacks).
+    """
+
+    sm_clock_mhz: float | None = None
+    power_mw: float | None = None
+    temperature_c: float | None = None
+    throttled_ns: dict[str, int] = {}  # rise of the throttle counters over the chunk's block
+    compile_work: Count = 0  # frames, graphs and breaks that dynamo met during the chunk
+    run_queue: float | None = None  # runnable tasks of the host, this process's included
+    other_cpu_share: float | None = None  # busy share of all cores by other processes
+    core_mhz: float | None = None  # clock of the core that the process ran on
+    gpu_shared: bool = False
+
+
 class ChunkSample(Strict, frozen=True):
     """One chunk: wall time, CUDA-event time and its split by stage.
 
@@ -59,6 +77,23 @@ class ChunkSample(Strict, frozen=True):
     stage_ms: dict[str, NonNegative]
     stage_host_ms: dict[str, NonNegative]
     flags: list[str] = []
+    arm: str | None = None  # of a paired case
+    state: ChunkState | None = None  # null in records of schema 1
+
+
+class BusySample(Strict, frozen=True):
+    """One steady chunk under the profiler's device activity alone: what the GPU really worked.
+
+    `busy_ms` is the union of all kernels and copies, `span_ms` lasts from the first begin to the
+    last end. Its wall time is distorted by the profiler and not kept.
+    """
+
+    arm: str | None
+    chunk: Count
+    kernels: Count
+    busy_ms: NonNegative
+    span_ms: NonNegative
+    sm_clock_mhz: float | None
 
 
 class Component(Strict, frozen=True):
@@ -134,6 +169,14 @@ class GpuSeries(Strict, frozen=True):
     fields: dict[str, list[float | None]]  # e.g. sm_clock_mhz, power_mw, temperature_c
 
 
+class HostSeries(Strict, frozen=True):
+    """Samples of the host's load, one column a field, on the axis of the GPU's samples."""
+
+    t_s: list[float]
+    fields: dict[str, list[float | None]]  # run_queue, other_cpu_share, core_mhz
+    unsupported: dict[str, str] = {}  # field -> reason
+
+
 class CounterReading(Strict, frozen=True):
     """Cumulative counters read at one moment (throttle reasons in ns, energy in mJ)."""
 
@@ -186,6 +229,10 @@ class Result(Strict, frozen=True, tag="ok", tag_field="status"):
     count_pass: CountPass | None
     gpu: GpuState
     flags: list[str]
+    process: Count = 0  # which of the case's processes this is
+    planted_ms: dict[str, NonNegative] = {}  # arm -> delay planted in each of its chunks
+    busy: list[BusySample] = []
+    host: HostSeries | None = None
 
 
 class Failure(Strict, frozen=True, tag="failed", tag_field="status"):
@@ -201,6 +248,7 @@ class Failure(Strict, frozen=True, tag="failed", tag_field="status"):
     exit_code: int | None
     provenance: dict[str, Fact]
     partial: Result | None = None  # what had been measured until then
+    process: Count = 0
 
 
 Record = Result | Failure

@@ -1,7 +1,7 @@
 """A run's folder: `reports/<gpu>/<run>/`, write-once files, each on disk before the next case.
 
 run.json                    the plan: what is measured, how and where (Manifest)
-cases/<case>.json           a finished case (Result)
+cases/<case>.json           a finished case (Result); its further processes: <case>.process-<n>.json
 cases/<case>.failed-<n>.json   an attempt that did not finish (Failure)
 report.md, figures/*.svg    rendered from the files above, can be deleted at any time
 """
@@ -10,14 +10,14 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
 from harness.errors import RecordError, StorageError, UsageError
-from harness.matrix import Case
+from harness.matrix import MOST_PROCESSES, Case, Process, schedule
 from harness.result import (
     Fact,
     Failure,
@@ -48,6 +48,7 @@ class Manifest(Strict, frozen=True):
     cases: list[Case]
     expected_s: float
     facts: dict[str, Fact]  # host, engine, image, commit
+    budget_s: float | None = None  # within it, undecided comparisons get more processes
 
 
 @dataclass(frozen=True)
@@ -56,13 +57,30 @@ class Run:
 
     path: Path
     manifest: Manifest
-    results: dict[str, Result]
+    processes: dict[str, list[Result]]  # every finished process of a case, in order
     failures: dict[str, Failure]
 
     @property
+    def results(self) -> dict[str, Result]:
+        """The first finished process of each case."""
+        return {name: results[0] for name, results in self.processes.items()}
+
+    @property
+    def finished(self) -> list[Result]:
+        """Every finished process."""
+        return [result for results in self.processes.values() for result in results]
+
+    @property
     def missing(self) -> list[str]:
-        """Ids of planned cases without a result."""
-        return [case.id for case in self.manifest.cases if case.id not in self.results]
+        """Ids of planned cases that lack a result of at least one process."""
+        return list(dict.fromkeys(process.case.id for process in self.todo))
+
+    @property
+    def todo(self) -> list[Process]:
+        """Planned processes without a result, in the order in which they run."""
+        done = {(result.case_id, result.process) for result in self.finished}
+        planned = schedule(self.manifest.cases)
+        return [process for process in planned if (process.case.id, process.number) not in done]
 
 
 class RunFolder:
@@ -97,7 +115,7 @@ class RunFolder:
         """Stores a record on disk (fsync, atomic rename). Raises StorageError; never overwrites."""
         cases = self.path / "cases"
         if isinstance(record, Result):
-            target = cases / f"{record.case_id}.json"
+            target = cases / result_name(record.case_id, record.process)
         else:
             number = max(self._attempts(record.case_id), default=0) + 1
             target = cases / f"{record.case_id}.failed-{number}.json"
@@ -124,12 +142,12 @@ class RunFolder:
     def load(self) -> Run:
         """Everything recorded so far. Raises RecordError for a damaged or newer file."""
         manifest = self.manifest()
-        results: dict[str, Result] = {}
+        processes: dict[str, list[Result]] = {}
         failures: dict[str, Failure] = {}
         for case in manifest.cases:
-            done = self.path / "cases" / f"{case.id}.json"
             attempts = [path for _, path in sorted(self._attempts(case.id).items())]
-            for path in [*attempts, *([done] if done.exists() else [])]:
+            done = self._finished(case.id)
+            for path in [*attempts, *done]:
                 record = decode(_read(path), name=f"{self.path.name}/cases/{path.name}")
                 if record.case_id != case.id or record.case != case:
                     raise RecordError(
@@ -137,11 +155,19 @@ class RunFolder:
                         next_step="restore it or run the case again",
                     )
                 if isinstance(record, Result):
-                    results[case.id] = record
+                    processes.setdefault(case.id, []).append(record)
                 else:
                     failures[case.id] = record
-        failures = {name: value for name, value in failures.items() if name not in results}
-        return Run(self.path, manifest, results, failures)
+        run = Run(self.path, manifest, processes, failures)
+        unfinished = set(run.missing)
+        return replace(
+            run, failures={name: one for name, one in failures.items() if name in unfinished}
+        )
+
+    def _finished(self, case_id: str) -> list[Path]:
+        """Results of a case by process; an undecided comparison has more than planned."""
+        paths = (self.path / "cases" / result_name(case_id, n) for n in range(MOST_PROCESSES))
+        return [path for path in paths if path.exists()]
 
     def _attempts(self, case_id: str) -> dict[int, Path]:
         """Failures of a case by number; a file of another name is not ours and is left alone."""
@@ -177,6 +203,11 @@ class RunFolder:
                 f"cannot write {target.name} into {target.parent.name}/ ({error.strerror})",
                 next_step="free space or fix the folder's permissions, then use --resume",
             ) from error
+
+
+def result_name(case_id: str, process: int) -> str:
+    """File name of a finished process of a case; the first has the case's own name."""
+    return f"{case_id}.json" if process == 0 else f"{case_id}.process-{process + 1}.json"
 
 
 def runs(reports: Path) -> list[Path]:

@@ -1,26 +1,17 @@
-"""`invoke bench`: the plan, the image, a preflight, the cases in order, the report.
+"""`invoke bench`: the plan, the image, a preflight, the processes in order, the report.
 
 Everything that can be known is checked before the first expensive step, and each record is on disk
-before the next case starts. A run that was interrupted goes on with --resume.
+before the next process starts. A run that was interrupted goes on with --resume.
 """
 
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import msgspec
-
-from harness.errors import (
-    CaseError,
-    DeviceError,
-    EngineError,
-    HarnessError,
-    StorageError,
-    UsageError,
-)
+from harness.errors import DeviceError, UsageError
 from harness.host.choice import look
 from harness.host.containers import DockerRunner
 from harness.host.expected import expected_seconds
@@ -31,15 +22,17 @@ from harness.host.leftovers import sweep_containers, sweep_folders, temporary_fo
 from harness.host.options import BenchOptions, Given, keep, recall, state_path
 from harness.host.plan import Plan, measured_slug, new_plan, probable_slug, resumed_plan
 from harness.host.processes import LocalRunner
-from harness.host.runner import Runner, ended_without_record, utc_now
+from harness.host.runner import Runner, utc_now
 from harness.host.screen import Screen, duration
-from harness.job import NOTE, Devices, Job, PreflightRequest
-from harness.matrix import Case
-from harness.privacy import Scrubber, host_scrubber, load_salt, salt_path
-from harness.result import SCHEMA_VERSION, Fact, Failure, Record, Result
-from harness.store import RECORD_LIMIT_BYTES, Manifest, RunFolder
+from harness.host.session import Runners, Session, Tools
+from harness.job import NOTE, Devices, PreflightRequest
+from harness.matrix import Case, schedule
+from harness.privacy import host_scrubber, load_salt, salt_path
+from harness.result import SCHEMA_VERSION, Fact, Result
+from harness.store import Manifest, RunFolder
 
-Render = Callable[[Path], Path]
+BUDGET_FACTOR = 1.5  # of the expected time, where --budget does not say
+BARE_FACT = "run.bare"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +44,7 @@ class Place:
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
 
-def bench(given: Given, place: Place, render: Render, screen: Screen) -> Path:
+def bench(given: Given, place: Place, tools: Tools, screen: Screen) -> Path:
     """Runs or resumes a matrix; returns the report's path, which is also the last line shown.
 
     Raises HarnessError; CaseError at the end if cases failed.
@@ -60,23 +53,26 @@ def bench(given: Given, place: Place, render: Render, screen: Screen) -> Path:
     try:
         with stoppable():
             if given.get("resume"):
-                return _resume(given, place, render, screen, folder)
-            return _start(given, place, render, screen, folder)
+                return _resume(given, place, tools, screen, folder)
+            return _start(given, place, tools, screen, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _start(given: Given, place: Place, render: Render, screen: Screen, folder: Path) -> Path:
+def _start(given: Given, place: Place, tools: Tools, screen: Screen, folder: Path) -> Path:
     options = BenchOptions.parse(given)
     plan = new_plan(options, lambda gpu: look(gpu, place.environment), place.project, folder)
     salt = load_salt(salt_path(place.environment))
     scrub = host_scrubber(place.project, options.placeholders)
     commit = commit_facts(place.project, place.environment)
     _announce(plan, plan.cases, options, place, screen)
-    runner = _runner(plan, options, place, screen)
-    devices = _preflight(runner, plan.cases, screen)
+    runners = _runners(plan, options, place, screen)
+    devices = _preflight(runners.chosen, [c for c in plan.cases if not c.bare], screen)
+    plan, bare = _without_impossible_bare(plan, runners, screen)
     slug = measured_slug(devices, plan.choice.device, options.gpu)
     expected_s = expected_seconds(plan.cases, place.reports, slug)
+    total_s = _total_s(plan.cases, expected_s)
+    facts = {**host_facts(), **commit}
     manifest = Manifest(
         schema_version=SCHEMA_VERSION,
         run_id=plan.run_id,
@@ -90,17 +86,27 @@ def _start(given: Given, place: Place, render: Render, screen: Screen, folder: P
         runtime_reason=scrub(plan.choice.reason),
         gpu_slug=slug,
         cases=plan.cases,
-        expected_s=sum(expected_s.values()),
-        facts={**host_facts(), **commit, **runner.facts()},
+        expected_s=total_s,
+        facts={**facts, **runners.chosen.facts(), **bare},
+        budget_s=_budget_s(options, total_s),
     )
     keep(options, state_path(plan.run_id, place.environment))
     run = RunFolder.create(place.reports, manifest)
     with lock(run.path):
-        session = Session(run, runner, plan, salt, scrub, manifest.facts, screen)
-        return session.finish(render, expected_s)
+        session = Session(
+            run=run,
+            runners=runners,
+            plan=plan,
+            salt=salt,
+            scrub=scrub,
+            facts=facts,
+            screen=screen,
+            budget_s=manifest.budget_s,
+        )
+        return session.finish(tools, schedule(plan.cases), expected_s)
 
 
-def _resume(given: Given, place: Place, render: Render, screen: Screen, folder: Path) -> Path:
+def _resume(given: Given, place: Place, tools: Tools, screen: Screen, folder: Path) -> Path:
     run = RunFolder.find(place.reports, str(given["resume"]))
     manifest = run.manifest()
     with lock(run.path):
@@ -113,104 +119,28 @@ def _resume(given: Given, place: Place, render: Render, screen: Screen, folder: 
         scrub = host_scrubber(place.project, options.placeholders)
         commit = commit_facts(place.project, place.environment)
         _announce(plan, cases, options, place, screen)
-        runner = _runner(plan, options, place, screen)
+        runners = _runners(plan, options, place, screen)
         if cases:
-            devices = _preflight(runner, cases, screen)
+            in_place = [case for case in cases if not case.bare] or cases
+            devices = _preflight(runners.chosen, in_place, screen)
             slug = measured_slug(devices, plan.choice.device, options.gpu)
             if slug != manifest.gpu_slug:
                 raise DeviceError(
                     f"run {manifest.run_id} was started on {manifest.gpu_slug}, this is {slug}",
                     next_step="start a new run here",
                 )
-        facts = {**host_facts(), **commit, **runner.facts()}
-        session = Session(run, runner, plan, salt, scrub, facts, screen)
-        return session.finish(render, expected_seconds(cases, place.reports, manifest.gpu_slug))
-
-
-@dataclass(frozen=True)
-class Session:
-    """The cases of a run that are still to do, one after the other."""
-
-    run: RunFolder
-    runner: Runner
-    plan: Plan
-    salt: str
-    scrub: Scrubber
-    facts: dict[str, Fact]
-    screen: Screen
-
-    def finish(self, render: Render, expected_s: dict[str, float]) -> Path:
-        """Runs the cases named in `expected_s` and renders the report. Raises CaseError."""
-        cases = [case for case in self.plan.cases if case.id in expected_s]
-        self.screen.plan(expected_s, total=len(self.plan.cases))
-        failed = []
-        try:
-            for case in cases:
-                self._check_space()
-                self.screen.begin(case)
-                record = self._measure(case)
-                self.run.save(record)
-                self.screen.end(record)
-                if isinstance(record, Failure):
-                    failed.append(case.id)
-        except (HarnessError, KeyboardInterrupt):
-            self.screen.say(f"stopped; go on with: {self.resume_command}")
-            raise
-        report = render(self.run.path)
-        self.screen.say(str(report))
-        if failed:
-            raise CaseError(
-                f"{len(failed)} of {len(self.plan.cases)} cases failed: {', '.join(failed)}",
-                next_step=f"see the report; run them again with {self.resume_command}",
-            )
-        return report
-
-    @property
-    def resume_command(self) -> str:
-        """What goes on with this run."""
-        return f"invoke bench --resume {self.run.path.name}"
-
-    def _measure(self, case: Case) -> Record:
-        descriptions, files = self.plan.clips[case.width_px, case.height_px]
-        job = Job(case=case, salt=self.salt, clips=descriptions)
-        try:
-            record = self.runner.run(job, files, self.screen.progress)
-        except EngineError as error:
-            self.run.save(self._lost_engine(case, error))
-            raise
-        return self._with_facts(record)
-
-    def _with_facts(self, record: Record) -> Record:
-        """The record with what only the host knows, and a failure's text without host names."""
-        provenance = {**record.provenance, **self.facts}
-        if isinstance(record, Result):
-            return msgspec.structs.replace(record, provenance=provenance)
-        return msgspec.structs.replace(
-            record,
-            provenance=provenance,
-            message=" ".join(self.scrub(record.message).split()),
-            detail=self.scrub(record.detail),
+        session = Session(
+            run=run,
+            runners=runners,
+            plan=plan,
+            salt=salt,
+            scrub=scrub,
+            facts={**host_facts(), **commit},
+            screen=screen,
+            budget_s=manifest.budget_s,
         )
-
-    def _lost_engine(self, case: Case, error: EngineError) -> Record:
-        failure = ended_without_record(
-            case,
-            category="infrastructure",
-            message=error.what,
-            tail="",
-            exit_code=None,
-            started=utc_now(),
-        )
-        return self._with_facts(failure)
-
-    def _check_space(self) -> None:
-        """Before a case is measured: is there room for its record?"""
-        free_bytes = shutil.disk_usage(self.run.path).free
-        if free_bytes < RECORD_LIMIT_BYTES:
-            raise StorageError(
-                f"{free_bytes >> 10} KiB are free for records, {RECORD_LIMIT_BYTES >> 10} needed",
-                next_step="free space, then use --resume",
-            )
+        expected_s = expected_seconds(plan.cases, place.reports, manifest.gpu_slug)
+        return session.finish(tools, done.todo, expected_s)
 
 
 def _announce(
@@ -224,30 +154,72 @@ def _announce(
     if len(cases) < len(plan.cases):
         count += f" of {len(plan.cases)} still to do"
     building = ", besides building the image" if plan.choice.runtime == "docker" else ""
-    screen.say(f"{count}, expected to take {duration(sum(expected_s.values()))}{building}:")
+    total_s = _total_s(cases, expected_s)
+    screen.say(f"{count}, expected to take {duration(total_s)}{building}:")
     for case in cases:
-        screen.say(f"  {case.id}  {duration(expected_s[case.id])}")
+        times = f" x {case.processes} processes" if case.processes > 1 else ""
+        screen.say(f"  {case.id}  {duration(expected_s[case.id])}{times}")
+    if any(case.processes > 1 for case in cases):
+        screen.say(
+            f"processes run in rotated order; a budget of {duration(_budget_s(options, total_s))} "
+            "leaves room for more of them where a comparison stays undecided"
+        )
 
 
-def _runner(plan: Plan, options: BenchOptions, place: Place, screen: Screen) -> Runner:
+def _total_s(cases: list[Case], expected_s: Mapping[str, float]) -> float:
+    return sum(expected_s[case.id] * case.processes for case in cases)
+
+
+def _budget_s(options: BenchOptions, expected_s: float) -> float:
+    return 60 * options.budget_min if options.budget_min else BUDGET_FACTOR * expected_s
+
+
+def _runners(plan: Plan, options: BenchOptions, place: Place, screen: Screen) -> Runners:
     """The runner of the plan's choice, its image built, and leftovers of dead runs removed."""
     sweep_folders()
     engine = plan.choice.engine
+    caches = state_path("caches", place.environment).with_suffix("")
+    bare = LocalRunner(
+        project=place.project, weights_dir=plan.weights, gpu=options.gpu, warm_cache=caches
+    )
     if engine is None:
-        caches = state_path("caches", place.environment).with_suffix("")
-        return LocalRunner(
-            project=place.project, weights_dir=plan.weights, gpu=options.gpu, warm_cache=caches
-        )
+        return Runners(chosen=bare, bare=bare)
     if removed := sweep_containers(engine, plan.run_id):
         screen.say(f"removed {removed} containers or volumes of interrupted runs")
     image = ensure_image(engine, place.project, options.image, screen.say)
-    return DockerRunner(
+    chosen = DockerRunner(
         engine=engine,
         image=image,
         run_id=plan.run_id,
         way=plan.choice.way,
         weights_dir=plan.weights,
     )
+    return Runners(chosen=chosen, bare=bare)
+
+
+def _without_impossible_bare(
+    plan: Plan, runners: Runners, screen: Screen
+) -> tuple[Plan, dict[str, Fact]]:
+    """The plan without bare cases that this host cannot run, and a fact that says why.
+
+    Without a container there is nothing to hold a bare case against.
+    """
+    bare = [case for case in plan.cases if case.bare]
+    if not bare:
+        return plan, {}
+    reason = None
+    if runners.bare is runners.chosen:
+        reason = "the run's other cases are bare too"
+    else:
+        try:
+            _preflight(runners.bare, bare, screen)
+        except DeviceError as error:
+            reason = error.what
+    if reason is None:
+        return plan, {BARE_FACT: Fact(value="measured")}
+    screen.say(f"bare cases are left out: {reason}")
+    kept = replace(plan, cases=[case for case in plan.cases if not case.bare])
+    return kept, {BARE_FACT: Fact(value=None, reason=reason)}
 
 
 def _preflight(runner: Runner, cases: list[Case], screen: Screen) -> Devices:

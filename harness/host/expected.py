@@ -12,9 +12,12 @@ from harness.result import PhaseMark
 DEFAULT_S: dict[tuple[Device, Kind], float] = {
     ("cuda", "isolated"): 60,
     ("cuda", "e2e"): 90,
+    ("cuda", "paired"): 90,
     ("cpu", "isolated"): 20,
     ("cpu", "e2e"): 25,
+    ("cpu", "paired"): 25,
 }
+ARM_EXTRA_S: dict[Device, float] = {"cuda": 10, "cpu": 3}  # for each arm of a paired case
 COMPILED_EXTRA_S: dict[Device, float] = {"cuda": 90, "cpu": 45}
 START_S = 8  # of a process or container, imports included
 
@@ -37,7 +40,9 @@ def expected_seconds(cases: list[Case], reports: Path, slug: str | None) -> dict
 
 def default_seconds(case: Case) -> float:
     """The table's value for a case."""
-    extra_s = COMPILED_EXTRA_S[case.device] if case.compiled else 0
+    compiles = case.compiled or "compiled" in case.arms
+    extra_s = COMPILED_EXTRA_S[case.device] if compiles else 0.0
+    extra_s += ARM_EXTRA_S[case.device] * len(case.arms)
     return DEFAULT_S[case.device, case.kind] + extra_s
 
 

@@ -6,6 +6,7 @@ and --resume needs them.
 """
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -42,6 +43,7 @@ class BenchOptions:
     wheelhouse: str | None = None
     ca_bundle: str | None = None
     offline: bool = False
+    budget: str | None = None  # minutes
     resume: str | None = None
 
     @classmethod
@@ -62,7 +64,23 @@ class BenchOptions:
         if options.size is not None:
             parse_size(options.size)
         options.image.validate()
+        _ = options.budget_min
         return options
+
+    @property
+    def budget_min(self) -> float | None:
+        """Minutes within which undecided comparisons get more processes. Raises UsageError."""
+        if self.budget is None:
+            return None
+        try:
+            minutes = float(self.budget)
+        except ValueError:
+            minutes = math.nan
+        if not 0 < minutes <= 7 * 24 * 60:
+            raise UsageError(
+                f"--budget '{self.budget}' is no number of minutes", next_step="write e.g. 30"
+            )
+        return minutes
 
     @property
     def image(self) -> ImageOptions:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TextIO
 
 from harness.job import Progress
-from harness.matrix import Case
+from harness.matrix import Process
 from harness.result import Record, Result
 
 BAR_WIDTH = 110
@@ -30,7 +30,7 @@ class Screen:
         self._phase = ""
         self._started_s = 0.0
         self._expected: dict[str, float] = {}
-        self._case: Case | None = None
+        self._process: Process | None = None
         self._total = 0
         self._spent_s = 0.0  # on finished cases
         self._planned_s = 0.0  # what those were expected to take
@@ -41,24 +41,25 @@ class Screen:
         print(text, file=self._stream, flush=True)
 
     def plan(self, expected_s: dict[str, float], total: int) -> None:
-        """The cases still to run with their expected times; `total` counts finished ones too."""
+        """Labels of the processes to come and their times; `total` counts finished ones too."""
         self._expected = dict(expected_s)
         self._total = total
 
-    def begin(self, case: Case) -> None:
-        """A case starts."""
-        self._case, self._phase, self._started_s = case, "", self._clock()
+    def begin(self, process: Process) -> None:
+        """A process starts."""
+        self._process, self._phase, self._started_s = process, "", self._clock()
         if not self._live:
-            self.say(f"{self._number()} {case.id}: started{self._left()}")
+            self.say(f"{self._number()} {process.label}: started{self._left()}")
 
     def progress(self, progress: Progress) -> None:
-        """How far the case has come."""
-        if self._case is None or not (self._live or progress.phase != self._phase):
+        """How far the process has come."""
+        if self._process is None or not (self._live or progress.phase != self._phase):
             return
         self._phase = progress.phase
         steps = f" {progress.done}/{progress.total}" if progress.total > 1 else ""
-        detail = progress.text.removeprefix(f"{self._case.id}: ")
-        text = f"{self._number()} {self._case.id}: {progress.phase}{steps} {detail}".rstrip()
+        detail = progress.text.removeprefix(f"{self._process.case.id}: ")
+        label = self._process.label
+        text = f"{self._number()} {label}: {progress.phase}{steps} {detail}".rstrip()
         if self._live:
             line = (text + self._left())[:BAR_WIDTH]
             print(f"\r{line:<{BAR_WIDTH}}", end="", file=self._stream, flush=True)
@@ -66,25 +67,26 @@ class Screen:
             self.say(text)
 
     def end(self, record: Record) -> None:
-        """A case has its record."""
-        assert self._case is not None, "end() follows begin()"
+        """A process has its record."""
+        assert self._process is not None, "end() follows begin()"
+        label = self._process.label
         number = self._number()
         took_s = self._clock() - self._started_s
         self._spent_s += took_s
-        self._planned_s += self._expected.pop(self._case.id, 0.0)
+        self._planned_s += self._expected.pop(label, 0.0)
         outcome = "finished" if isinstance(record, Result) else f"FAILED, {record.message}"
-        self._case = None
-        self.say(f"{number} {record.case_id}: {outcome} ({duration(took_s)}){self._left()}")
+        self._process = None
+        self.say(f"{number} {label}: {outcome} ({duration(took_s)}){self._left()}")
 
     def _number(self) -> str:
         return f"[{self._total - len(self._expected) + 1}/{self._total}]"
 
     def _left(self) -> str:
         pace = self._spent_s / self._planned_s if self._planned_s else 1.0
-        elapsed_s = self._clock() - self._started_s if self._case else 0.0
+        elapsed_s = self._clock() - self._started_s if self._process else 0.0
         left_s = 0.0
         for name, expected_s in self._expected.items():
-            running = self._case is not None and name == self._case.id
+            running = self._process is not None and name == self._process.label
             left_s += max(expected_s * pace - (elapsed_s if running else 0.0), 0.0)
         return f", about {duration(left_s)} left" if self._expected else ""
 

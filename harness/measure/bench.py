@@ -10,9 +10,10 @@ from harness.errors import UsageError
 from harness.matrix import FIRST_STEADY_CHUNK, Case
 from harness.measure.clock import ChunkTiming, StageClock
 from harness.measure.compile_log import work_done
+from harness.measure.delay import NO_DELAY, Delay
 from harness.measure.findings import Findings
 from harness.measure.telemetry import Telemetry
-from harness.result import ChunkSample, Phase
+from harness.result import ChunkSample, ChunkState, Phase
 from harness.workload.inputs import Clip
 from harness.workload.rollout import LAST_START_FRAME, Pipeline
 
@@ -31,6 +32,7 @@ class Bench:
     telemetry: Telemetry
     findings: Findings
     compile_work: int = 0  # dynamo's counter after the last chunk
+    delay: Delay = NO_DELAY  # planted in every chunk
 
     @property
     def chunks_per_cycle(self) -> int:
@@ -51,9 +53,12 @@ class Bench:
         """Frames and mask of a chunk."""
         return (None, None) if self.clip is None else self.clip.chunk(chunk)
 
-    def run_block(self, count: int, phase: Phase, block: int | None = None) -> list[ChunkSample]:
+    def run_block(
+        self, count: int, phase: Phase, block: int | None = None, arm: str | None = None
+    ) -> list[ChunkSample]:
         """Runs chunks back to back, synchronised at both ends, and keeps every sample."""
         pipeline, clock = self.pipeline, self.clock
+        mark = self.delay.after(clock.mark)
         clock.reserve(clock.most_notes_per_chunk * count + 1)
         frames: list[int] = []
         compile_work: list[int] = []
@@ -62,14 +67,14 @@ class Bench:
             index = pipeline.chunk_index
             pixels, mask = self.inputs(index)
             clock.start(index)
-            output = pipeline.run_chunk(pixels, mask, clock.mark)
+            output = pipeline.run_chunk(pixels, mask, mark)
             frames.append(output.shape[0])
             compile_work.append(work_done())
         timings = clock.finish()
         before = [self.compile_work, *compile_work[:-1]]
         self.compile_work = compile_work[-1]
         samples = [
-            _sample(timing, phase, block, frames[i], compiled=compile_work[i] != before[i])
+            _sample(timing, (phase, block, arm), frames[i], compile_work[i] - before[i])
             for i, timing in enumerate(timings)
         ]
         self.findings.chunks += samples
@@ -99,8 +104,12 @@ def sha256_of(tensor: Tensor) -> str:
 
 
 def _sample(
-    timing: ChunkTiming, phase: Phase, block: int | None, frames: int, *, compiled: bool
+    timing: ChunkTiming,
+    place: tuple[Phase, int | None, str | None],
+    frames: int,
+    compile_work: int,
 ) -> ChunkSample:
+    phase, block, arm = place
     flag = "recompiled" if phase == "steady" else "compiled"
 
     def rounded(split: dict[str, float]) -> dict[str, float]:
@@ -116,5 +125,7 @@ def _sample(
         event_ms=None if timing.event_ms is None else round(timing.event_ms, MS_DECIMALS),
         stage_ms=rounded(timing.stage_ms),
         stage_host_ms=rounded(timing.stage_host_ms),
-        flags=[flag] if compiled else [],
+        flags=[flag] if compile_work else [],
+        arm=arm,
+        state=ChunkState(compile_work=compile_work),
     )

@@ -4,6 +4,7 @@ import time
 
 from harness.analysis.interval import median
 from harness.measure.bench import Bench
+from harness.measure.busy import measure_busy
 from harness.measure.compile_log import CompileSnapshot
 from harness.measure.memory import measure_memory
 from harness.measure.profiler import COUNT_CHUNKS, count_pass
@@ -30,6 +31,7 @@ def measure(bench: Bench) -> None:
     if bench.case.compiled:
         cold_s = {"first_chunk": first.wall_ms / 1e3}
         findings.compile = CompileSnapshot.now().stats_since(before, cold_s)
+    measure_busy(bench, None)
     bench.make_room(MEMORY_CHUNKS)
     findings.enter("memory")
     findings.progress(0, MEMORY_CHUNKS)

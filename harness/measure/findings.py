@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from harness.job import Progress
 from harness.result import (
+    BusySample,
     ChunkSample,
     ClipUse,
     CompileStats,
@@ -35,6 +36,8 @@ class Findings:
     compile: CompileStats | None = None
     memory: Memory | None = None
     count_pass: CountPass | None = None
+    busy: list[BusySample] = field(default_factory=list)
+    planted_ms: dict[str, float] = field(default_factory=dict)
     stop_reason: str | None = None
     _open: tuple[Phase, float] | None = None
 

@@ -7,6 +7,7 @@ chunk and from the throttle counters, which miss nothing, around its block.
 import msgspec
 
 from harness.analysis.interval import median
+from harness.measure.circumstances import samples_of
 from harness.measure.telemetry import (
     POWER_CAP_BIT,
     THROTTLE_BITS,
@@ -14,7 +15,7 @@ from harness.measure.telemetry import (
     Telemetry,
     mean_clock_mhz,
 )
-from harness.result import ChunkSample
+from harness.result import ChunkSample, ChunkState
 
 CLOCK_LOW = 0.95  # of the median over the steady chunks
 CLOCK_LOW_CASE = 0.8  # of the GPU's largest SM clock
@@ -41,32 +42,28 @@ def idle_flags(idle: Sample) -> list[str]:
     return flags
 
 
-def flag_chunks(
-    chunks: list[ChunkSample], telemetry: Telemetry, *, shared: bool
-) -> list[ChunkSample]:
-    """The same chunks with the flags that telemetry gives."""
-    seen = [_samples(chunk, telemetry) for chunk in chunks]
-    clocks = [mean_clock_mhz(samples) for samples in seen]
+def flag_chunks(chunks: list[ChunkSample], telemetry: Telemetry) -> list[ChunkSample]:
+    """The same chunks with the flags that their circumstances give."""
+    states = [chunk.state or ChunkState() for chunk in chunks]
     steady = [
-        clock
-        for clock, chunk in zip(clocks, chunks, strict=True)
-        if chunk.phase == "steady" and clock is not None
+        state.sm_clock_mhz
+        for chunk, state in zip(chunks, states, strict=True)
+        if chunk.phase == "steady" and state.sm_clock_mhz is not None
     ]
     floor_mhz = CLOCK_LOW * median(steady) if steady else 0.0
     flagged = []
-    for chunk, samples, clock in zip(chunks, seen, clocks, strict=True):
+    for chunk, state in zip(chunks, states, strict=True):
         bits = 0
-        for sample in samples:
+        for sample in samples_of(chunk, telemetry):
             bits |= int(sample.get("event_reasons") or 0)
-        end_s = chunk.start_s + chunk.wall_ms / 1e3
         flags = list(chunk.flags)
-        if bits & THROTTLE_BITS or telemetry.throttled_between(chunk.start_s, end_s):
+        if bits & THROTTLE_BITS or any(state.throttled_ns.values()):
             flags.append(THROTTLED)
         if bits & POWER_CAP_BIT:
             flags.append(POWER_CAPPED)
-        if clock is not None and clock < floor_mhz:
+        if state.sm_clock_mhz is not None and state.sm_clock_mhz < floor_mhz:
             flags.append(CLOCK_IS_LOW)
-        if shared:
+        if state.gpu_shared:
             flags.append(GPU_SHARED)
         flagged.append(msgspec.structs.replace(chunk, flags=flags))
     return flagged
@@ -81,7 +78,3 @@ def clock_flag(telemetry: Telemetry, start_s: float, end_s: float) -> str | None
     if clock >= CLOCK_LOW_CASE * largest:
         return None
     return f"{CLOCK_IS_LOW}: {clock:.0f} MHz of at most {largest:.0f} MHz"
-
-
-def _samples(chunk: ChunkSample, telemetry: Telemetry) -> list[Sample]:
-    return telemetry.samples_between(chunk.start_s, chunk.start_s + chunk.wall_ms / 1e3)

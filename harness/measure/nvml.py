@@ -1,10 +1,11 @@
-"""The GPU sampler: a process of its own, so that it shares neither GIL nor CUDA context.
+"""The sampler of GPU and host: a process of its own that shares neither GIL nor CUDA context.
 
     python -m harness.measure.nvml --gpu GPU-... --out samples.jsonl --interval 0.1
 
-It appends one JSON line a sample to the file. On standard output it first says Ready (or NoSource
-and ends), and answers each line of its standard input with a CounterAnswer of that label. It ends
-on SIGTERM, at the end of its input, or when its parent is gone. If the GPU is lost it says Broken.
+It appends one JSON line a sample to the file. On standard output it first says Ready, and answers
+each line of its standard input with a CounterAnswer of that label. Without a GPU it samples the
+host alone. It ends on SIGTERM, at the end of its input, or when its parent is gone. If the GPU is
+lost it says Broken.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from harness.measure.gpu_probe import GpuProbe, NoTelemetryError, Number, ProbeError
+from harness.measure.host_load import HostProbe
 from harness.result import Strict
 
 DEFAULT_INTERVAL_S = 0.1
@@ -31,16 +33,11 @@ class Ready(Strict, frozen=True, kw_only=True, tag="ready"):
     """The sampler runs. `idle` is the state before the case touched the GPU."""
 
     version: str
+    no_gpu: str | None = None  # why the GPU is not sampled
     facts: dict[str, str | int | float | None]
     idle: dict[str, int | float | None]
     power_source: str | None
     unsupported: dict[str, str]
-
-
-class NoSource(Strict, frozen=True, kw_only=True, tag="none"):
-    """There is nothing to sample; the sampler has ended."""
-
-    reason: str
 
 
 class CounterAnswer(Strict, frozen=True, kw_only=True, tag="counters"):
@@ -62,14 +59,17 @@ class Broken(Strict, frozen=True, kw_only=True, tag="broken"):
     message: str
 
 
-Message = Ready | NoSource | CounterAnswer | Broken
+Message = Ready | CounterAnswer | Broken
 
 
 class Sampler:
     """Samples at a steady rate and answers requests in between."""
 
-    def __init__(self, probe: GpuProbe, out: BinaryIO, interval_s: float) -> None:
+    def __init__(
+        self, probe: GpuProbe | None, host: HostProbe, out: BinaryIO, interval_s: float
+    ) -> None:
         self._probe = probe
+        self._host = host
         self._out = out
         self._interval_s = interval_s
         self._parent = os.getppid()
@@ -98,7 +98,9 @@ class Sampler:
 
     def _sample(self) -> None:
         at_s = time.monotonic()
-        line: dict[str, Number | None] = {"t_s": round(at_s, 4), **self._probe.sample()}
+        line: dict[str, Number | None] = {"t_s": round(at_s, 4), **self._host.sample()}
+        if self._probe is not None:
+            line |= self._probe.sample()
         self._out.write(msgspec.json.encode(line) + b"\n")
         self._out.flush()
 
@@ -107,6 +109,8 @@ class Sampler:
         if not received:
             self._stopped = True
             return
+        if self._probe is None:
+            return  # nothing but the host is sampled: there are no counters
         *labels, self._pending = (self._pending + received).split(b"\n")
         for label in labels:
             at_s = time.monotonic()
@@ -131,29 +135,29 @@ def say(message: Message) -> None:
     sys.stdout.buffer.flush()
 
 
-def serve(nvml: Any, *, gpu: str, out: Path, interval_s: float, version: str) -> int:
-    """The sampler's life with a given NVML binding; returns its exit code."""
+def serve(
+    nvml: Any, *, gpu: str | None, out: Path, interval_s: float, version: str, no_gpu: str = ""
+) -> int:
+    """The sampler's life with a given NVML binding; returns its exit code.
+
+    Where `no_gpu` says why there is no GPU to look at, `nvml` is not used.
+    """
     try:
-        probe = GpuProbe(nvml, gpu)
-        idle = probe.sample()
-        facts = probe.describe()
+        probe, no_gpu = _open(nvml, gpu, no_gpu)
+        ready = Ready(
+            version=version,
+            no_gpu=no_gpu or None,
+            idle=probe.sample() if probe else {},
+            facts=probe.describe() if probe else {},
+            power_source=probe.power_source if probe else None,
+            unsupported=probe.unsupported if probe else {},
+        )
         with out.open("ab") as file:
-            sampler = Sampler(probe, file, interval_s)
+            sampler = Sampler(probe, HostProbe(os.getppid()), file, interval_s)
             signal.signal(signal.SIGTERM, sampler.stop)
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent to handle
-            say(
-                Ready(
-                    version=version,
-                    facts=facts,
-                    idle=idle,
-                    power_source=probe.power_source,
-                    unsupported=probe.unsupported,
-                )
-            )
+            say(ready)
             sampler.run(sys.stdin.fileno())
-    except NoTelemetryError as error:
-        say(NoSource(reason=str(error)))
-        return 3
     except ProbeError as error:
         say(Broken(category=error.category, message=str(error)))
         return 4
@@ -162,29 +166,40 @@ def serve(nvml: Any, *, gpu: str, out: Path, interval_s: float, version: str) ->
     return 0
 
 
+def _open(nvml: Any, gpu: str | None, no_gpu: str) -> tuple[GpuProbe | None, str]:
+    if no_gpu or gpu is None:
+        return None, no_gpu or "the case runs on a CPU"
+    try:
+        return GpuProbe(nvml, gpu), ""
+    except NoTelemetryError as error:
+        return None, str(error)
+
+
 def main() -> int:
     """Command line of the sampler."""
     parser = argparse.ArgumentParser(
         prog="python -m harness.measure.nvml", description="Samples one GPU's state through NVML."
     )
-    parser.add_argument("--gpu", required=True, help="UUID of the GPU, as nvidia-smi -L prints it")
+    parser.add_argument("--gpu", help="UUID of the GPU, as nvidia-smi -L prints it; else none")
     parser.add_argument("--out", required=True, type=Path, help="file to append samples to")
     parser.add_argument("--interval", type=float, default=DEFAULT_INTERVAL_S, help="seconds")
     arguments = parser.parse_args()
     if not 0.01 <= arguments.interval <= 60:
         parser.error("--interval must be between 0.01 and 60 seconds")
-    try:
-        nvml = importlib.import_module("pynvml")
-        version = importlib.metadata.version("nvidia-ml-py")
-    except (ImportError, importlib.metadata.PackageNotFoundError) as error:
-        say(NoSource(reason=f"nvidia-ml-py is not installed ({error})"))
-        return 3
+    nvml, version, no_gpu = None, "no NVML", ""
+    if arguments.gpu is not None:
+        try:
+            nvml = importlib.import_module("pynvml")
+            version = f"nvidia-ml-py {importlib.metadata.version('nvidia-ml-py')}"
+        except (ImportError, importlib.metadata.PackageNotFoundError) as error:
+            no_gpu = f"nvidia-ml-py is not installed ({error})"
     return serve(
         nvml,
         gpu=arguments.gpu,
         out=arguments.out,
         interval_s=arguments.interval,
-        version=f"nvidia-ml-py {version}",
+        version=version,
+        no_gpu=no_gpu,
     )
 
 

@@ -1,6 +1,6 @@
 """One case in, one record out.
 
-    load -> [compile] -> warmup -> steady -> memory -> count
+    load -> [compile] -> warmup -> steady -> busy -> memory -> count
 
 The sampler runs beside it from before the GPU is touched until the end. Whatever happens, the
 answer is a record: a Result, or a Failure that keeps what had been measured.
@@ -15,8 +15,10 @@ import msgspec
 import torch
 
 from harness.job import Job
-from harness.measure import e2e, isolated
+from harness.matrix import Kind
+from harness.measure import e2e, isolated, paired
 from harness.measure.bench import Bench
+from harness.measure.circumstances import with_states
 from harness.measure.clips import load_clip
 from harness.measure.clock import StageClock
 from harness.measure.compile_log import keep_all_metrics
@@ -32,13 +34,18 @@ from harness.result import SCHEMA_VERSION, Fact, Record, Result
 from harness.workload.build import build_pipeline
 
 SAMPLES_FILE = "samples.jsonl"
+MEASURES: dict[Kind, Callable[[Bench], None]] = {
+    "isolated": isolated.measure,
+    "e2e": e2e.measure,
+    "paired": paired.measure,
+}
 
-StartTelemetry = Callable[[Gpu, Path], Telemetry]
+StartTelemetry = Callable[[Gpu | None, Path], Telemetry]
 
 
-def start_sampler(gpu: Gpu, samples: Path) -> Telemetry:
-    """The sampler process for a GPU."""
-    command = sampler_command(gpu.uuid, samples, DEFAULT_INTERVAL_S)
+def start_sampler(gpu: Gpu | None, samples: Path) -> Telemetry:
+    """The sampler process for a GPU and the host, or for the host alone."""
+    command = sampler_command(gpu.uuid if gpu else None, samples, DEFAULT_INTERVAL_S)
     return Telemetry.start(command, samples, DEFAULT_INTERVAL_S)
 
 
@@ -64,7 +71,7 @@ class Session:
         self.device, self.gpu = select(case, self.job.gpu)
         capability = self.gpu.capability if self.gpu else None
         self.config = workload_config(case, capability)
-        with self._open_telemetry() as telemetry:
+        with self.start_telemetry(self.gpu, self.folder / SAMPLES_FILE) as telemetry:
             self.telemetry = telemetry
             self._measure(telemetry)
             findings.close()
@@ -88,11 +95,6 @@ class Session:
             findings=self.findings,
         )
 
-    def _open_telemetry(self) -> Telemetry:
-        if self.gpu is None:
-            return Telemetry.none("the case runs on a CPU")
-        return self.start_telemetry(self.gpu, self.folder / SAMPLES_FILE)
-
     def _measure(self, telemetry: Telemetry) -> None:
         job, findings = self.job, self.findings
         assert self.config is not None and self.device is not None
@@ -114,12 +116,13 @@ class Session:
         bench = Bench(job.case, pipeline, clip, StageClock(self.device), telemetry, findings)
         bench.check()
         findings.progress(1, 1)
-        (isolated if job.case.kind == "isolated" else e2e).measure(bench)
+        MEASURES[job.case.kind](bench)
 
     def _add_flags(self, telemetry: Telemetry) -> None:
         findings = self.findings
         shared = any(flag.startswith(GPU_SHARED) for flag in findings.flags)
-        findings.chunks = flag_chunks(findings.chunks, telemetry, shared=shared)
+        described = with_states(findings.chunks, telemetry, shared=shared)
+        findings.chunks = flag_chunks(described, telemetry)
         for mark in findings.phases:
             if mark.name == "steady" and (flag := clock_flag(telemetry, mark.start_s, mark.end_s)):
                 findings.flag(flag)
@@ -147,6 +150,9 @@ class Session:
             count_pass=findings.count_pass,
             gpu=telemetry.state(),
             flags=findings.flags,
+            planted_ms=findings.planted_ms,
+            busy=findings.busy,
+            host=telemetry.host(),
         )
 
 

@@ -10,10 +10,12 @@ A sampler that dies costs the telemetry from there on, never the case. A GPU tha
 
 import os
 import selectors
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +23,9 @@ import msgspec
 
 from harness.errors import CaseError
 from harness.measure.gpu_probe import SAMPLE_FIELDS
-from harness.measure.nvml import Broken, CounterAnswer, Message, NoSource, Ready
-from harness.result import CounterReading, GpuSeries, GpuState
+from harness.measure.host_load import HOST_FIELDS
+from harness.measure.nvml import Broken, CounterAnswer, Message, Ready
+from harness.result import CounterReading, GpuSeries, GpuState, HostSeries
 
 READY_TIMEOUT_S = 30.0
 ANSWER_TIMEOUT_S = 5.0
@@ -42,11 +45,12 @@ class GpuGoneError(CaseError):
         super().__init__(message, next_step="check the GPU, then run the case again with --resume")
 
 
-def sampler_command(gpu_uuid: str, samples: Path, interval_s: float) -> list[str]:
-    """Command line of the sampler process."""
+def sampler_command(gpu_uuid: str | None, samples: Path, interval_s: float) -> list[str]:
+    """Command line of the sampler process; without a GPU it samples the host alone."""
     return [
         *(sys.executable, "-m", "harness.measure.nvml"),
-        *("--gpu", gpu_uuid, "--out", str(samples), "--interval", str(interval_s)),
+        *(("--gpu", gpu_uuid) if gpu_uuid is not None else ()),
+        *("--out", str(samples), "--interval", str(interval_s)),
     ]
 
 
@@ -64,8 +68,9 @@ class Telemetry:
         self._events: list[str] = []
         self._unsupported: dict[str, str] = {}
         self._pcie: list[tuple[int, int]] = []
-        self.reason = reason
-        self.ready: Ready | None = None
+        self._sampling = False
+        self.reason = reason  # why the GPU is not sampled
+        self.ready: Ready | None = None  # of a GPU that is sampled
 
     @classmethod
     def none(cls, reason: str) -> "Telemetry":
@@ -89,14 +94,15 @@ class Telemetry:
         except GpuGoneError:
             telemetry.stop()
             raise
-        if isinstance(message, Ready):
+        if not isinstance(message, Ready):
+            telemetry.reason = "the sampler did not start"
+            telemetry.stop()
+            return telemetry
+        telemetry._sampling = True
+        telemetry.reason = message.no_gpu
+        if message.no_gpu is None:
             telemetry.ready = message
             telemetry._unsupported |= message.unsupported
-        else:
-            telemetry.reason = (
-                message.reason if isinstance(message, NoSource) else "the sampler did not start"
-            )
-            telemetry.stop()
         return telemetry
 
     @property
@@ -117,7 +123,7 @@ class Telemetry:
 
     def read_counters(self, label: str) -> None:
         """Asks for the cumulative counters now. Raises GpuGoneError if the GPU is lost."""
-        if self._process is None or self._process.stdin is None:
+        if self._process is None or self._process.stdin is None or self.ready is None:
             return
         try:
             self._process.stdin.write(label.encode() + b"\n")
@@ -142,20 +148,44 @@ class Telemetry:
         self._poll()
         return [s for s in self._samples if start_s <= (s["t_s"] or 0.0) <= end_s]
 
-    def throttled_between(self, start_s: float, end_s: float) -> bool:
-        """Whether a throttle counter rose between the readings that enclose a stretch of time."""
+    def nearest_sample(self, at_s: float) -> Sample | None:
+        """The sample closest to a moment, if it is less than two intervals away."""
+        self._poll()
+        found = min(self._samples, key=lambda s: abs((s["t_s"] or 0.0) - at_s), default=None)
+        limit_s = 2 * (self._interval_s or 0.0)
+        return found if found and abs((found["t_s"] or 0.0) - at_s) < limit_s else None
+
+    def throttled_ns(self, start_s: float, end_s: float) -> dict[str, int]:
+        """Rise of each throttle counter between the readings that enclose a stretch of time."""
         before = [r for r in self._readings if r.t_s <= start_s]
         after = [r for r in self._readings if r.t_s >= end_s]
         if not before or not after:
-            return False
-        pairs = [(before[-1].values.get(k), after[0].values.get(k)) for k in THROTTLE_COUNTERS]
-        return any(a is not None and b is not None and b > a for a, b in pairs)
+            return {}
+        pairs = {
+            name: (before[-1].values.get(name), after[0].values.get(name))
+            for name in THROTTLE_COUNTERS
+        }
+        return {name: b - a for name, (a, b) in pairs.items() if a is not None and b is not None}
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """The sampler process stands still inside the block, and nothing of it runs."""
+        process = self._process
+        if process is None:
+            yield
+            return
+        process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            process.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
         """Ends the sampler; safe to call twice."""
         process, self._process = self._process, None
         if process is None:
             return
+        process.send_signal(signal.SIGCONT)
         process.terminate()
         try:
             process.wait(timeout=5)
@@ -170,13 +200,14 @@ class Telemetry:
     def state(self) -> GpuState:
         """Everything seen, column by column."""
         self._poll()
+        samples = self._samples if self.ready else []
         columns = {
-            name: [_compact(sample.get(name)) for sample in self._samples]
+            name: [_compact(sample.get(name)) for sample in samples]
             for name in SAMPLE_FIELDS
-            if any(sample.get(name) is not None for sample in self._samples)
+            if any(sample.get(name) is not None for sample in samples)
         }
         for name in SAMPLE_FIELDS:
-            if self._samples and name not in columns:
+            if samples and name not in columns:
                 self._unsupported.setdefault(name, "no reading succeeded")
         return GpuState(
             source="nvml" if self.ready else "none",
@@ -184,16 +215,29 @@ class Telemetry:
             interval_s=self._interval_s if self.ready else None,
             sampler_version=self.ready.version if self.ready else None,
             series=GpuSeries(
-                t_s=[round(sample["t_s"] or 0.0, 3) for sample in self._samples], fields=columns
+                t_s=[round(sample["t_s"] or 0.0, 3) for sample in samples], fields=columns
             ),
             counters=self._readings,
             unsupported=self._unsupported,
             events=self._events,
         )
 
+    def host(self) -> HostSeries | None:
+        """The host's load, column by column; None if nothing was sampled."""
+        self._poll()
+        if not self._samples:
+            return None
+        columns = {name: [s.get(name) for s in self._samples] for name in HOST_FIELDS}
+        known = {
+            name: column for name, column in columns.items() if any(v is not None for v in column)
+        }
+        silent = {name: "no reading succeeded" for name in HOST_FIELDS if name not in known}
+        t_s = [round(sample["t_s"] or 0.0, 3) for sample in self._samples]
+        return HostSeries(t_s=t_s, fields=known, unsupported=silent)
+
     def _poll(self) -> None:
         """Takes in complete new lines of the samples file."""
-        if self.ready is None or not self._samples_path.exists():
+        if not self._sampling or not self._samples_path.exists():
             return
         with self._samples_path.open("rb") as file:
             file.seek(self._read_to)

@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 
+from harness.measure.circumstances import with_states
 from harness.measure.flags import clock_flag, flag_chunks, idle_flags
 from harness.measure.nvml import Ready
 from harness.measure.telemetry import Sample, Telemetry
@@ -35,7 +36,7 @@ def sample(t_s: float, clock: float | None = 1980, reasons: int = 0) -> Sample:
 
 
 def flags_of(chunks: list[ChunkSample], seen: Telemetry, *, shared: bool = False) -> list[Any]:
-    return [c.flags for c in flag_chunks(chunks, seen, shared=shared)]
+    return [c.flags for c in flag_chunks(with_states(chunks, seen, shared=shared), seen)]
 
 
 def test_quiet_chunks_carry_no_flag() -> None:

@@ -31,7 +31,7 @@ def test_a_job_becomes_a_record(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert isinstance(record, Result)
     lines = [parse_progress(line) for line in capsys.readouterr().out.splitlines()]
     assert {line.phase for line in lines if line is not None} >= {"load", "steady", "count"}
-    assert sorted(path.name for path in tmp_path.iterdir()) == [JOB_FILE, RECORD_FILE]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [JOB_FILE, RECORD_FILE, SAMPLES_FILE]
 
 
 def test_a_case_that_fails_is_a_record_and_exit_code_0(tmp_path: Path) -> None:

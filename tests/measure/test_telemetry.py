@@ -127,6 +127,6 @@ def test_throttling_between_two_readings_is_noticed(tmp_path: Path) -> None:
         CounterReading(t_s=t_s, label="x", values={"hw_thermal_ns": value, "sw_thermal_ns": None})
         for t_s, value in [(1.0, 100), (5.0, 100), (9.0, 250)]
     ]
-    assert not telemetry.throttled_between(2.0, 3.0)
-    assert telemetry.throttled_between(6.0, 7.0)
-    assert not telemetry.throttled_between(9.5, 9.9)
+    assert telemetry.throttled_ns(2.0, 3.0) == {"hw_thermal_ns": 0}
+    assert telemetry.throttled_ns(6.0, 7.0) == {"hw_thermal_ns": 150}
+    assert telemetry.throttled_ns(9.5, 9.9) == {}
