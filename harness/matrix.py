@@ -182,7 +182,7 @@ MATRICES: dict[str, Matrix] = {
                 mode=("inpainting",),
                 arms=(BASE_ARM, "again", "delay1", "delay2", "delay3", "delay5", "no-telemetry"),
                 processes=5,
-                chunks_per_block=3,
+                chunks_per_block=2,
                 measure_max_s=90,
             ),
             Axes(

@@ -59,7 +59,8 @@ def test_a_built_in_matrix_expands_everywhere_in_a_stable_order(name: str) -> No
 
 
 def test_the_full_matrix_holds_the_quick_one() -> None:
-    assert set(ids(MATRICES["quick"])) < set(ids(MATRICES["full"]))
+    compiled = {"e2e-inpainting-compiled"}  # measured as an arm beside its base there
+    assert set(ids(MATRICES["quick"])) - compiled < set(ids(MATRICES["full"]))
 
 
 def test_a_case_id_spells_out_what_differs_from_the_defaults() -> None:

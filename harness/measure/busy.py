@@ -4,6 +4,7 @@ Wall and event time hold the gaps in which the GPU waits for the host; on a slow
 the host. Busy time is the union of the intervals of all kernels and copies, and the GPU's own.
 """
 
+import re
 import time
 from collections.abc import Iterable
 from operator import itemgetter
@@ -17,6 +18,7 @@ from harness.measure.telemetry import mean_clock_mhz
 from harness.result import BusySample
 
 BUSY_CHUNKS = 3
+WAIT = re.compile(r" (Sync|Wait Event)$")
 
 Span = tuple[int, int]  # begin and end in ns
 
@@ -71,13 +73,19 @@ def _profile_chunk(bench: Bench, arm: str | None) -> BusySample:
 
 
 def device_spans(profiler: profile) -> list[Span]:
-    """Begin and end of every kernel, copy and fill; what the user annotated is none of them."""
+    """Begin and end of every kernel, copy and fill.
+
+    Annotations and waits (`Context Sync`, `Stream Wait Event`) are listed for the device too, but
+    nothing works during them.
+    """
     inner = profiler.profiler
     assert inner is not None and inner.kineto_results is not None
     return [
         (event.start_ns(), event.start_ns() + event.duration_ns())
         for event in inner.kineto_results.events()
-        if event.device_type().name == "CUDA" and not event.is_user_annotation()
+        if event.device_type().name == "CUDA"
+        and not event.is_user_annotation()
+        and WAIT.search(event.name()) is None
     ]
 
 

@@ -2,6 +2,7 @@ import io
 
 from harness.host.screen import Screen, duration
 from harness.job import Progress
+from harness.matrix import Process
 from tests.samples import case, failure, result
 
 FIRST, SECOND = case(mode="depth"), case(mode="text")
@@ -17,12 +18,12 @@ def play(stream: io.StringIO) -> str:
     now = [0.0]
     screen = Screen(stream, clock=lambda: now[0])
     screen.plan({FIRST.id: 10.0, SECOND.id: 10.0}, total=3)
-    screen.begin(FIRST)
+    screen.begin(Process(FIRST, 0))
     for done in range(3):
         screen.progress(Progress(phase="warmup", done=done, total=5, text="chunk"))
     now[0] = 20.0
     screen.end(result(FIRST))
-    screen.begin(SECOND)
+    screen.begin(Process(SECOND, 0))
     now[0] = 25.0
     screen.end(failure(SECOND))
     return stream.getvalue()

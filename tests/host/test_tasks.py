@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.result import encode
+from harness.result import SCHEMA_VERSION, encode
 from harness.store import RunFolder
 from tests.host.conftest import Invoke
 from tests.host.test_clips import video
@@ -123,10 +123,13 @@ def test_a_record_that_cannot_be_read(
     assert text in line and path.name in line
 
 
+CURRENT = f'"schema_version": {SCHEMA_VERSION}'.encode()
+
+
 def test_a_newer_plan_cannot_be_resumed(invoke: Invoke, project: Path) -> None:
-    run = RunFolder.create(project / "reports", manifest(schema_version=1))
+    run = RunFolder.create(project / "reports", manifest())
     plan = run.path / "run.json"
-    plan.write_bytes(encode(manifest()).replace(b'"schema_version": 1', b'"schema_version": 99'))
+    plan.write_bytes(encode(manifest()).replace(CURRENT, b'"schema_version": 99'))
     assert "schema 99" in one_line(invoke("bench", "--resume", run.path.name))
 
 

@@ -18,6 +18,7 @@ from harness.job import (
 )
 from harness.measure.__main__ import main
 from harness.measure.exchange import write_answer
+from harness.measure.session import SAMPLES_FILE
 from harness.result import Failure, Result, decode
 from tests.measure.cases import small_case, small_job
 

@@ -230,21 +230,16 @@ def test_nothing_private_enters_a_record(tmp_path: Path, monkeypatch: pytest.Mon
     assert str(Path(session.__file__).parent) not in text
 
 
-@pytest.fixture
-def fake_gpu_state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A CPU case with the real sampler process beside it, on a fake of NVML."""
-    samples = tmp_path / "samples.jsonl"
+def fake_gpu_state(_: object, samples: Path) -> Telemetry:
+    """The real sampler process on a fake of NVML, beside a CPU case."""
+    return Telemetry.start(sampler_command(samples, "--throttled"), samples, 0.02)
 
-    def start(_: object) -> Telemetry:
-        return Telemetry.start(sampler_command(samples, "--throttled"), samples, 0.02)
 
+def test_text_only_with_counters_around_every_block_and_their_flags(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.chdir(Path(__file__).parents[2])
-    monkeypatch.setattr(session.Session, "_open_telemetry", start)
-    return tmp_path
-
-
-def test_text_only_with_counters_around_every_block_and_their_flags(fake_gpu_state: Path) -> None:
-    result = finished(run_job(small_job(mode="text"), fake_gpu_state, ignore))
+    result = finished(run_job(small_job(mode="text"), tmp_path, ignore, fake_gpu_state))
     assert [reading.label for reading in result.gpu.counters] == [
         "steady.0.start",
         "steady.0.end",
@@ -261,6 +256,11 @@ def test_text_only_with_counters_around_every_block_and_their_flags(fake_gpu_sta
     assert any(flag.startswith("throttled in ") for flag in result.flags)
     assert "throttled before the case" in result.flags
     assert len(result.gpu.series.t_s) > 10
+    for chunk in steady:
+        assert chunk.state is not None
+        assert chunk.state.sm_clock_mhz is not None and chunk.state.power_mw is not None
+        assert chunk.state.run_queue is not None
+        assert sum(chunk.state.throttled_ns.values()) > 0
     assert result.clips == []
     assert result.vace_context_sha256 is None
     assert "encode" not in result.chunks[0].stage_ms
