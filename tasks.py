@@ -4,9 +4,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from invoke.context import Context
-from invoke.tasks import task
+from invoke.tasks import Task, task
 
 PROJECT = Path(__file__).resolve().parent
 REPORTS = PROJECT / "reports"
@@ -37,6 +38,52 @@ BENCH_HELP = {
 
 NOT_IN_SELFCHECK = ("matrix", "video", "depth", "mask")
 SELFCHECK_HELP = {name: text for name, text in BENCH_HELP.items() if name not in NOT_IN_SELFCHECK}
+
+
+COMPARE_HELP = {
+    "a": "id or folder of a run, or RUN:CASE for one case of it",
+    "b": "what is held against it: the same forms",
+    "across": "keys whose difference is the question, e.g. gpu,torch.version",
+    "measure": "wall or busy decides the exit code; left out: busy where both have it",
+    "out": "folder for comparison.md and comparison.json",
+    "json": "print JSON in place of Markdown",
+}
+GATE_HELP = {
+    "baseline": "id or folder of the run to hold against",
+    "run": "the run to judge; left out: the newest other one of this matrix and GPU",
+    "max-regression": "margin that a case may be slower by, e.g. 3% or 0.03",
+    "measure": COMPARE_HELP["measure"],
+    "across": COMPARE_HELP["across"],
+}
+
+
+class TwoDashes(str):
+    """A one-letter option that is written `--a`, as every other; Invoke would make it `-a`.
+
+    Invoke chooses by the length of the stripped name, and only then puts the dashes before it.
+    """
+
+    def __len__(self) -> int:
+        return super().__len__() + 1
+
+    def lstrip(self, characters: str | None = None, /) -> "TwoDashes":
+        """Itself: a letter has nothing to strip, and stays of this class."""
+        return self
+
+    rstrip = lstrip
+
+    def replace(self, *_: Any) -> "TwoDashes":
+        """Itself, as above."""
+        return self
+
+
+class LongOptions(Task[Any]):
+    """A task whose one-letter options take two dashes."""
+
+    def arg_opts(self, name: str, default: str, taken_names: set[str]) -> dict[str, Any]:
+        """Invoke's own, with these names."""
+        options: dict[str, Any] = super().arg_opts(name, default, taken_names)
+        return options | {"names": [TwoDashes(n) if len(n) == 1 else n for n in options["names"]]}
 
 
 @contextmanager
@@ -149,6 +196,46 @@ def report(context: Context, run: str | None = None) -> None:
         print(*paths, sep="\n")
 
 
+@task(klass=LongOptions, help=COMPARE_HELP, auto_shortflags=False)
+def compare(
+    context: Context,
+    a: str = "",
+    b: str = "",
+    across: str | None = None,
+    measure: str | None = None,
+    out: str | None = None,
+    json: bool = False,
+) -> None:
+    """Hold run B against run A: exit code 0 same or faster, 3 undecided, 4 slower."""
+    with one_line_errors():
+        from harness.report.compare import compare_runs
+
+        answer = compare_runs(
+            REPORTS, a=a, b=b, across=across, measure=measure, out=out, as_json=json
+        )
+        print(answer.text)
+        sys.exit(answer.exit_code)
+
+
+@task(help=GATE_HELP, auto_shortflags=False)
+def gate(
+    context: Context,
+    baseline: str = "",
+    run: str | None = None,
+    max_regression: str = "3%",
+    measure: str | None = None,
+    across: str | None = None,
+) -> None:
+    """For CI: exit code 0 if no case is slower by the margin, 3 undecided, 4 regressed."""
+    given = {name: value for name, value in locals().items() if name != "context"}
+    with one_line_errors():
+        from harness.report.gate import gate_runs
+
+        answer = gate_runs(REPORTS, **given)
+        print(answer.text)
+        sys.exit(answer.exit_code)
+
+
 @task(help={"gpu": BENCH_HELP["gpu"], **IMAGE_HELP}, auto_shortflags=False)
 def doctor(
     context: Context,
@@ -178,11 +265,15 @@ def test(context: Context) -> None:
 
 @task
 def lint(context: Context) -> None:
-    """Check style, types and who imports what."""
+    """Check style, types, who imports what, and that stored reports hold what their records say."""
     with context.cd(PROJECT):
         for check in ("ruff check", "ruff format --check", "mypy"):
             context.run(f"{sys.executable} -m {check}")
         context.run(f"{Path(sys.executable).parent}/lint-imports")
+    with one_line_errors():
+        from harness.report.audit import check_reports
+
+        check_reports(REPORTS)
 
 
 @task

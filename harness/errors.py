@@ -9,6 +9,7 @@
     ├── DeviceError       no usable GPU, driver too old, too little GPU memory
     ├── RecordError       a record that is damaged, unknown or made by a newer version
     ├── StorageError      the record cannot be written (disk full, read-only folder)
+    ├── ReportError       a report or template with a number that no record backs
     └── CaseError         a case that started and could not finish; becomes a Failure record
 
 Anything else that escapes is a bug and keeps its traceback.
@@ -62,6 +63,10 @@ class RecordError(HarnessError):
 
 class StorageError(HarnessError):
     """The record cannot be written."""
+
+
+class ReportError(HarnessError):
+    """A number without a source in a report or template, or a record without its provenance."""
 
 
 class CaseError(HarnessError):

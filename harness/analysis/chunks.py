@@ -1,8 +1,11 @@
 """End to end: what a chunk takes in steady state, how it splits into stages, and how it began."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from harness.analysis.experiment import Location, location
 from harness.analysis.stats import Spread, spread
+from harness.matrix import BASE_ARM, Case
 from harness.result import ChunkSample, Result
 
 STAGE_GROUPS = ("encode", "hints", "denoise", "clean", "decode", "other")
@@ -49,9 +52,15 @@ class Start:
     chunks_before: int
 
 
+def base_arm(case: Case) -> str | None:
+    """The arm that shows the workload as it is; None where a case has no arms."""
+    return BASE_ARM if case.kind == "paired" else None
+
+
 def steady_chunks(result: Result) -> list[ChunkSample]:
-    """Chunks of the steady phase, in order."""
-    return [chunk for chunk in result.chunks if chunk.phase == "steady"]
+    """Chunks of the steady phase, in order; of a paired case those of its base arm."""
+    arm = base_arm(result.case)
+    return [chunk for chunk in result.chunks if chunk.phase == "steady" and chunk.arm == arm]
 
 
 def chunk_timing(result: Result) -> ChunkTiming | None:
@@ -80,6 +89,20 @@ def chunk_timing(result: Result) -> ChunkTiming | None:
         seconds=seconds,
         blocks=len(blocks),
     )
+
+
+def fps_over_processes(results: Sequence[Result]) -> Location | None:
+    """Geometric mean of the processes' FPS, with its interval; None without steady chunks."""
+    timings = (chunk_timing(result) for result in results)
+    rates = [timing.fps for timing in timings if timing is not None]
+    return location(rates) if rates else None
+
+
+def event_over_processes(results: Sequence[Result]) -> Location | None:
+    """Geometric mean of the processes' medians by GPU events; None where there are none."""
+    timings = (chunk_timing(result) for result in results)
+    medians = [timing.event_ms.median for timing in timings if timing and timing.event_ms]
+    return location(medians) if medians else None
 
 
 def stage_times(result: Result) -> list[StageTime]:

@@ -3,11 +3,11 @@
 A finding never removes a value; it lowers the confidence in it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.analysis.chunks import chunk_timing, steady_chunks
+from harness.analysis.chunks import chunk_timing
 from harness.analysis.gpu_state import REASONS_FIELD, phase_states
 from harness.analysis.stats import spread
 from harness.result import Result
@@ -26,6 +26,11 @@ class Evidence:
     unit: Literal["count", "share", "s"]
     path: str
 
+    @property
+    def measured(self) -> bool:
+        """Whether it was measured; else it is a limit."""
+        return not self.path.startswith("rule#")
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -34,6 +39,21 @@ class Finding:
     rule: str
     parts: tuple[str | Evidence, ...]
     next_step: str
+
+    @property
+    def gravity(self) -> float:
+        """The largest measured number in it, to choose among processes by."""
+        values = [part.value for part in self.parts if isinstance(part, Evidence) and part.measured]
+        return max(values, default=0.0)
+
+
+@dataclass(frozen=True)
+class CaseFinding:
+    """A remark about a case: that of its gravest process, and how many processes share it."""
+
+    finding: Finding
+    result: Result
+    processes: int
 
 
 def not_converged(result: Result) -> Finding | None:
@@ -63,8 +83,8 @@ def flagged_case(result: Result) -> Finding | None:
 
 
 def flagged_samples(result: Result) -> Finding | None:
-    """Steady chunks that carry flags."""
-    steady = steady_chunks(result)
+    """Steady chunks that carry flags, of every arm."""
+    steady = [chunk for chunk in result.chunks if chunk.phase == "steady"]
     flagged = [chunk for chunk in steady if chunk.flags]
     if not flagged:
         return None
@@ -174,10 +194,11 @@ def sampler_trouble(result: Result) -> Finding | None:
     return Finding("GPU state", (text,), "see what invoke doctor says of the GPU")
 
 
-def doubts(result: Result) -> list[str]:
-    """Rules that make a comparison of this case's times doubtful, in short."""
-    found = (rule(result) for rule in (not_converged, flagged_case, flagged_samples, throttled))
-    return [finding.rule for finding in found if finding is not None]
+def doubts(*results: Result) -> list[str]:
+    """Rules that make a comparison of these times doubtful, in short and each once."""
+    rules = (not_converged, flagged_case, flagged_samples, throttled)
+    found = (rule(result) for result in results for rule in rules)
+    return list(dict.fromkeys(finding.rule for finding in found if finding is not None))
 
 
 RULES: tuple[Callable[[Result], Finding | None], ...] = (
@@ -199,3 +220,14 @@ LIMITS: dict[str, float] = {
 def findings(result: Result) -> list[Finding]:
     """All remarks about a case, in the order of the rules."""
     return [finding for rule in RULES if (finding := rule(result)) is not None]
+
+
+def case_findings(processes: Sequence[Result]) -> list[CaseFinding]:
+    """Remarks about a case, one for each rule however many processes it holds for."""
+    told = []
+    for rule in RULES:
+        found = [(f, result) for result in processes if (f := rule(result)) is not None]
+        if found:
+            finding, result = max(found, key=lambda pair: pair[0].gravity)
+            told.append(CaseFinding(finding, result, len(found)))
+    return told

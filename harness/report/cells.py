@@ -2,15 +2,18 @@
 
 A source is one of
     cases/<case>.json#/chunks/*/wall_ms    a path into a file of the run (`*`: every element)
+    ../<run>/cases/<case>.json#/...        the same into a run beside it
+    beside#<run>                           the folder of a run beside it
     published#<name>                       a figure of the published report
     rule#<name>                            a limit of an analysis rule
 The lint (`report.lint`) resolves each. All formatting of numbers is here.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from harness.analysis.experiment import CONFIDENCE
 from harness.report.markdown import code, escape, fence
 
 Source = str
@@ -88,9 +91,14 @@ class Table:
     rows: tuple[tuple[Inline, ...], ...]
 
 
-def table(heads: Iterable[str], rows: Iterable[Iterable[Inline | str]]) -> Table | None:
+def table(heads: Iterable[str | Column], rows: Iterable[Iterable[Inline | str]]) -> Table | None:
     """A table, or None without rows. A head that starts with `>` is of a numeric column."""
-    columns = tuple(Column(Cell(head.lstrip(">")), head.startswith(">")) for head in heads)
+    columns = tuple(
+        head
+        if isinstance(head, Column)
+        else Column(Cell(head.lstrip(">")), numeric=head.startswith(">"))
+        for head in heads
+    )
     body = tuple(
         tuple(Cell(value) if isinstance(value, str) else value for value in row) for row in rows
     )
@@ -113,6 +121,9 @@ def line(*parts: Inline | str) -> Line:
 
 
 NOTHING = Cell("–")
+INTERVAL = Column(
+    Cell(f"{CONFIDENCE * 100:.0f} % interval", ("rule#CONFIDENCE",)), numeric=True
+)  # over processes
 
 
 def decimals(value: float) -> str:
@@ -159,6 +170,15 @@ def ratio(value: float | None, *sources: Source) -> Cell:
 def rate(value: float | None, *sources: Source) -> Cell:
     """Frames per second."""
     return NOTHING if value is None else Cell(f"{value:.2f}", sources)
+
+
+def between(
+    form: Callable[[float | None], Cell], low: float | None, high: float | None, *sources: Source
+) -> Cell:
+    """An interval, its ends in the form of the value."""
+    if low is None or high is None:
+        return NOTHING
+    return Cell(f"{form(low).text} to {form(high).text}", sources)
 
 
 def gibibytes(value: int | None, *sources: Source) -> Cell:

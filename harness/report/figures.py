@@ -1,19 +1,29 @@
 """Which figures a run has, and what they show: the record's numbers handed to the plots."""
 
 from harness.analysis.chunks import grouped_stages
+from harness.analysis.comparisons import TIMES, compare_arms, process_values
 from harness.analysis.components import component_times
+from harness.analysis.experiment import MIN_EFFECT, Verdict
+from harness.analysis.interval import median
+from harness.analysis.repeatability import COMPILED
+from harness.analysis.trust import Trust
+from harness.matrix import BASE_ARM, Kind
 from harness.report.material import MODE_LABELS, MODES, Material, case_label
 from harness.report.plots import CaseTrack, component_figure, gpu_figure, stage_figure
+from harness.report.plots_trust import ArmRow, Bar, trust_figure
 from harness.report.sections.components import COMPONENT_LABELS
 from harness.result import Result
 
+KINDS: dict[Kind, str] = {"isolated": "isolated", "e2e": "end to end", "paired": "paired"}
 
-def draw(material: Material) -> dict[str, bytes]:
+
+def draw(material: Material, trust: Trust | None) -> dict[str, bytes]:
     """File name -> SVG of every figure that the run has numbers for."""
     drawn = {
         "stages.svg": _stages(material),
         "components.svg": _components(material),
         "gpu_state.svg": _gpu_state(material),
+        "trust.svg": _trust(trust) if trust is not None else None,
     }
     return {name: blob for name, blob in drawn.items() if blob is not None}
 
@@ -54,11 +64,37 @@ def _track(result: Result) -> CaseTrack | None:
     length_s = max(mark.end_s for mark in result.phases) - first_s
     if length_s <= 0:
         return None
-    kind = "isolated" if result.case.kind == "isolated" else "end to end"
     return CaseTrack(
-        label=f"{case_label(result).text}, {kind}",
+        label=f"{case_label(result).text}, {KINDS[result.case.kind]}",
         length_s=length_s,
         phases=tuple((m.name, m.start_s - first_s, m.end_s - first_s) for m in result.phases),
         t_s=tuple(t_s - first_s for t_s in series.t_s),
         fields={name: tuple(column) for name, column in series.fields.items()},
     )
+
+
+def _trust(trust: Trust) -> bytes | None:
+    """Arms against the base and the processes' base medians, all in percent."""
+    if not trust.results:
+        return None
+    planted = {item.arm: item.planted_share for item in trust.planted}
+    rows = []
+    for arm in trust.results[0].case.arms[1:]:
+        bars: dict[str, Bar] = {}
+        for measure in TIMES:
+            if (found := compare_arms(trust.results, arm, measure)) is not None:
+                bars[measure] = _bar(found)
+        share = planted.get(arm)
+        if bars and arm != COMPILED:
+            rows.append(ArmRow(arm, None if share is None else 100 * share, bars))
+    dots: dict[str, list[float]] = {}
+    for measure in TIMES:
+        values = process_values(trust.results, measure, BASE_ARM)
+        dots[measure] = [100 * (value / median(values) - 1) for value in values]
+    return trust_figure(rows, dots, 100 * MIN_EFFECT) if rows else None
+
+
+def _bar(found: Verdict) -> Bar:
+    ratio = found.ratio
+    low, high = (None if end is None else 100 * (end - 1) for end in (ratio.low, ratio.high))
+    return Bar(100 * (ratio.value - 1), low, high)

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from harness.analysis.chunks import chunk_timing
+from harness.analysis.chunks import fps_over_processes
 from harness.report.cells import NOTHING, Cell, Inline, Link, Table, number, rate, ratio, table
-from harness.report.material import Material, of, plan
-from harness.report.sections.compiled import compare_all
+from harness.report.material import Material, of_all, plan
+from harness.report.sections.compiled import chunk_change
 from harness.report.view import device_name
 from harness.store import Run
 
@@ -70,12 +70,15 @@ def _row(run: Run) -> tuple[Inline | str, ...]:
 def _figures(material: Material) -> tuple[Cell, Cell, Cell]:
     """Chunk time, FPS and compile ratio of the plain inpainting case."""
     result = material.plain("e2e", "inpainting")
-    timing = chunk_timing(result) if result is not None else None
     chunk = fps = compiled = NOTHING
-    if result is not None and timing is not None:
-        wall, frames = of(result, "/chunks/*/wall_ms"), of(result, "/chunks/*/frames")
-        chunk, fps = number(timing.wall_ms.median, wall), rate(timing.fps, frames, wall)
-    for item in compare_all(material):
-        if item.whole and compiled is NOTHING:
-            compiled = ratio(item.result.ratio, *item.sources)
+    if result is not None:
+        processes = material.processes(result)
+        wall = of_all(processes, "/chunks/*/wall_ms")
+        frames = of_all(processes, "/chunks/*/frames")
+        times, rates = material.chunk(result), fps_over_processes(processes)
+        chunk = number(times.value if times else None, *wall)
+        fps = rate(rates.value if rates else None, *frames, *wall)
+    change = chunk_change(material)
+    if change is not None:
+        compiled = ratio(change.ratio, *change.sources)
     return chunk, fps, compiled

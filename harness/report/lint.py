@@ -13,12 +13,16 @@ from typing import Any
 import msgspec
 from jinja2 import Environment
 
-from harness.analysis import compiled, components, findings, published
+from harness.analysis import causes, compiled, components, experiment, findings, published, targets
 from harness.matrix import FIRST_STEADY_CHUNK
 from harness.report.cells import Block, Cell
 
 RULES: dict[str, float] = {
     **findings.LIMITS,
+    **targets.TARGETS,
+    "CONFIDENCE": experiment.CONFIDENCE,
+    "MOST_P": causes.MOST_P,
+    "LEAST_RHO": causes.LEAST_RHO,
     "MIN_EFFECT": compiled.MIN_EFFECT,
     "RESIDUAL_LIMIT": components.RESIDUAL_LIMIT,
     "FIRST_STEADY_CHUNK": FIRST_STEADY_CHUNK,
@@ -73,6 +77,8 @@ def _resolves(source: str, folder: Path, documents: dict[str, Any]) -> bool:
     file, _, path = source.partition("#")
     if file == "rule":
         return path in RULES
+    if file == "beside":
+        return (folder.resolve().parent / path).is_dir()
     if file == "published":
         return path in PUBLISHED
     if file not in documents:

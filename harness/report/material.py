@@ -1,16 +1,19 @@
 """A run as the report reads it: which case answers which question, and where its numbers lie."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
 import msgspec
 
-from harness.analysis.chunks import ChunkTiming, chunk_timing
+from harness.analysis.chunks import ChunkTiming, base_arm, chunk_timing
+from harness.analysis.comparisons import over_processes
+from harness.analysis.experiment import Location
 from harness.matrix import Case, Kind, Mode
 from harness.presets import PRESETS
 from harness.report.cells import Cell, Source
 from harness.result import Fact, Failure, Result
-from harness.store import Run
+from harness.store import Run, result_name
 
 MODES: tuple[Mode, ...] = ("inpainting", "depth", "text")
 MODE_LABELS: dict[Mode, str] = {"inpainting": "Inpainting", "depth": "Depth", "text": "Text-only"}
@@ -32,6 +35,19 @@ class Material:
     def end_to_end(self) -> list[Result]:
         """Finished end-to-end cases in plan order."""
         return [result for result in self.results if result.case.kind == "e2e"]
+
+    def processes(self, result: Result) -> list[Result]:
+        """Every finished process of a result's case."""
+        return self.run.processes.get(result.case_id, [result])
+
+    @cached_property
+    def several(self) -> bool:
+        """Whether any case was measured by several processes."""
+        return any(len(results) > 1 for results in self.run.processes.values())
+
+    def chunk(self, result: Result) -> Location | None:
+        """Wall time of a case's steady chunk over its processes."""
+        return over_processes(self.processes(result), "wall", base_arm(result.case))
 
     @property
     def functional_only(self) -> bool:
@@ -107,7 +123,12 @@ class Material:
 
 def of(result: Result, path: str = "") -> Source:
     """The source of a value in a finished case's record."""
-    return f"cases/{result.case_id}.json#{path}"
+    return f"cases/{result_name(result.case_id, result.process)}#{path}"
+
+
+def of_all(results: Iterable[Result], path: str = "") -> tuple[Source, ...]:
+    """The sources of a value in the records of several processes."""
+    return tuple(of(result, path) for result in results)
 
 
 def plan(path: str) -> Source:
@@ -127,9 +148,12 @@ def fact_cell(fact: Fact, source: Source) -> Cell:
 def case_label(result: Result) -> Cell:
     """What sets a case apart, in words: mode, compiled or not, and what is not the default."""
     case = result.case
-    words = [MODE_LABELS[case.mode], "compiled" if case.compiled else "eager"]
+    words = [MODE_LABELS[case.mode]]
+    words += [f"arms {' '.join(case.arms)}"] if case.arms else []
+    words += [] if case.arms else ["compiled" if case.compiled else "eager"]
     words += ["WanVAE"] if case.vae != "tae" else []
     words += [f"attention {case.attention}"] if case.attention != "default" else []
+    words += ["bare"] if case.bare else []
     words += ["warm cache"] if case.warm_cache else []
     preset = PRESETS[case.preset]
     if (case.width_px, case.height_px) != (preset.width_px, preset.height_px):

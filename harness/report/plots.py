@@ -3,6 +3,8 @@
 stages.svg       the chunk by stage, one bar a mode
 components.svg   isolated components: milliseconds they take of a chunk
 gpu_state.svg    clock, power and temperature over the run, phases shaded, cases in a row
+
+trust.svg is drawn by `plots_trust`, with the style and the helpers of this file.
 """
 
 import io
@@ -34,6 +36,7 @@ PHASE_COLOURS = {
     "compile": "#f6dcc6",
     "warmup": "#fbf3d4",
     "steady": "#d6ebdd",
+    "busy": "#f8d9dc",
     "memory": "#e6ddf0",
     "count": "#d8e6f3",
 }
@@ -81,7 +84,7 @@ class CaseTrack:
 
 def stage_figure(bars: Sequence[tuple[str, dict[str, float]]]) -> bytes:
     """One stacked bar a mode: milliseconds of each group of stages."""
-    with _style():
+    with style():
         figure, axes = _figure(height_in=1.35 + 0.5 * len(bars))
         widest = max(sum(parts.values()) for _, parts in bars)
         for row, (_, parts) in enumerate(bars):
@@ -94,33 +97,33 @@ def stage_figure(bars: Sequence[tuple[str, dict[str, float]]]) -> bytes:
                     _centred(axes, left + value / 2, row, _short(value), dark=dark)
                 left += value
             _beside(axes, left, row, f"{_short(left)} ms", widest)
-        _name_rows(axes, [label for label, _ in bars])
+        name_rows(axes, [label for label, _ in bars])
         axes.set_xlim(0, widest * 1.12)
         axes.set_xlabel("Milliseconds a chunk (medians of the steady state)")
         shown = [g for g in STAGE_COLOURS if any(parts.get(g) for _, parts in bars)]
         handles = [Patch(color=STAGE_COLOURS[g][1], label=STAGE_COLOURS[g][0]) for g in shown]
-        figure.legend(handles=handles, loc="outside upper left", ncols=6, **_LEGEND)
-        return _svg(figure)
+        figure.legend(handles=handles, loc="outside upper left", ncols=6, **LEGEND)
+        return svg(figure)
 
 
 def component_figure(bars: Sequence[tuple[str, float, int]]) -> bytes:
     """One bar a component: median times calls, labelled with both."""
-    with _style():
+    with style():
         figure, axes = _figure(height_in=0.9 + 0.42 * len(bars))
         widest = max(median_ms * calls for _, median_ms, calls in bars)
         for row, (_, median_ms, calls) in enumerate(bars):
             axes.barh(row, median_ms * calls, height=0.62, color="#2f6f9f")
             text = f"{calls} × {_short(median_ms)} = {_short(median_ms * calls)} ms"
             _beside(axes, median_ms * calls, row, text, widest)
-        _name_rows(axes, [label for label, _, _ in bars])
+        name_rows(axes, [label for label, _, _ in bars])
         axes.set_xlim(0, widest * 1.35)
         axes.set_xlabel("Milliseconds a chunk (calls × isolated median)")
-        return _svg(figure)
+        return svg(figure)
 
 
 def gpu_figure(tracks: Sequence[CaseTrack]) -> bytes:
     """Clock, power and temperature over the run, cases one after the other on one axis."""
-    with _style():
+    with style():
         figure = Figure(figsize=(9.2, 6.0), layout="constrained")
         FigureCanvasSVG(figure)
         panels = figure.subplots(len(GPU_PANELS), 1, sharex=True)
@@ -141,7 +144,7 @@ def gpu_figure(tracks: Sequence[CaseTrack]) -> bytes:
             axes.margins(y=0.08)
         panels[-1].set_xlabel("Seconds of measuring (time between cases left out)")
         _gpu_legends(figure, tracks)
-        return _svg(figure)
+        return svg(figure)
 
 
 def _gpu_legends(figure: Figure, tracks: Sequence[CaseTrack]) -> None:
@@ -151,17 +154,17 @@ def _gpu_legends(figure: Figure, tracks: Sequence[CaseTrack]) -> None:
         for name, colour in PHASE_COLOURS.items()
         if name in seen
     ]
-    figure.legend(handles=phases, loc="outside upper left", ncols=len(PHASE_COLOURS), **_LEGEND)
+    figure.legend(handles=phases, loc="outside upper left", ncols=len(PHASE_COLOURS), **LEGEND)
     names = [
         Patch(alpha=0, label=f"{number}  {track.label}")
         for number, track in enumerate(tracks, start=1)
     ]
     columns = 2 if len(names) > 1 else 1
-    options = {**_LEGEND, "handlelength": 0.0, "handletextpad": 0.0}
+    options = {**LEGEND, "handlelength": 0.0, "handletextpad": 0.0}
     figure.legend(handles=names, loc="outside lower left", ncols=columns, **options)
 
 
-_LEGEND: dict[str, Any] = {
+LEGEND: dict[str, Any] = {
     "frameon": False,
     "fontsize": 8,
     "handlelength": 1.0,
@@ -170,7 +173,7 @@ _LEGEND: dict[str, Any] = {
 }
 
 
-def _style() -> AbstractContextManager[None]:
+def style() -> AbstractContextManager[None]:
     """Our settings over matplotlib's defaults, whatever the user's own settings are."""
     defaults = {
         key: value
@@ -189,9 +192,10 @@ def _figure(*, height_in: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _name_rows(axes: Axes, labels: list[str]) -> None:
+def name_rows(axes: Axes, labels: list[str]) -> None:
+    """One row a label, the first on top."""
     axes.set_yticks(range(len(labels)), labels)
-    axes.set_ylim(len(labels) - 0.5, -0.5)  # first row on top
+    axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.spines["left"].set_visible(False)
 
 
@@ -242,7 +246,7 @@ def _trace(
     axes.plot(x, [float(np.median(row)) for row in rows], color=colour, linewidth=1.1, zorder=3)
 
 
-def _svg(figure: Figure) -> bytes:
+def svg(figure: Figure) -> bytes:
     """The figure's bytes: no date, no version, Unix line ends."""
     buffer = io.BytesIO()
     metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}

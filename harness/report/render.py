@@ -55,10 +55,10 @@ def render_index(reports: Path) -> Path:
     return reports / INDEX
 
 
-def environment() -> Environment:
+def environment(templates: Path = TEMPLATES) -> Environment:
     """Jinja that prints only what escapes itself: cells, not bare strings or numbers."""
     return Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=FileSystemLoader(templates),
         undefined=StrictUndefined,
         autoescape=True,
         finalize=_only_cells,

@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass
 
+from harness.matrix import schedule
+from harness.report.beside import find_trust
 from harness.report.cells import Cell, Line, count, line
 from harness.report.figures import draw
 from harness.report.material import Material, plan
 from harness.report.sections.against import Against, against
+from harness.report.sections.circumstances import Circumstances, circumstances
 from harness.report.sections.compiled import Compiled, compiled_section
 from harness.report.sections.components import ComponentGroup, component_groups
 from harness.report.sections.gpu import GpuSection, gpu_section
@@ -13,6 +16,7 @@ from harness.report.sections.modes import Modes, modes_section
 from harness.report.sections.overview import Overview, overview
 from harness.report.sections.setup import Reproduce, Setup, reproduce, setup
 from harness.report.sections.stages import Stages, stages_section
+from harness.report.sections.trust import TrustSection, trust_section
 from harness.store import Run
 
 
@@ -30,6 +34,8 @@ class RunView:
     modes: Modes
     stages: Stages
     gpu: GpuSection
+    circumstances: Circumstances
+    trust: TrustSection
     reproduce: Reproduce
     against: Against
     figures: frozenset[str]
@@ -46,7 +52,8 @@ class Report:
 def build(run: Run) -> Report:
     """The view of a run and its figures."""
     material = Material(run)
-    figures = draw(material)
+    found = find_trust(material)
+    figures = draw(material, found.trust)
     view = RunView(
         title=line(device_name(material)),
         functional_only=material.functional_only,
@@ -58,6 +65,8 @@ def build(run: Run) -> Report:
         modes=modes_section(material),
         stages=stages_section(material),
         gpu=gpu_section(material),
+        circumstances=circumstances(material),
+        trust=trust_section(material, found),
         reproduce=reproduce(material),
         against=against(material),
         figures=frozenset(figures),
@@ -76,13 +85,15 @@ def device_name(material: Material) -> Cell:
 
 
 def _partial(material: Material) -> Line | None:
-    """How many of the planned cases have a result, if not all."""
-    cases = material.run.manifest.cases
-    if not material.run.missing:
+    """How many of the planned cases, or of their processes, have a result, if not all."""
+    run = material.run
+    if not run.todo:
         return None
+    planned = len(schedule(run.manifest.cases))
+    what = "processes" if planned > len(run.manifest.cases) else "cases"
     return line(
-        count(len(material.results), plan("/cases")),
+        count(planned - len(run.todo), plan("/cases")),
         " of ",
-        count(len(cases), plan("/cases")),
-        " planned cases have a result.",
+        count(planned, plan("/cases")),
+        f" planned {what} have a result.",
     )

@@ -2,10 +2,13 @@ import pytest
 
 from harness.analysis.chunks import (
     chunk_timing,
+    event_over_processes,
+    fps_over_processes,
     grouped_stages,
     stage_group,
     stage_times,
     start_of,
+    steady_chunks,
 )
 from harness.result import ChunkSample
 from tests import samples
@@ -109,3 +112,22 @@ def test_the_start_of_a_case_that_never_was_steady() -> None:
     assert start is not None
     assert start.to_steady_s is None
     assert start_of(samples.result(chunks=[])) is None
+
+
+def test_a_paired_case_shows_its_base_arm() -> None:
+    chunks = [chunk(4, 100.0, 0.0, arm="base"), chunk(5, 300.0, 0.1, arm="delay5")]
+    paired = samples.result(samples.case(kind="paired", arms=("base", "delay5")), chunks=chunks)
+    assert [one.arm for one in steady_chunks(paired)] == ["base"]
+    timing = chunk_timing(paired)
+    assert timing is not None
+    assert timing.wall_ms.median == 100.0
+
+
+def test_fps_over_processes_is_a_geometric_mean() -> None:
+    slow, fast = (samples.result(chunks=[chunk(4, ms, 0.0)]) for ms in (400.0, 100.0))
+    found, event = fps_over_processes([slow, fast]), event_over_processes([slow, fast])
+    assert found is not None
+    assert event is not None
+    assert found.value == pytest.approx(60.0)  # of 30 and 120 FPS
+    assert event.value == pytest.approx((399 * 99) ** 0.5)
+    assert fps_over_processes([samples.result(chunks=[])]) is None

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from harness.analysis import findings as rules
-from harness.analysis.findings import Evidence, Finding, findings
+from harness.analysis.findings import Evidence, Finding, case_findings, findings
 from harness.matrix import Case
 from harness.result import CompileStats, Convergence, CounterReading, GpuState, Result
 from tests.records import build
@@ -190,3 +190,31 @@ def test_every_limit_that_is_cited_exists() -> None:
     ]
     assert cited
     assert set(cited) <= rules.LIMITS.keys()
+
+
+def test_a_case_of_several_processes_is_told_of_once_by_the_worst() -> None:
+    def noisy(process: int, step: float) -> Result:
+        result = build.result(CHUNKS, process=process)
+        return with_wall(result, lambda index: 1 + step * (index % 3))
+
+    told = case_findings([build.result(CHUNKS), noisy(1, 0.02), noisy(2, 0.04)])
+    assert [(item.finding.rule, item.processes) for item in told] == [("wide spread", 2)]
+    assert told[0].result.process == 2
+
+
+def test_a_limit_has_no_gravity() -> None:
+    limit = Evidence(0.01, "share", "rule#CHUNK_SPREAD_LIMIT")
+    assert Finding("x", ("over ", limit), "").gravity == 0
+    assert Finding("x", (limit, Evidence(0.5, "share", "/chunks")), "").gravity == 0.5
+
+
+def test_doubts_of_several_processes_are_named_once() -> None:
+    shared = [build.result(CHUNKS, process=n, flags=["gpu shared"]) for n in range(3)]
+    assert rules.doubts(*shared) == ["flagged case"]
+
+
+def test_flags_of_every_arm_count() -> None:
+    paired = build.result(CASES["paired-inpainting-compiled"])
+    finding = rules.flagged_samples(with_flags(paired, 3))
+    assert finding is not None
+    assert "<3> of <100> steady chunks are flagged" in text(finding)

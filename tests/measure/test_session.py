@@ -260,7 +260,7 @@ def test_text_only_with_counters_around_every_block_and_their_flags(
         assert chunk.state is not None
         assert chunk.state.sm_clock_mhz is not None and chunk.state.power_mw is not None
         assert chunk.state.run_queue is not None
-        assert sum(chunk.state.throttled_ns.values()) > 0
+        assert set(chunk.state.throttled_ns.values()) == {0}  # the bits said it, not the counters
     assert result.clips == []
     assert result.vace_context_sha256 is None
     assert "encode" not in result.chunks[0].stage_ms

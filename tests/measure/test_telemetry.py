@@ -57,10 +57,26 @@ def test_without_a_driver_there_is_a_reason(tmp_path: Path) -> None:
     samples = tmp_path / "samples.jsonl"
     with Telemetry.start(command(samples, "--no-driver"), samples, INTERVAL_S) as telemetry:
         telemetry.read_counters("steady.0.start")
+        wait_for_samples(telemetry, 3)
     state = telemetry.state()
     assert (state.source, state.reason) == ("none", "NVML: code 9")
     assert state.series.t_s == []
     assert state.counters == []
+    host = telemetry.host()
+    assert host is not None and len(host.t_s) >= 3
+    assert set(host.fields) | set(host.unsupported) == {"run_queue", "other_cpu_share", "core_mhz"}
+
+
+def test_nothing_is_sampled_while_the_sampler_is_paused(tmp_path: Path) -> None:
+    samples = tmp_path / "samples.jsonl"
+    with Telemetry.start(command(samples), samples, INTERVAL_S) as telemetry:
+        wait_for_samples(telemetry, 2)
+        with telemetry.paused():
+            time.sleep(INTERVAL_S)  # a sample under way may still be written
+            before = len(telemetry.samples_between(0, float("inf")))
+            time.sleep(10 * INTERVAL_S)
+            assert len(telemetry.samples_between(0, float("inf"))) == before
+        wait_for_samples(telemetry, before + 2)
 
 
 def test_a_killed_sampler_costs_the_rest_of_the_telemetry_only(tmp_path: Path) -> None:

@@ -1,90 +1,68 @@
-"""Made-up runs of realistic form: eight GPU cases, or a CPU run. Seeded, so always the same."""
+"""Made-up runs of realistic form: the full GPU matrix, a self-check, a CPU run. Seeded.
+
+A self-check has knobs: what differs between processes, what the host adds to wall time, what the
+planted delays really are. So a test knows the truth that an analysis must find.
+"""
 
 import random
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from harness.matrix import MATRICES, Case, Settings, expand
+from harness.matrix import MATRICES, Case, Settings, expand, schedule
 from harness.result import (
     SCHEMA_VERSION,
+    BusySample,
     ChunkSample,
-    ClipUse,
-    CompileStats,
-    Component,
+    ChunkState,
     Convergence,
-    CounterReading,
-    CountPass,
     Fact,
-    GpuSeries,
-    GpuState,
-    Kernel,
-    Memory,
-    Operator,
+    Phase,
     PhaseMark,
     Record,
     Result,
 )
 from harness.store import Manifest, RunFolder
+from tests.records import parts
+from tests.records.parts import SM_CLOCK_MHZ, STAGES_MS
 
-STAGES_MS = {
-    "prepare": 0.9,
-    "encode": 17.0,
-    "denoise.0": 68.0,
-    "hints.0": 31.0,
-    "denoise.1": 67.0,
-    "hints.1": 31.2,
-    "denoise.2": 66.5,
-    "hints.2": 31.1,
-    "denoise.3": 66.8,
-    "hints.3": 31.3,
-    "clean": 66.0,
-    "decode": 14.0,
-    "finish": 0.6,
-}
-COMPONENTS_MS = {
-    "vae_encode_single": (0, 9.1),
-    "context_encode": (1, 17.4),
-    "vace_patch_embedding": (4, 0.11),
-    "vace_forward": (4, 30.9),
-    "vae_decode": (1, 13.8),
-}
-OPERATORS = (
-    ("aten::addmm", 1894, 78.1),
-    ("aten::mm", 2400, 24.2),
-    ("sageattn", 150, 111.3),
-    ("aten::_flash_attention_forward", 210, 7.9),
-    ("aten::scaled_dot_product_attention", 210, 0.0),
-    ("attention.cross", 210, 0.0),
-    ("flex_attention", 60, 10.4),
-    ("aten::convolution", 114, 0.0),
-    ("aten::cudnn_convolution", 114, 13.2),
-    ("aten::cat", 1887, 29.0),
-    ("aten::mul", 4241, 46.3),
-    ("aten::add", 3210, 30.2),
-    ("aten::item", 906, 0.0),
-    ("aten::_local_scalar_dense", 906, 1.9),
-    ("aten::_to_copy", 2414, 0.0),
-    ("aten::copy_", 3753, 51.4),
-    ("aten::native_layer_norm", 515, 6.1),
-    ("aten::rsqrt", 540, 1.4),
-    ("aten::gelu", 215, 9.8),
-    ("aten::fill_", 400, 1.2),
-    ("cudaLaunchKernel", 15122, None),
-    ("cudaStreamSynchronize", 692, None),
-)
-SM_CLOCK_MHZ = 1980.0
+BUSY_SHARE = 0.96  # of the event time
+BUSY_CHUNKS = 3
+BARE_REASON = "the bare host has no torch"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Knobs:
+    """The truth of a made-up run."""
+
+    process_sd: float = 0.001  # of a process's own effect, on GPU work and so on wall time
+    host_sd: float = 0.0  # of what the host adds to a process's wall time alone
+    host_noise: float = 0.0  # largest share that a crowded run queue adds to a chunk's wall time
+    delay_factor: float = 1.0  # of the planted delays: what is really in the samples
+    again: float = 1.0  # the arm that should be the same
+    compiled: float = 0.99
+    without_telemetry: float = 0.9995
+    bare: float = 0.9995
+    clock_sd: float = 0.0  # of a process's SM clock; time goes up as it falls
+
+
+QUIET = Knobs()
 
 
 def gpu_cases() -> list[Case]:
-    settings = Settings(preset="full", device="cuda")
-    return expand(MATRICES["full"], settings)
+    return expand(MATRICES["full"], Settings(preset="full", device="cuda"))
 
 
 def cpu_cases() -> list[Case]:
-    settings = Settings(preset="tiny", device="cpu")
-    return expand(MATRICES["quick"], settings)
+    return expand(MATRICES["quick"], Settings(preset="tiny", device="cpu"))
+
+
+def selfcheck_cases(*, device: str = "cuda", bare: bool = True) -> list[Case]:
+    preset = "full" if device == "cuda" else "tiny"
+    settings = Settings(preset=preset, device=device)  # type: ignore[arg-type]
+    return [case for case in expand(MATRICES["selfcheck"], settings) if bare or not case.bare]
 
 
 def manifest(cases: list[Case], **changes: Any) -> Manifest:
@@ -119,46 +97,76 @@ def store(reports: Path, plan: Manifest, records: list[Record]) -> Path:
     return folder.path
 
 
+def results(cases: list[Case], knobs: Knobs = QUIET) -> list[Record]:
+    """A result of every planned process."""
+    return [result(one.case, knobs, process=one.number) for one in schedule(cases)]
+
+
 def gpu_run(reports: Path) -> Path:
-    """A finished run of the full matrix on a GPU."""
+    """A finished run of the full matrix on a GPU, every process of it."""
     cases = gpu_cases()
-    return store(reports, manifest(cases), [result(case) for case in cases])
+    return store(reports, manifest(cases), results(cases))
 
 
 def cpu_run(reports: Path) -> Path:
     """A finished run of the quick matrix on a CPU."""
     cases = cpu_cases()
-    return store(reports, manifest(cases), [result(case) for case in cases])
+    return store(reports, manifest(cases), results(cases))
 
 
-def result(case: Case, **changes: Any) -> Result:
-    """A finished case; `changes` replace parts of it."""
-    random_ = random.Random(case.id)
-    gpu = case.device == "cuda"
-    speed = 1.0 if gpu else 0.5
-    if case.compiled:
-        speed *= 0.99
-    phases, chunks = _end_to_end(case, random_, speed) if case.kind == "e2e" else _isolated_phases()
-    isolated = case.kind == "isolated"
+def selfcheck_run(
+    reports: Path,
+    knobs: Knobs = QUIET,
+    *,
+    device: str = "cuda",
+    bare: bool = True,
+    **changes: Any,
+) -> Path:
+    """A finished self-check whose truth the knobs set."""
+    cases = selfcheck_cases(device=device, bare=bare and device == "cuda")
+    number = "080000" if device == "cuda" else "070000"
+    run_id, created = f"20261125-{number}-selfcheck", "2026-11-25T08:00:00Z"
+    plan = manifest(cases, run_id=run_id, created_utc=created, matrix="selfcheck")
+    fact = Fact(value="measured") if bare else Fact(value=None, reason=BARE_REASON)
+    plan = msgspec.structs.replace(plan, facts={**plan.facts, "run.bare": fact}, **changes)
+    return store(reports, plan, results(cases, knobs))
+
+
+def result(case: Case, knobs: Knobs = QUIET, **changes: Any) -> Result:
+    """A finished process of a case; `changes` replace parts of it."""
+    process = int(changes.get("process", 0))
+    random_ = random.Random(f"{case.id}.{process}" if process else case.id)
+    gpu, isolated = case.device == "cuda", case.kind == "isolated"
+    speed = (1.0 if gpu else 0.5) * (0.99 if case.compiled else 1.0)
+    host = _Host(case, knobs, process)
+    phases, chunks = parts.isolated_phases(), list[ChunkSample]()
+    if not isolated:
+        phases, chunks = _chunks(case, random_, speed, host)
+    compiled = case.compiled or "compiled" in case.arms
     fields: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "case": case,
         "case_id": case.id,
         "started_utc": "2026-11-23T08:00:10Z",
-        "provenance": _provenance(gpu),
+        "provenance": parts.provenance(gpu),
         "phases": phases,
-        "clips": _clips(case),
+        "clips": parts.clips(case),
         "vace_context_sha256": None if case.mode == "text" else "cd" * 32,
         "convergence": None
         if isolated
         else Convergence(converged=True, reason="plateau of time and clock", chunks=9),
         "chunks": chunks,
-        "components": _components(case, random_, speed, phases) if isolated else [],
-        "compile": _compile_stats() if case.compiled else None,
-        "memory": None if isolated else _memory(gpu),
-        "count_pass": None if isolated else _count_pass(case, gpu),
-        "gpu": _gpu_state(phases, random_) if gpu else _no_gpu(),
+        "components": parts.components(case, random_, speed, phases) if isolated else [],
+        "compile": parts.compile_stats(case) if compiled else None,
+        "memory": None if isolated else parts.memory(gpu),
+        "count_pass": parts.count_pass(case, gpu) if case.kind == "e2e" else None,
+        "gpu": parts.gpu_state(phases, random_) if gpu else parts.no_gpu(),
         "flags": [],
+        "planted_ms": {
+            arm: round(host.planted(arm) * _base_ms(case, gpu), 4) for arm in _delays(case)
+        },
+        "busy": _busy(case, random_, speed, host) if gpu and not isolated else [],
+        "host": parts.host_series(phases),
     }
     return Result(**(fields | changes))
 
@@ -166,6 +174,37 @@ def result(case: Case, **changes: Any) -> Result:
 def change(record: Result, **changes: Any) -> Result:
     """The record with parts replaced."""
     return msgspec.structs.replace(record, **changes)
+
+
+class _Host:
+    """What a process draws for itself, and what each arm does to its times."""
+
+    def __init__(self, case: Case, knobs: Knobs, process: int) -> None:
+        # The first process of a case has no effect of its own outside of a self-check.
+        drawn = random.Random(f"effects of {case.id} {process}")
+        effects = [drawn.gauss(0, 1) for _ in range(3)]
+        if process == 0 and not _delays(case):
+            effects = [0.0, 0.0, 0.0]
+        self.knobs = knobs
+        self.clock = 1 + knobs.clock_sd * effects[2]
+        self.work = (1 + knobs.process_sd * effects[0]) / self.clock
+        self.work *= knobs.bare if case.bare else 1.0
+        self.wall = 1 + knobs.host_sd * abs(effects[1])
+
+    def planted(self, arm: str) -> float:
+        """Share of the base that an arm plants, as the record says."""
+        return int(arm.removeprefix("delay")) / 100 if arm.startswith("delay") else 0.0
+
+    def arm_work(self, arm: str | None) -> float:
+        """What an arm makes of the GPU's work."""
+        known = {"again": self.knobs.again, "compiled": self.knobs.compiled}
+        planted = 1 + self.planted(arm or "") * self.knobs.delay_factor
+        return self.work * known.get(arm or "", planted)
+
+    def arm_wall(self, arm: str | None) -> float:
+        """What an arm makes of wall time besides."""
+        telemetry = self.knobs.without_telemetry if arm == "no-telemetry" else 1.0
+        return self.wall * telemetry
 
 
 def _stages(case: Case) -> dict[str, float]:
@@ -178,33 +217,57 @@ def _stages(case: Case) -> dict[str, float]:
     }
 
 
-def _end_to_end(
-    case: Case, random_: random.Random, speed: float
+def _base_ms(case: Case, gpu: bool) -> float:
+    """Time that a delay is a share of: GPU-busy time, on a CPU wall time."""
+    event_ms = sum(_stages(case).values())
+    return event_ms * BUSY_SHARE if gpu else event_ms * 0.5
+
+
+def _delays(case: Case) -> list[str]:
+    return [arm for arm in case.arms if arm.startswith("delay")]
+
+
+def _plan(case: Case) -> list[tuple[Phase, int | None, str | None]]:
+    """Phase, block and arm of every chunk, in order."""
+    gpu = case.device == "cuda"
+    warm: Phase = "warmup"
+    plan: list[tuple[Phase, int | None, str | None]] = [(warm, None, None)] * (9 if gpu else 5)
+    blocks, per_block = (case.blocks, case.chunks_per_block) if gpu else (2, 2)
+    for block in range(blocks):
+        for arm in case.arms or (None,):
+            plan += [("steady", block, arm)] * per_block
+    return plan
+
+
+def _chunks(
+    case: Case, random_: random.Random, speed: float, host: _Host
 ) -> tuple[list[PhaseMark], list[ChunkSample]]:
     gpu = case.device == "cuda"
     chunks = []
     now_s = 1012.0
     steady_start_s = 0.0
-    blocks, per_block, warm = (5, 10, 9) if gpu else (2, 2, 5)
-    for number in range(warm + blocks * per_block):
-        steady = number >= warm
-        if number == warm:
+    for number, (phase, block, arm) in enumerate(_plan(case)):
+        if phase == "steady" and not steady_start_s:
             steady_start_s = now_s
+        crowd = random_.random() if host.knobs.host_noise else 0.0
         factor = speed * random_.uniform(0.997, 1.003) * (6.0 if number == 0 else 1.0)
+        factor *= host.arm_work(arm)
         stage_ms = {name: value * factor for name, value in _stages(case).items()}
-        event_ms = sum(stage_ms.values())
+        event_ms = sum(stage_ms.values()) * host.arm_wall(arm) * (1 + host.knobs.host_noise * crowd)
         wall_ms = event_ms * 1.004
         chunks.append(
             ChunkSample(
                 chunk=number,
-                phase="steady" if steady else "warmup",
-                block=(number - warm) // per_block if steady else None,
+                phase=phase,
+                block=block,
                 start_s=now_s,
                 frames=9 if number == 0 else 12,
                 wall_ms=wall_ms,
                 event_ms=event_ms if gpu else None,
                 stage_ms=stage_ms,
                 stage_host_ms={name: value * 0.97 for name, value in stage_ms.items()},
+                arm=arm,
+                state=_state(host, crowd, gpu),
             )
         )
         now_s += wall_ms / 1e3
@@ -218,177 +281,27 @@ def _end_to_end(
     return phases, chunks
 
 
-def _isolated_phases() -> tuple[list[PhaseMark], list[ChunkSample]]:
-    bounds = (("load", 1000.0, 1011.0), ("warmup", 1011.0, 1014.0), ("steady", 1014.0, 1030.0))
-    return [PhaseMark(name=name, start_s=a, end_s=b) for name, a, b in bounds], []  # type: ignore[arg-type]
-
-
-def _components(
-    case: Case, random_: random.Random, speed: float, phases: list[PhaseMark]
-) -> list[Component]:
-    gpu = case.device == "cuda"
-    found = []
-    for name, (calls, median_ms) in COMPONENTS_MS.items():
-        times = [median_ms * speed * random_.uniform(0.999, 1.001) for _ in range(50)]
-        found.append(
-            Component(
-                name=name,
-                variant="compiled" if case.compiled and name.startswith("vace_") else "eager",
-                calls_per_chunk=calls,
-                calls_per_sample=10,
-                block=[index // 10 for index in range(50)],
-                start_s=[phases[-1].start_s + 0.3 * index for index in range(50)],
-                wall_ms=times,
-                event_ms=[time * 0.998 for time in times] if gpu else None,
-            )
-        )
-    return found
-
-
-def _compile_stats() -> CompileStats:
-    return CompileStats(
-        cold_s={"vace_patch_embedding": 3.2, "vace_forward": 41.7},
-        graphs=16,
-        graph_breaks=0,
-        break_reasons=[],
-        recompiles=0,
-        recompile_reasons=[],
+def _state(host: _Host, crowd: float, gpu: bool) -> ChunkState:
+    return ChunkState(
+        sm_clock_mhz=SM_CLOCK_MHZ * host.clock if gpu else None,
+        power_mw=565e3 if gpu else None,
+        temperature_c=61.0 if gpu else None,
+        run_queue=round(1 + 8 * crowd, 4),
+        other_cpu_share=0.02,
     )
 
 
-def _memory(gpu: bool) -> Memory:
-    if not gpu:
-        reason = "a CPU run has no device memory"
-        return Memory(
-            allocated_peak_bytes=None,
-            reserved_peak_bytes=None,
-            device_peak_bytes=None,
-            reason=reason,
-        )
-    return Memory(
-        allocated_peak_bytes=9 * 2**30,
-        reserved_peak_bytes=11 * 2**30,
-        device_peak_bytes=12 * 2**30,
-    )
-
-
-def _count_pass(case: Case, gpu: bool) -> CountPass:
-    operators = [
-        Operator(name=name, calls=calls, device_ms=time if gpu else None)
-        for name, calls, time in OPERATORS
-        if not (case.mode == "text" and name == "flex_attention")
-    ]
-    total_ms = sum(operator.device_ms or 0.0 for operator in operators)
-    kernels = [
-        Kernel(name="_attn_fwd", calls=150, device_ms=111.3),
-        Kernel(name="nvjet_tst_192x192_64x4_2x1_v_bz_coopB_TNT", calls=1894, device_ms=78.1),
-        Kernel(
-            name="void at::native::elementwise_kernel<128, 4, at::native::gpu_kernel_impl_nocast<at"
-            "::native::direct_copy_kernel_cuda(at::TensorIteratorBase&)::{lambda()#3}>>(int)",
-            calls=3753,
-            device_ms=51.4,
-        ),
-        Kernel(name="Memcpy DtoD (Device -> Device)", calls=2068, device_ms=9.0),
-        Kernel(name="everything else", calls=9000, device_ms=total_ms - 249.8),
-    ]
-    return CountPass(
-        chunk=60,
-        operators=operators,
-        kernels=kernels if gpu else [],
-        attention_kernels={
-            "cached_self": ["_attn_fwd"],
-            "cross": ["void pytorch_flash::flash_fwd_kernel<Flash_fwd_kernel_traits>"],
-            "vace_self": ["triton_tem_fused_0"],
-        }
-        if gpu
-        else {},
-    )
-
-
-def _clips(case: Case) -> list[ClipUse]:
-    if case.mode == "text":
-        return []
-    roles = ["video", "mask"] if case.mode == "inpainting" else ["depth"]
+def _busy(case: Case, random_: random.Random, speed: float, host: _Host) -> list[BusySample]:
+    base_ms = sum(_stages(case).values()) * BUSY_SHARE * speed
     return [
-        ClipUse(
-            role=role,  # type: ignore[arg-type]
-            source="generated",
-            name=f"moving scene ({role})",
-            sha256=f"{index}a" * 32,
-            frames_in_file=None,
-            frames_used=96,
-            looped=False,
+        BusySample(
+            arm=arm,
+            chunk=100 + number,
+            kernels=15_122,
+            busy_ms=base_ms * host.arm_work(arm) * random_.uniform(0.9995, 1.0005),
+            span_ms=base_ms * 1.1,
+            sm_clock_mhz=SM_CLOCK_MHZ * host.clock,
         )
-        for index, role in enumerate(roles)
+        for arm in case.arms or (None,)
+        for number in range(BUSY_CHUNKS)
     ]
-
-
-def _no_gpu() -> GpuState:
-    return GpuState(
-        source="none",
-        reason="the case ran on a CPU",
-        interval_s=None,
-        sampler_version=None,
-        series=GpuSeries(t_s=[], fields={}),
-        counters=[],
-        unsupported={},
-    )
-
-
-def _gpu_state(phases: list[PhaseMark], random_: random.Random) -> GpuState:
-    start_s, end_s = phases[0].start_s, phases[-1].end_s
-    times = [start_s + 0.1 * index for index in range(int((end_s - start_s) * 10))]
-    busy = [t_s > phases[1].start_s for t_s in times]
-    heat = 38.0
-    temperatures: list[float | None] = []
-    for working in busy:
-        heat += (61.0 - heat) * 0.01 if working else (36.0 - heat) * 0.01
-        temperatures.append(float(round(heat)))
-    fields: dict[str, list[float | None]] = {
-        "sm_clock_mhz": [SM_CLOCK_MHZ if working else 345.0 for working in busy],
-        "memory_clock_mhz": [3201.0 for _ in busy],
-        "power_mw": [
-            random_.uniform(555e3, 575e3) if working else random_.uniform(75e3, 80e3)
-            for working in busy
-        ],
-        "temperature_c": temperatures,
-        "memory_used_bytes": [12.1e9 if working else 0.6e9 for working in busy],
-        "utilisation_percent": [99.0 if working else 0.0 for working in busy],
-        "event_reasons": [0.0 if working else 1.0 for working in busy],
-    }
-    steady = next(mark for mark in phases if mark.name == "steady")
-    counters = [
-        CounterReading(
-            t_s=t_s, label=label, values={"energy_mj": int(t_s * 560_000), "sw_power_cap_ns": 7}
-        )
-        for label, t_s in (
-            ("steady.start", steady.start_s - 0.01),
-            ("steady.end", steady.end_s + 0.01),
-        )
-    ]
-    return GpuState(
-        source="nvml",
-        reason=None,
-        interval_s=0.1,
-        sampler_version="nvidia-ml-py 13.0",
-        series=GpuSeries(t_s=times, fields=fields),
-        counters=counters,
-        unsupported={"memory_temperature_c": "Not Supported"},
-    )
-
-
-def _provenance(gpu: bool) -> dict[str, Fact]:
-    facts = {
-        "torch.version": Fact(value="2.13.0"),
-        "attention.cached_self": Fact(value="sage" if gpu else "sdpa"),
-        "python.version": Fact(value="3.11.2"),
-        "cpu.model": Fact(value="Intel(R) Xeon(R) Platinum 8480C"),
-        "gpu.name": Fact(value="NVIDIA H200") if gpu else Fact(value=None, reason="no GPU"),
-    }
-    if gpu:
-        facts |= {
-            "gpu.driver": Fact(value="580.159.04"),
-            "gpu.power_limit_w": Fact(value=700.0),
-            "gpu.pcie_link": Fact(value=None, reason="not read under load"),
-        }
-    return facts

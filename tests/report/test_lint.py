@@ -37,6 +37,9 @@ def view_of(text: str, *sources: str) -> View:
         "published#chunk",
         "published#aten::mm",
         "rule#MIN_EFFECT",
+        "rule#TELEMETRY",
+        "../20261123-070000-quick/run.json#/matrix",
+        "beside#20261123-070000-quick",
     ],
 )
 def test_a_source_that_exists_passes(folder: Path, source: str) -> None:
@@ -54,6 +57,8 @@ def test_a_source_that_exists_passes(folder: Path, source: str) -> None:
         "cases/e2e-text-eager.json#/components/*/wall_ms",
         "published#made_up",
         "rule#MADE_UP",
+        "../no-such-run/run.json#/matrix",
+        "beside#no-such-run",
     ],
 )
 def test_a_source_that_does_not_exist_fails(folder: Path, source: str) -> None:
@@ -93,7 +98,7 @@ def test_a_number_planted_in_a_template_fails(source: str) -> None:
 
 def test_our_templates_hold_no_number() -> None:
     names = [path.name for path in TEMPLATES.glob("*.j2")]
-    assert len(names) == 3
+    assert len(names) == 4
     for name in names:
         check_template(environment(), name)
 

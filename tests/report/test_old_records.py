@@ -28,6 +28,24 @@ def test_an_old_run_loads_and_renders(folder: Path, tmp_path: Path) -> None:
     assert run.missing == []
     report = render_run(path).read_text()
     assert "Functional check, not a performance result" in report
-    assert "a steady chunk of 12 frames at 64x64 takes" in report
     assert "VACE forward, all VACE blocks" in report
+    assert "## How far to trust this" in report
+
+
+def test_the_first_schema_renders_its_chunk_and_stages(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    shutil.copytree(RECORDED[0], path)
+    report = render_run(path).read_text()
+    assert "a steady chunk of 12 frames at 64x64 takes" in report
+    assert "Not measured yet on this GPU" in report
     assert (path / "figures" / "stages.svg").is_file()
+
+
+def test_a_real_selfcheck_of_the_second_schema_tells_how_far_to_trust_it(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    shutil.copytree(RECORDED[1], path)
+    report = render_run(path).read_text()
+    assert "From this run of 2026-11-24, 5 fresh processes." in report
+    assert "| `delay5` | 9.284 | 5.1 % | 1.076 | 1.027 to 1.128 | slower |" in report
+    assert "not measured: a CPU has no GPU-busy time" in report
+    assert (path / "figures" / "trust.svg").is_file()

@@ -5,7 +5,12 @@ import matplotlib
 import pytest
 
 from harness.report.plots import BUCKETS, CaseTrack, component_figure, gpu_figure, stage_figure
+from harness.report.plots_trust import ArmRow, Bar, trust_figure
 
+ARMS = [
+    ArmRow("delay5", 5.0, {"busy": Bar(5.0, 4.9, 5.1), "wall": Bar(4.0, 1.0, 7.0)}),
+    ArmRow("again", None, {"wall": Bar(0.1, None, None)}),
+]
 BARS = [("Inpainting", {"encode": 17.0, "denoise": 268.0}), ("Text-only", {"denoise": 268.0})]
 
 
@@ -29,8 +34,10 @@ def track(samples: int) -> CaseTrack:
         stage_figure(BARS),
         component_figure([("VAE decode", 14.0, 1)]),
         gpu_figure([track(100), track(50)]),
+        trust_figure(ARMS, {"busy": [0.0, 0.1], "wall": [-1.0, 1.0]}, 2.0),
+        trust_figure(ARMS[1:], {"busy": [], "wall": [0.0]}, 2.0),
     ],
-    ids=["stages", "components", "gpu"],
+    ids=["stages", "components", "gpu", "trust", "trust of one process"],
 )
 def test_figures_are_plain_svg(blob: bytes) -> None:
     root = ElementTree.fromstring(blob)

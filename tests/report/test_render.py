@@ -24,6 +24,7 @@ SECTIONS = [
     "Depth against Inpainting against text-only",
     "Where the chunk goes",
     "GPU State",
+    "How far to trust this",
     "Reproduce",
     "Against the published report",
 ]
@@ -42,6 +43,12 @@ def failure(case: Case, **changes: Any) -> Failure:
         "provenance": {},
     }
     return Failure(**(fields | changes))
+
+
+def eager_and_compiled() -> list[Case]:
+    """A mode measured both ways by single processes, as before there were paired cases."""
+    eager = msgspec.structs.replace(build.gpu_cases()[2], processes=1)
+    return [eager, msgspec.structs.replace(eager, compiled=True)]
 
 
 def headings(report: str) -> list[str]:
@@ -74,11 +81,85 @@ def test_sections_are_in_order(gpu_report: str, cpu_report: str) -> None:
 
 def test_the_overview_computes_its_sentences(gpu_report: str) -> None:
     text = section(gpu_report, "Overview")
-    assert "a steady chunk of 12 frames at 512x512 takes **493." in text
-    assert "(median of 50 chunks in 5 blocks of one process)" in text
-    assert "torch.compile of the VACE branch, inpainting: no measurable difference" in text
+    assert "a steady chunk of 12 frames at 512x512 takes **492.9 ms**" in text
+    assert "(95 % interval 492.0 ms to 493.8 ms over 3 fresh processes)" in text
+    assert "torch.compile of the VACE branch, inpainting: wall time same (0.97 % shorter" in text
     assert "its clocks were not held back" in text
     assert "Before you use a number" not in text
+
+
+def test_a_case_of_several_processes_shows_its_interval(gpu_report: str) -> None:
+    overview = section(gpu_report, "Overview")
+    assert row_of(overview, "Inpainting, eager")[1:6] == [
+        "492.9", "492.0 to 493.8", "3", "0.31 %", "150",
+    ]  # fmt: skip
+    assert row_of(overview, "Inpainting, eager, attention sdpa")[1:4] == ["493.6", "–", "1"]
+    assert "values are geometric means of their medians" in overview
+    modes = section(gpu_report, "Depth against Inpainting against text-only")
+    assert row_of(modes, "Inpainting, eager")[1:4] == ["492.9", "492.0 to 493.8", "3"]
+    setup = section(gpu_report, "Test Setup")
+    assert row_of(setup, "`e2e-inpainting-eager`")[1] == "finished, 3 processes"
+
+
+def test_a_run_of_single_processes_has_no_column_for_intervals(cpu_report: str) -> None:
+    assert "interval" not in section(cpu_report, "Overview")
+    assert "of one process)" in section(cpu_report, "Overview")
+
+
+def test_compiled_and_eager_of_the_same_processes(gpu_report: str) -> None:
+    text = section(gpu_report, "torch.compile Results")
+    row = row_of(text, "**Chunk, inpainting, wall time**")
+    assert row[3:7] == ["0.990", "0.989 to 0.992", "3", "same"]
+    assert row_of(text, "**Chunk, depth, GPU-busy time**")[6] == "same"
+    assert row_of(text, "`paired-inpainting-compiled`")[1:3] == [
+        "45.40 s",
+        "the first compiled chunk",
+    ]
+    assert row_of(text, "VACE forward, all VACE blocks")[4] == "no measurable difference"
+
+
+def test_single_processes_keep_their_own_comparison(tmp_path: Path) -> None:
+    cases = eager_and_compiled()
+    path = build.store(tmp_path, build.manifest(cases), [build.result(case) for case in cases])
+    text = section(render_run(path).read_text(), "torch.compile Results")
+    assert "below the minimum effect of 2.0 %" in text
+    assert row_of(text, "**Chunk, inpainting**")[4] == "no measurable difference"
+
+
+def test_a_case_with_some_of_its_processes_says_so(tmp_path: Path) -> None:
+    case = build.gpu_cases()[2]
+    path = build.store(tmp_path, build.manifest([case]), [build.result(case)])
+    report = render_run(path).read_text()
+    assert "**Partial run.** 1 of 3 planned processes have a result." in report
+    assert "- `e2e-inpainting-eager`: 1 of 3 processes; `invoke bench --resume` goes on" in report
+    assert row_of(report, "`e2e-inpainting-eager`")[1] == "1 of 3 processes finished"
+
+
+def test_a_remark_about_several_processes_is_made_once(tmp_path: Path) -> None:
+    case = build.gpu_cases()[2]
+    noisy = build.results([case], build.Knobs(host_noise=0.2))
+    path = build.store(tmp_path, build.manifest([case]), noisy)
+    overview = section(render_run(path).read_text(), "Overview")
+    assert overview.count("quartiles lie") == 1
+    assert "(the worst process; it holds for 3 of 3)" in overview
+
+
+def test_circumstances_of_the_chunks(gpu_report: str, cpu_report: str) -> None:
+    text = section(gpu_report, "GPU State").split("Circumstances of the steady chunks", 1)[1]
+    assert row_of(text, "`paired-depth-compiled`") == [
+        "`paired-depth-compiled`", "300", "1.0", "2.0 %", "–", "none",
+    ]  # fmt: skip
+    assert "`core_mhz`: /proc or /sys does not tell" in text
+    assert "| `e2e-text-eager` | 4 | 1.0 | 2.0 % | – | none |" in cpu_report
+
+
+def test_flags_of_chunks_are_counted(tmp_path: Path) -> None:
+    case = build.gpu_cases()[-1]
+    result = build.result(case)
+    flagged = [msgspec.structs.replace(chunk, flags=["clock low"]) for chunk in result.chunks[-2:]]
+    spoiled = build.change(result, chunks=[*result.chunks[:-2], *flagged])
+    path = build.store(tmp_path, build.manifest([case]), [spoiled])
+    assert "| clock low: 2 |" in section(render_run(path).read_text(), "GPU State")
 
 
 def test_component_shares(gpu_report: str) -> None:
@@ -141,7 +222,7 @@ def test_a_partial_run_names_what_is_missing(tmp_path: Path) -> None:
     path = build.store(tmp_path, build.manifest(cases), [*done, lost])
     report = render_run(path).read_text()
     assert headings(report) == SECTIONS
-    assert "**Partial run.** 3 of 9 planned cases have a result." in report
+    assert "**Partial run.** 3 of 19 planned processes have a result." in report
     overview = section(report, "Overview")
     assert r"failed (memory): CUDA out of memory: tried 2.00 GiB \| free 1.10 GiB &lt;now&gt;" in (
         overview
@@ -170,6 +251,7 @@ def test_a_run_without_any_result_renders(tmp_path: Path) -> None:
     assert headings(report) == SECTIONS
     assert "No end-to-end case of this run has a result yet." in report
     assert "Missing: no compiled case has a result" in report
+    assert "Not measured yet on this GPU; `invoke selfcheck` does." in report
     assert list(path.rglob("*.svg")) == []
 
 
@@ -185,7 +267,7 @@ def test_findings_lower_the_confidence(tmp_path: Path) -> None:
 
 
 def test_a_verdict_on_doubtful_samples_says_so(tmp_path: Path) -> None:
-    cases = [case for case in build.gpu_cases() if case.id.startswith("e2e-inpainting")][:2]
+    cases = eager_and_compiled()
     shared = [build.result(case, flags=["gpu shared"]) for case in cases]
     path = build.store(tmp_path, build.manifest(cases), list(shared))
     report = render_run(path).read_text()
@@ -258,7 +340,7 @@ def test_a_damaged_record_is_refused_by_name(tmp_path: Path) -> None:
 def test_a_newer_record_is_refused(tmp_path: Path) -> None:
     path = build.cpu_run(tmp_path)
     file = path / "cases" / "e2e-text-eager.json"
-    file.write_text(file.read_text().replace('"schema_version": 1', '"schema_version": 99', 1))
+    file.write_text(file.read_text().replace('"schema_version": 2', '"schema_version": 99', 1))
     with pytest.raises(RecordError, match="schema 99"):
         render_run(path)
 
@@ -284,7 +366,7 @@ def test_the_index_lists_all_runs_measurements_first(tmp_path: Path) -> None:
         "20261123-070000-quick",
     ]
     assert "| local | 1 of 9 | 493.3 | 24.32 | – | measurement |" in rows[0]
-    assert "| container | 9 of 9 | 493.3 | 24.32 | 0.991 | measurement |" in rows[1]
+    assert "| container | 9 of 9 | 492.9 | 24.34 | 0.990 | measurement |" in rows[1]
     assert "| CPU |" in rows[2]
     assert "functional check" in rows[2]
 

@@ -19,8 +19,8 @@ from harness.report.cells import (
     percent,
     table,
 )
-from harness.report.material import MODES, Material, of
-from harness.report.sections.compiled import compare_all
+from harness.report.material import MODES, Material, of, of_all
+from harness.report.sections.compiled import chunk_change
 from harness.report.sections.components import overhead_of
 from harness.result import CountPass, Result
 
@@ -97,8 +97,9 @@ def _ours(material: Material) -> dict[str, Cell]:
     whole = material.plain("e2e", "inpainting")
     timing = material.timing("inpainting")
     if whole is not None and timing is not None:
-        wall = of(whole, "/chunks/*/wall_ms")
-        cells["chunk"] = ms(timing.wall_ms.median, wall)
+        wall = of_all(material.processes(whole), "/chunks/*/wall_ms")
+        location = material.chunk(whole)
+        cells["chunk"] = ms(location.value if location else None, *wall)
         encode_ms = grouped_stages(whole).get("encode")
         encode = ms(encode_ms, of(whole, "/chunks/*/stage_ms/encode"))
         if encode_ms is not None:
@@ -108,11 +109,10 @@ def _ours(material: Material) -> dict[str, Cell]:
     if isolated is not None:
         chunk_ms = timing.wall_ms.median if timing is not None else None
         cells |= _components(material, isolated, whole, chunk_ms)
-    for item in compare_all(material):
-        if item.whole:
-            gain = percent(-item.result.change, *item.sources)
-            text = f"{gain.text} ({item.result.call})"
-            cells.setdefault("compile_gain", Cell(text, gain.sources))
+    change = chunk_change(material)
+    if change is not None:
+        gain = percent(1 - change.ratio, *change.sources)
+        cells["compile_gain"] = Cell(f"{gain.text} ({change.call})", gain.sources)
     return cells
 
 

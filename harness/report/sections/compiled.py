@@ -23,6 +23,7 @@ from harness.report.cells import (
 )
 from harness.report.material import Material, case_label, of
 from harness.report.sections.components import COMPONENT_LABELS
+from harness.report.sections.paired import by_case, compiled_pairs, pair_rows, pair_sentence
 from harness.result import Component, Result
 
 COLD_LABELS = {**COMPONENT_LABELS, "first_chunk": "the whole first chunk"}
@@ -33,6 +34,7 @@ Timed = tuple[Spread, Source]
 class Compiled:
     """The section; `missing` says why there is nothing to compare."""
 
+    pairs: Table | None
     rows: Table | None
     costs: Table | None
     sentences: tuple[Line, ...]
@@ -51,21 +53,30 @@ class Comparison:
 
 
 def compiled_section(material: Material) -> Compiled:
-    """Every compiled case that has its eager twin."""
+    """Cases that ran both ways in the same processes, then compiled cases with an eager twin."""
     comparisons = compare_all(material)
+    pairs = compiled_pairs(material)
     missing = None
-    if not comparisons:
+    if not comparisons and not pairs:
         missing = line("Missing: no compiled case has a result together with its eager twin.")
     return Compiled(
+        pairs=pair_rows(pairs),
         rows=_rows(comparisons),
         costs=_costs(material),
-        sentences=tuple(_sentence(item) for item in comparisons if item.whole),
+        sentences=(
+            *(pair_sentence(case, "Chunk, ") for case in by_case(pairs)),
+            *(_sentence(item) for item in comparisons if item.whole),
+        ),
         missing=missing,
     )
 
 
 def compare_all(material: Material) -> list[Comparison]:
-    """End-to-end cases first, then isolated components."""
+    """One process each way: end-to-end cases first, then isolated components.
+
+    A mode that a paired case compares in the same processes is not compared this way.
+    """
+    paired = {pair.results[0].case.mode for pair in compiled_pairs(material)}
     whole: list[Comparison] = []
     parts: list[Comparison] = []
     for result in material.results:
@@ -74,9 +85,28 @@ def compare_all(material: Material) -> list[Comparison]:
         eager = material.eager_twin(result)
         if result.case.kind == "isolated":
             parts += _components(eager, result)
-        elif eager is not None:
+        elif eager is not None and result.case.mode not in paired:
             whole += _whole_chunk(eager, result)
     return whole + parts
+
+
+@dataclass(frozen=True)
+class Change:
+    """What compiling does to the chunk, from the best comparison that the run has."""
+
+    ratio: float
+    call: str
+    sources: tuple[Source, ...]
+
+
+def chunk_change(material: Material) -> Change | None:
+    """Wall time compiled over eager: of the first paired case, else of two single processes."""
+    for pair in compiled_pairs(material):
+        return Change(pair.verdict.ratio.value, pair.verdict.call, pair.sources)
+    for item in compare_all(material):
+        if item.whole:
+            return Change(item.result.ratio, item.result.call, item.sources)
+    return None
 
 
 def _whole_chunk(eager: Result, compiled: Result) -> list[Comparison]:
@@ -191,7 +221,7 @@ def _costs(material: Material) -> Table | None:
                 seconds(sum(stats.cold_s.values()), of(result, "/compile/cold_s"))
                 if stats.cold_s
                 else NOTHING,
-                Cell("; ".join(COLD_LABELS.get(key, key) for key in stats.cold_s)),
+                Cell("; ".join(_cold_label(result, key) for key in stats.cold_s)),
                 count(stats.graphs, of(result, "/compile/graphs")),
                 count(stats.graph_breaks, of(result, "/compile/graph_breaks")),
                 count(stats.recompiles, of(result, "/compile/recompiles")),
@@ -199,3 +229,10 @@ def _costs(material: Material) -> Table | None:
         )
     heads = ("Case", ">Cold compile", "Of", ">Graphs", ">Graph breaks", ">Recompiles")
     return table(heads, rows)
+
+
+def _cold_label(result: Result, key: str) -> str:
+    """What the cold time is of; a paired case ran eagerly before its compiled arm."""
+    if key == "first_chunk" and result.case.arms:
+        return "the first compiled chunk"
+    return COLD_LABELS.get(key, key)

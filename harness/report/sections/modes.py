@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from harness.analysis.chunks import chunk_timing, start_of
+from harness.analysis.chunks import start_of
 from harness.matrix import Mode
 from harness.report.cells import (
     NOTHING,
@@ -16,11 +16,11 @@ from harness.report.cells import (
     ms,
     number,
     percent,
-    rate,
     seconds,
     table,
 )
 from harness.report.material import MODE_LABELS, MODES, Material, case_label, of
+from harness.report.sections.steady import Steady, chunk_heads, steady_of
 from harness.result import Result
 
 
@@ -38,14 +38,15 @@ class Modes:
 
 def modes_section(material: Material) -> Modes:
     """The section over all finished end-to-end cases."""
-    results = [result for result in material.end_to_end if chunk_timing(result) is not None]
+    steady = [(one, found) for one in material.end_to_end if (found := steady_of(material, one))]
+    results = [result for result, _ in steady]
     absent = [mode for mode in MODES if material.plain("e2e", mode) is None]
     missing = None
     if absent:
         words = ", ".join(MODE_LABELS[mode] for mode in absent)
         missing = line(f"Missing: no finished eager end-to-end case of {words}.")
     return Modes(
-        steady=_steady(results),
+        steady=_steady(steady),
         start=_start(results),
         memory=_memory(results),
         memory_reasons=tuple(_memory_reasons(results)),
@@ -54,29 +55,22 @@ def modes_section(material: Material) -> Modes:
     )
 
 
-def _steady(results: list[Result]) -> Table | None:
-    rows: list[tuple[Inline | str, ...]] = []
-    for result in results:
-        timing = chunk_timing(result)
-        if timing is None:
-            continue
-        wall, event = of(result, "/chunks/*/wall_ms"), of(result, "/chunks/*/event_ms")
-        frames = of(result, "/chunks/*/frames")
-        rows.append(
-            (
-                case_label(result),
-                number(timing.wall_ms.median, wall),
-                number(timing.wall_ms.iqr, wall),
-                number(timing.wall_ms.minimum, wall),
-                number(timing.wall_ms.maximum, wall),
-                count(timing.wall_ms.n, wall),
-                number(timing.event_ms.median if timing.event_ms else None, event),
-                rate(timing.fps, frames, wall),
-            )
+def _steady(steady: list[tuple[Result, Steady]]) -> Table | None:
+    several = any(len(found.results) > 1 for _, found in steady)
+    rows: list[tuple[Inline | str, ...]] = [
+        (
+            case_label(result),
+            *found.chunk_cells(several),
+            *found.range_cells(),
+            found.samples_cell(),
+            found.event_cell(),
+            found.fps_cell(),
         )
+        for result, found in steady
+    ]
     heads = (
         "Case",
-        ">Chunk, wall (ms)",
+        *chunk_heads(several),
         ">IQR",
         ">Min",
         ">Max",
@@ -156,18 +150,18 @@ def _differences(material: Material) -> list[Line]:
         first, second = material.plain("e2e", mode), material.plain("e2e", other)
         if first is None or second is None:
             continue
-        a, b = chunk_timing(first), chunk_timing(second)
-        if a is None or b is None or not b.wall_ms.median:
+        a, b = steady_of(material, first), steady_of(material, second)
+        if a is None or b is None:
             continue
-        sources = (of(first, "/chunks/*/wall_ms"), of(second, "/chunks/*/wall_ms"))
-        gap_ms = a.wall_ms.median - b.wall_ms.median
+        sources = (*a.wall, *b.wall)
+        gap_ms = a.chunk_ms.value - b.chunk_ms.value
         lines.append(
             line(
                 f"{MODE_LABELS[first.case.mode]} takes ",
                 ms(abs(gap_ms), *sources),
                 " more" if gap_ms >= 0 else " less",
                 f" a chunk than {MODE_LABELS[second.case.mode].lower()} (",
-                percent(abs(gap_ms) / b.wall_ms.median, *sources),
+                percent(abs(gap_ms) / b.chunk_ms.value, *sources),
                 ").",
             )
         )

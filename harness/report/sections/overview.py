@@ -3,28 +3,31 @@
 from dataclasses import dataclass
 
 from harness.analysis.chunks import ChunkTiming, chunk_timing, grouped_stages
-from harness.analysis.findings import Evidence, findings
+from harness.analysis.findings import Evidence, case_findings
 from harness.analysis.gpu_state import REASONS_FIELD, energy, phase_states
 from harness.report.cells import (
+    INTERVAL,
     NOTHING,
-    Block,
     Cell,
     Inline,
     Line,
     Table,
+    between,
     count,
     line,
     ms,
     number,
     percent,
-    rate,
     seconds,
     table,
 )
-from harness.report.material import MODE_LABELS, MODES, Material, case_label, of, plan
+from harness.report.material import MODE_LABELS, MODES, Material, case_label, of, of_all
+from harness.report.sections.absent import Absent, absent_cases
 from harness.report.sections.compiled import Comparison, compare_all, confidence
 from harness.report.sections.components import overhead_of
-from harness.result import Failure, Result
+from harness.report.sections.paired import by_case, compiled_pairs, pair_sentence
+from harness.report.sections.steady import Steady, chunk_heads, processes_note, steady_of
+from harness.result import Result
 
 GROUP_LABELS = {
     "encode": "the VAE encode",
@@ -35,14 +38,7 @@ GROUP_LABELS = {
     "other": "the rest",
 }
 
-
-@dataclass(frozen=True)
-class Absent:
-    """A planned case without a result: why, and the last lines it left."""
-
-    name: Cell
-    reason: Line
-    detail: Block | None
+COMPILE_LEAD = "torch.compile of the VACE branch, "
 
 
 @dataclass(frozen=True)
@@ -51,6 +47,7 @@ class Overview:
 
     sentences: tuple[Line, ...]
     rows: Table | None
+    note: Line | None
     absent: tuple[Absent, ...]
     remarks: tuple[Line, ...]
 
@@ -61,13 +58,16 @@ def overview(material: Material) -> Overview:
         _chunk_sentence(material),
         _vace_sentence(material),
         _stage_sentence(material),
+        *[pair_sentence(case, COMPILE_LEAD) for case in by_case(compiled_pairs(material))],
         *[_compile_sentence(item) for item in compare_all(material) if item.whole],
         _gpu_sentence(material),
     ]
+    steady = [(one, found) for one in material.end_to_end if (found := steady_of(material, one))]
     return Overview(
         sentences=tuple(sentence for sentence in sentences if sentence is not None),
-        rows=_rows(material),
-        absent=tuple(_absent(material)),
+        rows=_rows(material, steady),
+        note=processes_note([found for _, found in steady]),
+        absent=tuple(absent_cases(material)),
         remarks=tuple(_remarks(material)),
     )
 
@@ -87,19 +87,40 @@ def _chunk_sentence(material: Material) -> Line | None:
     if found is None:
         return None
     result, timing = found
-    wall, frames = of(result, "/chunks/*/wall_ms"), of(result, "/chunks/*/frames")
+    steady = steady_of(material, result)
+    if steady is None:
+        return None
     case = result.case
     return line(
         f"{MODE_LABELS[case.mode]}: a steady chunk of ",
-        count(round(timing.frames_per_chunk), frames),
+        count(round(timing.frames_per_chunk), *steady.frames),
         " frames at ",
         Cell(f"{case.width_px}x{case.height_px}", (of(result, "/case/width_px"),)),
         " takes ",
-        Cell(ms(timing.wall_ms.median).text, (wall,), "strong"),
+        Cell(ms(steady.chunk_ms.value).text, steady.wall, "strong"),
         ", that is ",
-        Cell(f"{rate(timing.fps).text} FPS", (wall, frames), "strong"),
+        Cell(f"{steady.fps_cell().text} FPS", (*steady.wall, *steady.frames), "strong"),
+        *_basis(steady),
+    )
+
+
+def _basis(steady: Steady) -> tuple[Inline | str, ...]:
+    """What the headline's time was computed from."""
+    timing, result = steady.timings[0], steady.results[0]
+    if len(steady.results) > 1:
+        low, high = steady.chunk_ms.low, steady.chunk_ms.high
+        return (
+            " (",
+            INTERVAL.label,
+            " ",
+            between(ms, low, high, *steady.wall),
+            " over ",
+            count(len(steady.results), *steady.wall),
+            " fresh processes).",
+        )
+    return (
         " (median of ",
-        count(timing.wall_ms.n, wall),
+        count(timing.wall_ms.n, *steady.wall),
         " chunks in ",
         count(timing.blocks, of(result, "/chunks/*/block")),
         " blocks of one process).",
@@ -118,13 +139,13 @@ def _vace_sentence(material: Material) -> Line | None:
             words += [percent(cost.bottom_up_share, *parts), " of the chunk"]
     text = material.plain("e2e", "text")
     first = headline(material)
-    other = chunk_timing(text) if text is not None else None
-    if first is not None and text is not None and other is not None and first[0] is not text:
-        result, timing = first
-        sources = (of(result, "/chunks/*/wall_ms"), of(text, "/chunks/*/wall_ms"))
-        gap_ms = timing.wall_ms.median - other.wall_ms.median
+    other = steady_of(material, text) if text is not None else None
+    whole_chunk = steady_of(material, first[0]) if first is not None else None
+    if first is not None and whole_chunk and other and first[0] is not text:
+        sources = (*whole_chunk.wall, *other.wall)
+        gap_ms = whole_chunk.chunk_ms.value - other.chunk_ms.value
         words += ["; " * bool(words), ms(gap_ms, *sources), " or "]
-        words += [percent(gap_ms / timing.wall_ms.median, *sources)]
+        words += [percent(gap_ms / whole_chunk.chunk_ms.value, *sources)]
         words += [" as the difference to a text-only chunk"]
     return line("VACE costs ", *words, ".") if words else None
 
@@ -146,7 +167,7 @@ def _stage_sentence(material: Material) -> Line | None:
 def _compile_sentence(item: Comparison) -> Line:
     subject = Cell(item.label.text.removeprefix("Chunk, "), item.label.sources)
     return line(
-        "torch.compile of the VACE branch, ",
+        COMPILE_LEAD,
         subject,
         f": {item.result.call} (the chunk's median is ",
         percent(abs(item.result.change), *item.sources),
@@ -183,27 +204,23 @@ def _gpu_sentence(material: Material) -> Line | None:
     return line("The GPU meanwhile (medians): ", *words, f"; its clocks {clocks}.")
 
 
-def _rows(material: Material) -> Table | None:
-    rows: list[tuple[Inline | str, ...]] = []
-    for result in material.end_to_end:
-        timing = chunk_timing(result)
-        if timing is None:
-            continue
-        wall, event = of(result, "/chunks/*/wall_ms"), of(result, "/chunks/*/event_ms")
-        rows.append(
-            (
-                case_label(result),
-                number(timing.wall_ms.median, wall),
-                percent(timing.wall_ms.relative_iqr, wall),
-                count(timing.wall_ms.n, wall),
-                number(timing.event_ms.median if timing.event_ms else None, event),
-                rate(timing.fps, of(result, "/chunks/*/frames"), wall),
-                _doubts(result),
-            )
+def _rows(material: Material, steady: list[tuple[Result, Steady]]) -> Table | None:
+    several = any(len(found.results) > 1 for _, found in steady)
+    rows: list[tuple[Inline | str, ...]] = [
+        (
+            case_label(result),
+            *found.chunk_cells(several),
+            found.spread_cell(),
+            found.samples_cell(),
+            found.event_cell(),
+            found.fps_cell(),
+            _doubts(material, result),
         )
+        for result, found in steady
+    ]
     heads = (
         "Case",
-        ">Chunk, wall (ms)",
+        *chunk_heads(several),
         ">IQR / median",
         ">n",
         ">Chunk, GPU events (ms)",
@@ -213,36 +230,11 @@ def _rows(material: Material) -> Table | None:
     return table(heads, rows)
 
 
-def _doubts(result: Result) -> Cell:
+def _doubts(material: Material, result: Result) -> Cell:
     """The rules that found something, in short; the list below the table says what."""
-    rules = dict.fromkeys(finding.rule for finding in findings(result))
+    told = case_findings(material.processes(result))
+    rules = dict.fromkeys(item.finding.rule for item in told)
     return Cell(", ".join(rules)) if rules else NOTHING
-
-
-def _absent(material: Material) -> list[Absent]:
-    cases = {case.id: index for index, case in enumerate(material.run.manifest.cases)}
-    rows = []
-    for case_id in material.run.missing:
-        name = Cell(case_id, (plan(f"/cases/{cases[case_id]}"),), "code")
-        failure = material.run.failures.get(case_id)
-        if failure is None:
-            resume = Cell("invoke bench --resume", form="code")
-            rows.append(Absent(name, line("not run yet; ", resume, " goes on"), None))
-        else:
-            rows.append(_failed(material, name, failure))
-    return rows
-
-
-def _failed(material: Material, name: Cell, failure: Failure) -> Absent:
-    message = Cell(failure.message, (material.path_of(failure, "/message"),))
-    words: list[Inline | str] = [f"failed ({failure.category}): ", message]
-    if failure.exit_code is not None:
-        code = count(failure.exit_code, material.path_of(failure, "/exit_code"))
-        words += [" (exit code ", code, ")"]
-    detail = None
-    if failure.detail.strip():
-        detail = Block(failure.detail.strip("\n"), (material.path_of(failure, "/detail"),))
-    return Absent(name, line(*words), detail)
 
 
 def _remarks(material: Material) -> list[Line]:
@@ -253,9 +245,14 @@ def _remarks(material: Material) -> list[Line]:
     remarks: dict[str, tuple[list[Cell], Line]] = {}
     for result in material.results:
         name = Cell(result.case_id, (of(result, "/case_id"),), "code")
-        for finding in findings(result):
-            words = [_part(result, part) for part in finding.parts]
-            text = line(*words, f". Next: {finding.next_step}.")
+        processes = material.processes(result)
+        all_of = of_all(processes)
+        for told in case_findings(processes):
+            words: list[Inline | str] = [_part(told.result, part) for part in told.finding.parts]
+            if len(processes) > 1:
+                words += [" (the worst process; it holds for ", count(told.processes, *all_of)]
+                words += [" of ", count(len(processes), *all_of), ")"]
+            text = line(*words, f". Next: {told.finding.next_step}.")
             names, _ = remarks.setdefault(text.__html__(), ([], text))
             names.append(name)
     return [

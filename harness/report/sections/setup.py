@@ -3,10 +3,9 @@
 import shlex
 from dataclasses import dataclass
 
-from harness.analysis.chunks import chunk_timing
 from harness.presets import PRESETS
-from harness.report.cells import NOTHING, Block, Cell, Line, Table, count, line, table
-from harness.report.material import Material, fact_cell, of, plan
+from harness.report.cells import NOTHING, Block, Cell, Inline, Line, Table, count, line, table
+from harness.report.material import Material, fact_cell, of, of_all, plan
 from harness.result import ClipUse, Fact, Result
 
 # What the tables show, in this order; every other fact is in the full list.
@@ -62,6 +61,7 @@ class Setup:
     workload: Line
     runtime: Line
     in_container: bool
+    some_bare: bool
     facts: Table | None
     cases: Table | None
     clips: Table | None
@@ -93,6 +93,7 @@ def setup(material: Material) -> Setup:
             ".",
         ),
         in_container=manifest.runtime == "docker",
+        some_bare=any(case.bare for case in manifest.cases),
         facts=_shown(material, SHOWN_FACTS),
         cases=_cases(material),
         clips=_clips(material.results),
@@ -146,13 +147,13 @@ def _shown(material: Material, wanted: tuple[tuple[str, str], ...]) -> Table | N
 
 
 def _cases(material: Material) -> Table | None:
-    rows = []
+    rows: list[tuple[Inline | str, ...]] = []
     for index, case in enumerate(material.run.manifest.cases):
         name = Cell(case.id, (plan(f"/cases/{index}"),), "code")
         result = material.run.results.get(case.id)
         failure = material.run.failures.get(case.id)
         if result is not None:
-            rows.append((name, Cell("finished"), *_account(result)))
+            rows.append((name, _state(material, result), *_account(result)))
         elif failure is not None:
             category = Cell(f"failed ({failure.category})")
             rows.append((name, category, NOTHING, NOTHING, NOTHING))
@@ -161,9 +162,20 @@ def _cases(material: Material) -> Table | None:
     return table(("Case", "State", "Warm-up", ">Steady chunks", ">Timed blocks"), rows)
 
 
+def _state(material: Material, result: Result) -> Inline:
+    """Whether a case is finished, and by how many processes if it was planned with several."""
+    done, planned = material.processes(result), result.case.processes
+    if planned == len(done) == 1:
+        return Cell("finished")
+    at = of_all(done, "/process")
+    if len(done) < planned:
+        return line(count(len(done), *at), " of ", count(planned, *at), " processes finished")
+    return line("finished, ", count(len(done), *at), " processes")
+
+
 def _account(result: Result) -> tuple[Line | Cell, Cell, Cell]:
-    timing = chunk_timing(result)
-    if timing is None:
+    steady = [chunk for chunk in result.chunks if chunk.phase == "steady"]
+    if not steady:
         blocks = len({block for component in result.components for block in component.block})
         return NOTHING, NOTHING, count(blocks, of(result, "/components/*/block"))
     convergence = result.convergence
@@ -176,7 +188,8 @@ def _account(result: Result) -> tuple[Line | Cell, Cell, Cell]:
             " chunks",
         )
     source = of(result, "/chunks/*/block")
-    return warmup, count(timing.wall_ms.n, source), count(timing.blocks, source)
+    blocks = len({chunk.block for chunk in steady})
+    return warmup, count(len(steady), source), count(blocks, source)
 
 
 def _clips(results: list[Result]) -> Table | None:

@@ -1,0 +1,82 @@
+"""Runs beside the reported one: the newest self-check of the GPU, and a compile ratio for it.
+
+What lies beside a run may be damaged or newer than this version. That is told, and no reason to
+fail the report of a run that is sound.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.analysis.repeatability import COMPILED
+from harness.analysis.trust import Trust, compiled_processes, trust
+from harness.errors import RecordError
+from harness.report.cells import Source
+from harness.report.material import Material, of
+from harness.result import Result
+from harness.store import MANIFEST, Manifest, Run, RunFolder
+
+SELFCHECK = "selfcheck"
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """A run beside this one that cannot be read."""
+
+    run_id: str
+    message: str
+
+
+@dataclass(frozen=True)
+class TrustFound:
+    """What is known of this GPU's measurements; None where no self-check can be read."""
+
+    trust: Trust | None
+    troubles: tuple[Trouble, ...]
+
+
+def find_trust(material: Material) -> TrustFound:
+    """The run itself if it is a self-check, else the newest one beside it."""
+    run, troubles = material.run, list[Trouble]()
+    checked: Run | None = run
+    if run.manifest.matrix != SELFCHECK:
+        checked = _newest(run, lambda manifest: manifest.matrix == SELFCHECK, troubles)
+    if checked is None:
+        return TrustFound(None, tuple(troubles))
+    compiled: Run | None = None
+    if not compiled_processes(checked):
+        compiled = run if compiled_processes(run) else _newest(run, _has_compiled_arm, troubles)
+    return TrustFound(trust(checked, compiled), tuple(dict.fromkeys(troubles)))
+
+
+def source(material: Material, run: Run, result: Result, path: str) -> Source:
+    """The source of a value in a record of this run, or of one beside it."""
+    return home(material, run) + of(result, path)
+
+
+def home(material: Material, run: Run) -> str:
+    """The folder of a run as seen from the reported one."""
+    same = run.path.resolve() == material.run.path.resolve()
+    return "" if same else f"../{run.path.name}/"
+
+
+def _has_compiled_arm(manifest: Manifest) -> bool:
+    return any(COMPILED in case.arms for case in manifest.cases)
+
+
+def _newest(run: Run, fits: Callable[[Manifest], bool], troubles: list[Trouble]) -> Run | None:
+    """The newest run beside `run` whose plan fits and that has results."""
+    for path in _siblings(run.path):
+        folder = RunFolder(path)
+        try:
+            if fits(folder.manifest()) and (found := folder.load()).processes:
+                return found
+        except RecordError as error:
+            troubles.append(Trouble(path.name, error.what))
+    return None
+
+
+def _siblings(path: Path) -> Iterator[Path]:
+    own = path.resolve()
+    folders = sorted((found.parent for found in own.parent.glob(f"*/{MANIFEST}")), reverse=True)
+    return (folder for folder in folders if folder != own)
