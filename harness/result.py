@@ -8,6 +8,7 @@ Schema history
     2  several processes a case, arms of paired cases, busy samples, state of each chunk, host load
 """
 
+import re
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -56,6 +57,8 @@ class ChunkState(Strict, frozen=True):
     run_queue: float | None = None  # runnable tasks of the host, this process's included
     other_cpu_share: float | None = None  # busy share of all cores by other processes
     core_mhz: float | None = None  # clock of the core that the process ran on
+    loop_us: float | None = None  # a fixed loop of Python, around the chunk's block
+    operator_us: float | None = None  # one small eager operator with its launch, likewise
     gpu_shared: bool = False
 
 
@@ -163,7 +166,10 @@ class CountPass(Strict, frozen=True):
 
 
 class GpuSeries(Strict, frozen=True):
-    """Samples of the GPU's state, one column a field; null where a reading failed."""
+    """Samples of the GPU's state, one column a field.
+
+    Null where a reading failed, and where a field that moves slowly was not read this time.
+    """
 
     t_s: list[float]
     fields: dict[str, list[float | None]]  # e.g. sm_clock_mhz, power_mw, temperature_c
@@ -173,7 +179,7 @@ class HostSeries(Strict, frozen=True):
     """Samples of the host's load, one column a field, on the axis of the GPU's samples."""
 
     t_s: list[float]
-    fields: dict[str, list[float | None]]  # run_queue, other_cpu_share, core_mhz
+    fields: dict[str, list[float | None]]  # run_queue, other_cpu_share, core_mhz, sampler_ms
     unsupported: dict[str, str] = {}  # field -> reason
 
 
@@ -254,9 +260,18 @@ class Failure(Strict, frozen=True, tag="failed", tag_field="status"):
 Record = Result | Failure
 
 
+SCALARS = re.compile(rb"\[\n\s+([^][{}\"]+?)\n\s*\]")
+BREAK = re.compile(rb"\n\s+")
+
+
 def encode(value: msgspec.Struct) -> bytes:
-    """JSON of a record part, indented for readable diffs, with a final newline."""
-    return msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n"
+    """JSON of a record part, indented for readable diffs, with a final newline.
+
+    A list of numbers stands on one line: samples are most of a record, and indenting each of them
+    would double it.
+    """
+    text = msgspec.json.format(msgspec.json.encode(value), indent=1)
+    return SCALARS.sub(lambda match: b"[" + BREAK.sub(b" ", match[1]) + b"]", text) + b"\n"
 
 
 def decode(blob: bytes, *, name: str) -> Record:

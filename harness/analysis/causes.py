@@ -17,13 +17,14 @@ from harness.analysis.interval import median
 from harness.result import ChunkState, Component, Result
 from harness.store import Run
 
+# Power and temperature are none: they follow the work, and act on it through clock and throttling.
 CIRCUMSTANCES = {
     "sm_clock_mhz": "the SM clock",
-    "power_mw": "the power",
-    "temperature_c": "the temperature",
     "run_queue": "the run queue",
     "other_cpu_share": "the CPU share of other processes",
     "core_mhz": "the clock of the CPU core",
+    "loop_us": "the time of a fixed loop of Python",
+    "operator_us": "the host's time for one small operator",
     "throttling": "throttling",
 }
 MOST_P = 0.01  # of a correlation that is named

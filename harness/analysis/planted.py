@@ -18,6 +18,7 @@ class Planted:
     """One arm against the base; `decides` is the time that its verdict is taken from."""
 
     arm: str
+    results: tuple[Result, ...]  # the processes that measured it
     planted_ms: float | None  # median over processes
     planted_share: float | None  # of the base arm's time
     wall: Verdict
@@ -65,6 +66,7 @@ def _planted(results: Sequence[Result], arm: str) -> Planted | None:
     planted_ms = median(delays_ms) if delays_ms else None
     return Planted(
         arm=arm,
+        results=tuple(results),
         planted_ms=planted_ms,
         planted_share=planted_ms / median(base_ms) if planted_ms is not None else None,
         wall=wall,

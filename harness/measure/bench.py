@@ -1,7 +1,7 @@
 """The bench that a case stands on: pipeline, clip, clock and telemetry, and how chunks are run."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from harness.measure.clock import ChunkTiming, StageClock
 from harness.measure.compile_log import work_done
 from harness.measure.delay import NO_DELAY, Delay
 from harness.measure.findings import Findings
+from harness.measure.host_speed import HostSpeed, SpeedProbe, mean_speed
 from harness.measure.telemetry import Telemetry
 from harness.result import ChunkSample, ChunkState, Phase
 from harness.workload.inputs import Clip
@@ -33,6 +34,10 @@ class Bench:
     findings: Findings
     compile_work: int = 0  # dynamo's counter after the last chunk
     delay: Delay = NO_DELAY  # planted in every chunk
+    speed: SpeedProbe = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.speed = SpeedProbe(self.pipeline.device)
 
     @property
     def chunks_per_cycle(self) -> int:
@@ -62,6 +67,7 @@ class Bench:
         clock.reserve(clock.most_notes_per_chunk * count + 1)
         frames: list[int] = []
         compile_work: list[int] = []
+        speed_before = self.speed.measure()
         clock.synchronise()
         for _ in range(count):
             index = pipeline.chunk_index
@@ -71,10 +77,11 @@ class Bench:
             frames.append(output.shape[0])
             compile_work.append(work_done())
         timings = clock.finish()
+        speed = mean_speed(speed_before, self.speed.measure())
         before = [self.compile_work, *compile_work[:-1]]
         self.compile_work = compile_work[-1]
         samples = [
-            _sample(timing, (phase, block, arm), frames[i], compile_work[i] - before[i])
+            _sample(timing, (phase, block, arm), frames[i], compile_work[i] - before[i], speed)
             for i, timing in enumerate(timings)
         ]
         self.findings.chunks += samples
@@ -108,6 +115,7 @@ def _sample(
     place: tuple[Phase, int | None, str | None],
     frames: int,
     compile_work: int,
+    speed: HostSpeed,
 ) -> ChunkSample:
     phase, block, arm = place
     flag = "recompiled" if phase == "steady" else "compiled"
@@ -127,5 +135,7 @@ def _sample(
         stage_host_ms=rounded(timing.stage_host_ms),
         flags=[flag] if compile_work else [],
         arm=arm,
-        state=ChunkState(compile_work=compile_work),
+        state=ChunkState(
+            compile_work=compile_work, loop_us=speed.loop_us, operator_us=speed.operator_us
+        ),
     )

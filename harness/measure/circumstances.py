@@ -1,6 +1,6 @@
 """The circumstances of every chunk: what GPU and host did while it ran, from the sampler's file."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
@@ -26,7 +26,7 @@ def with_states(
     described = []
     for chunk in chunks:
         before = chunk.state or ChunkState()
-        means = state_means(samples_of(chunk, telemetry))
+        means = state_means(chunk, telemetry)
         state = msgspec.structs.replace(
             before,
             **means,
@@ -38,26 +38,23 @@ def with_states(
 
 
 def samples_of(chunk: ChunkSample, telemetry: Telemetry) -> list[Sample]:
-    """Samples taken during a chunk; for a chunk shorter than the interval the nearest one."""
-    end_s = chunk.start_s + chunk.wall_ms / 1e3
-    inside = telemetry.samples_between(chunk.start_s, end_s)
-    if inside:
-        return inside
-    nearest = telemetry.nearest_sample((chunk.start_s + end_s) / 2)
-    return [nearest] if nearest else []
+    """Samples taken during a chunk."""
+    return telemetry.samples_between(chunk.start_s, chunk.start_s + chunk.wall_ms / 1e3)
 
 
-def state_means(samples: Iterable[Sample]) -> dict[str, float | None]:
-    """Mean of each field over some samples; None where none was read."""
-    taken = list(samples)
-    columns = {
-        name: [value for sample in taken if (value := sample.get(name)) is not None]
-        for name in STATE_FIELDS
-    }
-    return {
-        name: round(sum(values) / len(values), DECIMALS) if values else None
-        for name, values in columns.items()
-    }
+def state_means(chunk: ChunkSample, telemetry: Telemetry) -> dict[str, float | None]:
+    """Mean of each field over the chunk's samples, else its nearest reading, else None.
+
+    A chunk may be shorter than the interval at which a field is read.
+    """
+    taken = samples_of(chunk, telemetry)
+    middle_s = chunk.start_s + chunk.wall_ms / 2e3
+    means: dict[str, float | None] = {}
+    for name in STATE_FIELDS:
+        values = [value for sample in taken if (value := sample.get(name)) is not None]
+        mean = sum(values) / len(values) if values else telemetry.nearest(name, middle_s)
+        means[name] = None if mean is None else round(mean, DECIMALS)
+    return means
 
 
 BlockKey = tuple[str, int | None, str | None, float]

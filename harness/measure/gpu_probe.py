@@ -44,6 +44,16 @@ SAMPLE_FIELDS = (
     "utilisation_percent",
     "event_reasons",
 )
+# What moves slowly is read less often: each call goes through the driver, as the workload does.
+SLOW_FIELDS = frozenset(
+    {
+        "memory_clock_mhz",
+        "temperature_c",
+        "memory_temperature_c",
+        "memory_used_bytes",
+        "utilisation_percent",
+    }
+)
 _UNION_MEMBERS = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")  # by valueType
 
 Number = int | float
@@ -77,33 +87,38 @@ class GpuProbe:
         except nvml.NVMLError as error:
             raise NoTelemetryError(f"NVML: {error}") from error
 
-    def sample(self) -> dict[str, Number | None]:
-        """The GPU's state now, one entry a field of SAMPLE_FIELDS."""
+    def sample(self, *, slow: bool = True) -> dict[str, Number | None]:
+        """The GPU's state now, one entry a field of SAMPLE_FIELDS, or without the slow ones."""
         nvml, handle = self._nvml, self._handle
-        fields = self._fields((POWER_FIELD, MEMORY_TEMPERATURE_FIELD))
-        return {
+        names = (POWER_FIELD, MEMORY_TEMPERATURE_FIELD) if slow else (POWER_FIELD,)
+        fields = self._fields(names)
+        fast = {
             "sm_clock_mhz": self._read(
                 "sm_clock_mhz", lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM)
             ),
+            "power_mw": self._power_mw(fields[POWER_FIELD]),
+            "event_reasons": self._read("event_reasons", self._event_reasons),
+        }
+        return fast | self._slow(fields[MEMORY_TEMPERATURE_FIELD]) if slow else fast
+
+    def _slow(self, memory_temperature: Any) -> dict[str, Number | None]:
+        nvml, handle = self._nvml, self._handle
+        return {
             "memory_clock_mhz": self._read(
                 "memory_clock_mhz",
                 lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_MEM),
             ),
-            "power_mw": self._power_mw(fields[POWER_FIELD]),
             "temperature_c": self._read(
                 "temperature_c",
                 lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU),
             ),
-            "memory_temperature_c": self._field_value(
-                "memory_temperature_c", fields[MEMORY_TEMPERATURE_FIELD]
-            ),
+            "memory_temperature_c": self._field_value("memory_temperature_c", memory_temperature),
             "memory_used_bytes": self._read(
                 "memory_used_bytes", lambda: nvml.nvmlDeviceGetMemoryInfo(handle).used
             ),
             "utilisation_percent": self._read(
                 "utilisation_percent", lambda: nvml.nvmlDeviceGetUtilizationRates(handle).gpu
             ),
-            "event_reasons": self._read("event_reasons", self._event_reasons),
         }
 
     def counters(self) -> dict[str, int | None]:

@@ -6,9 +6,10 @@ from collections.abc import Callable
 import torch
 
 from harness.measure.bench import Bench
+from harness.measure.nvml import SLOW_INTERVAL_S
 from harness.result import Memory
 
-SETTLE_S = 0.25  # two sampler turns, so that the peak has been seen by it as well
+SETTLE_S = SLOW_INTERVAL_S + 0.2  # so that the sampler has seen the peak as well
 
 
 def measure_memory(bench: Bench, work: Callable[[], object]) -> Memory:

@@ -27,6 +27,7 @@ from harness.measure.host_load import HostProbe
 from harness.result import Strict
 
 DEFAULT_INTERVAL_S = 0.1
+SLOW_INTERVAL_S = 1.0  # of what moves slowly: temperatures, memory, utilisation
 
 
 class Ready(Strict, frozen=True, kw_only=True, tag="ready"):
@@ -75,6 +76,7 @@ class Sampler:
         self._parent = os.getppid()
         self._pending = b""
         self._stopped = False
+        self._slow_s = float("-inf")  # when the slow fields were last read
 
     def stop(self, _signal: int = 0, _frame: FrameType | None = None) -> None:
         """Ends the loop at its next turn; also a signal handler."""
@@ -100,7 +102,10 @@ class Sampler:
         at_s = time.monotonic()
         line: dict[str, Number | None] = {"t_s": round(at_s, 4), **self._host.sample()}
         if self._probe is not None:
-            line |= self._probe.sample()
+            slow = at_s - self._slow_s >= SLOW_INTERVAL_S
+            self._slow_s = at_s if slow else self._slow_s
+            line |= self._probe.sample(slow=slow)
+        line["sampler_ms"] = round((time.monotonic() - at_s) * 1e3, 3)
         self._out.write(msgspec.json.encode(line) + b"\n")
         self._out.flush()
 

@@ -22,9 +22,9 @@ from typing import Any
 import msgspec
 
 from harness.errors import CaseError
-from harness.measure.gpu_probe import SAMPLE_FIELDS
+from harness.measure.gpu_probe import SAMPLE_FIELDS, SLOW_FIELDS
 from harness.measure.host_load import HOST_FIELDS
-from harness.measure.nvml import Broken, CounterAnswer, Message, Ready
+from harness.measure.nvml import SLOW_INTERVAL_S, Broken, CounterAnswer, Message, Ready
 from harness.result import CounterReading, GpuSeries, GpuState, HostSeries
 
 READY_TIMEOUT_S = 30.0
@@ -32,6 +32,7 @@ ANSWER_TIMEOUT_S = 5.0
 # Bits of NVML's clocks-event reasons that mean the GPU runs slower than it could.
 THROTTLE_BITS = 0x8 | 0x20 | 0x40 | 0x80  # HW slowdown, SW thermal, HW thermal, HW power brake
 POWER_CAP_BIT = 0x4
+SAMPLER_FIELD = "sampler_ms"  # how long one turn of the sampler took
 THROTTLE_COUNTERS = ("sw_thermal_ns", "hw_thermal_ns", "hw_power_brake_ns")
 
 Sample = dict[str, float | None]
@@ -148,12 +149,17 @@ class Telemetry:
         self._poll()
         return [s for s in self._samples if start_s <= (s["t_s"] or 0.0) <= end_s]
 
-    def nearest_sample(self, at_s: float) -> Sample | None:
-        """The sample closest to a moment, if it is less than two intervals away."""
+    def nearest(self, field: str, at_s: float) -> float | None:
+        """A field's reading closest to a moment, if it is less than two intervals away."""
         self._poll()
-        found = min(self._samples, key=lambda s: abs((s["t_s"] or 0.0) - at_s), default=None)
-        limit_s = 2 * (self._interval_s or 0.0)
-        return found if found and abs((found["t_s"] or 0.0) - at_s) < limit_s else None
+        interval_s = SLOW_INTERVAL_S if field in SLOW_FIELDS else self._interval_s or 0.0
+        near = [
+            (abs((sample["t_s"] or 0.0) - at_s), value)
+            for sample in self._samples
+            if (value := sample.get(field)) is not None
+            and abs((sample["t_s"] or 0.0) - at_s) < 2 * interval_s
+        ]
+        return min(near)[1] if near else None
 
     def throttled_ns(self, start_s: float, end_s: float) -> dict[str, int]:
         """Rise of each throttle counter between the readings that enclose a stretch of time."""
@@ -227,11 +233,12 @@ class Telemetry:
         self._poll()
         if not self._samples:
             return None
-        columns = {name: [s.get(name) for s in self._samples] for name in HOST_FIELDS}
+        names = (*HOST_FIELDS, SAMPLER_FIELD)
+        columns = {name: [s.get(name) for s in self._samples] for name in names}
         known = {
             name: column for name, column in columns.items() if any(v is not None for v in column)
         }
-        silent = {name: "no reading succeeded" for name in HOST_FIELDS if name not in known}
+        silent = {name: "no reading succeeded" for name in names if name not in known}
         t_s = [round(sample["t_s"] or 0.0, 3) for sample in self._samples]
         return HostSeries(t_s=t_s, fields=known, unsupported=silent)
 

@@ -78,11 +78,13 @@ def _trust(trust: Trust) -> bytes | None:
     if not trust.results:
         return None
     planted = {item.arm: item.planted_share for item in trust.planted}
+    groups = {trust.results[0].case_id: trust.results}
+    groups |= {item.results[0].case_id: item.results for item in trust.planted}
     rows = []
-    for arm in trust.results[0].case.arms[1:]:
+    for results, arm in ((r, arm) for r in groups.values() for arm in r[0].case.arms[1:]):
         bars: dict[str, Bar] = {}
         for measure in TIMES:
-            if (found := compare_arms(trust.results, arm, measure)) is not None:
+            if (found := compare_arms(results, arm, measure)) is not None:
                 bars[measure] = _bar(found)
         share = planted.get(arm)
         if bars and arm != COMPILED:

@@ -46,7 +46,7 @@ def test_the_strongest_of_several_is_taken_by_its_size() -> None:
 
 
 def test_what_never_changed_or_was_not_recorded_explains_nothing() -> None:
-    columns: dict[str, list[float | None]] = {"run_queue": [1.0] * 3, "power_mw": [None] * 3}
+    columns: dict[str, list[float | None]] = {"run_queue": [1.0] * 3, "loop_us": [None] * 3}
     assert strongest([1.0, 2.0, 3.0], columns) is None
     assert strongest([], {}) is None
 
@@ -58,7 +58,7 @@ def test_few_pairs_cannot_prove_a_correlation(pairs: int, enough: bool) -> None:
 
 def test_a_perfect_order_of_five_is_not_sure() -> None:
     times = [1.0, 2.0, 3.0, 4.0, 5.0]
-    found = strongest(times, {"power_mw": list(times)})
+    found = strongest(times, {"loop_us": list(times)})
     assert found is not None
     assert spearmanr(times, times).pvalue < 1e-9  # what Student's t makes of it
     assert found.p == pytest.approx(2 / math.factorial(5))
@@ -68,7 +68,7 @@ def test_a_perfect_order_of_five_is_not_sure() -> None:
 def test_the_exact_p_agrees_with_students_t_where_both_hold() -> None:
     times = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
     mixed: list[float | None] = [2.0, 1.0, 4.0, 3.0, 7.0, 5.0, 6.0]
-    found = strongest(times, {"power_mw": mixed})
+    found = strongest(times, {"loop_us": mixed})
     assert found is not None
     assert found.p == pytest.approx(float(spearmanr(times, mixed).pvalue), abs=0.02)
 
@@ -121,7 +121,7 @@ def test_throttling_is_one_number() -> None:
     state = ChunkState(throttled_ns={"hw_thermal_ns": 3, "sw_thermal_ns": 4})
     assert circumstance(state, "throttling") == 7.0
     assert circumstance(ChunkState(), "throttling") is None
-    assert circumstance(None, "power_mw") is None
+    assert circumstance(None, "loop_us") is None
     assert all(circumstance(ChunkState(), name) is None for name in CIRCUMSTANCES)
 
 

@@ -1,4 +1,4 @@
-from harness.measure.circumstances import samples_of, with_states
+from harness.measure.circumstances import state_means, with_states
 from harness.measure.telemetry import Sample, Telemetry
 from harness.result import ChunkSample, ChunkState, CounterReading
 
@@ -41,11 +41,17 @@ def test_a_state_is_the_mean_of_what_was_seen_during_the_chunk() -> None:
     assert (state.compile_work, state.gpu_shared) == (2, True)
 
 
-def test_a_chunk_shorter_than_the_interval_takes_the_nearest_sample() -> None:
-    near: Sample = {"t_s": 4.05, "sm_clock_mhz": 1900}
-    seen = telemetry([{"t_s": 3.0, "sm_clock_mhz": 1}, near])
-    assert samples_of(chunk(4.0, wall_ms=20), seen) == [near]
-    assert samples_of(chunk(8.0, wall_ms=20), seen) == []
+def test_a_chunk_shorter_than_the_interval_takes_the_nearest_reading() -> None:
+    seen = telemetry(
+        [
+            {"t_s": 3.2, "sm_clock_mhz": 1, "temperature_c": 55},
+            {"t_s": 4.05, "sm_clock_mhz": 1900, "temperature_c": None},
+        ]
+    )
+    near = state_means(chunk(4.0, wall_ms=20), seen)
+    assert (near["sm_clock_mhz"], near["temperature_c"]) == (1900, 55)
+    far = state_means(chunk(8.0, wall_ms=20), seen)
+    assert set(far.values()) == {None}
 
 
 def test_counters_belong_to_the_whole_block() -> None:

@@ -4,19 +4,32 @@ from pathlib import Path
 import pytest
 
 from harness.measure import gpu_probe
-from harness.measure.gpu_probe import SAMPLE_FIELDS, GpuProbe, NoTelemetryError, ProbeError
+from harness.measure.gpu_probe import (
+    SAMPLE_FIELDS,
+    SLOW_FIELDS,
+    GpuProbe,
+    NoTelemetryError,
+    ProbeError,
+)
 from tests.measure.fake_nvml import UUID, FakeNvml
 
 
 def test_a_sample_has_every_field() -> None:
     probe = GpuProbe(FakeNvml(), UUID)
     sample = probe.sample()
-    assert tuple(sample) == SAMPLE_FIELDS
+    assert set(sample) == set(SAMPLE_FIELDS)
     assert sample["sm_clock_mhz"] == 1980
     assert sample["power_mw"] == 300_000
     assert sample["memory_used_bytes"] == 700 * 2**20
     assert probe.power_source == "NVML_FI_DEV_POWER_INSTANT"
     assert probe.unsupported == {}
+
+
+def test_what_moves_slowly_can_be_left_out() -> None:
+    nvml = FakeNvml()
+    sample = GpuProbe(nvml, UUID).sample(slow=False)
+    assert set(sample) == set(SAMPLE_FIELDS) - SLOW_FIELDS
+    assert "nvmlDeviceGetMemoryInfo" not in nvml.calls
 
 
 def test_an_unsupported_field_is_null_with_a_reason_and_not_asked_again() -> None:

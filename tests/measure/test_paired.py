@@ -48,7 +48,7 @@ def test_a_planted_delay_is_found_in_the_samples(measured: Result) -> None:
     }
     assert set(measured.planted_ms) == {"delay50"}
     added_ms = quickest_ms["delay50"] - quickest_ms["base"]
-    assert 0.7 * planted_ms < added_ms < 2 * planted_ms
+    assert added_ms > 0.7 * planted_ms
 
 
 def test_the_sampler_stands_still_in_the_arm_without_telemetry(measured: Result) -> None:
@@ -72,6 +72,7 @@ def test_the_record_of_a_cpu_has_no_busy_time_and_comes_back_equal(measured: Res
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("fresh_dynamo")
 def test_a_compiled_arm_is_compiled_before_the_blocks(tmp_path: Path) -> None:
     job = small_job(kind="paired", arms=("base", "compiled"), blocks=1)
     record = run_job(job, tmp_path, ignore)

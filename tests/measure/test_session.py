@@ -161,6 +161,7 @@ def test_isolated_components_with_their_calls_per_chunk(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("fresh_dynamo")
 def test_compiled_components_stand_beside_their_eager_twins(tmp_path: Path) -> None:
     job = small_job(kind="isolated", compiled=True)
     result = finished(run_job(job, tmp_path, ignore))

@@ -44,6 +44,9 @@ def test_samples_and_counters_on_one_time_axis(tmp_path: Path) -> None:
     assert all(start_s <= t_s <= end_s for t_s in state.series.t_s)
     assert state.series.t_s == sorted(state.series.t_s)
     assert set(map(len, state.series.fields.values())) == {len(state.series.t_s)}
+    assert None not in state.series.fields["sm_clock_mhz"]
+    temperatures = state.series.fields["temperature_c"]
+    assert temperatures[0] == 41 and temperatures[1:] == [None] * (len(temperatures) - 1)
     assert [reading.label for reading in state.counters] == ["steady.0.start", "steady.0.end"]
     before, after = (reading.values["energy_mj"] for reading in state.counters)
     assert before is not None and after is not None and after > before
@@ -64,7 +67,8 @@ def test_without_a_driver_there_is_a_reason(tmp_path: Path) -> None:
     assert state.counters == []
     host = telemetry.host()
     assert host is not None and len(host.t_s) >= 3
-    assert set(host.fields) | set(host.unsupported) == {"run_queue", "other_cpu_share", "core_mhz"}
+    told = set(host.fields) | set(host.unsupported)
+    assert told == {"run_queue", "other_cpu_share", "core_mhz", "sampler_ms"}
 
 
 def test_nothing_is_sampled_while_the_sampler_is_paused(tmp_path: Path) -> None:

@@ -288,6 +288,8 @@ def _state(host: _Host, crowd: float, gpu: bool) -> ChunkState:
         temperature_c=61.0 if gpu else None,
         run_queue=round(1 + 8 * crowd, 4),
         other_cpu_share=0.02,
+        loop_us=round(450 * (1 + crowd), 3),
+        operator_us=round(3.5 * (1 + crowd), 3),
     )
 
 

@@ -147,10 +147,10 @@ def test_a_remark_about_several_processes_is_made_once(tmp_path: Path) -> None:
 def test_circumstances_of_the_chunks(gpu_report: str, cpu_report: str) -> None:
     text = section(gpu_report, "GPU State").split("Circumstances of the steady chunks", 1)[1]
     assert row_of(text, "`paired-depth-compiled`") == [
-        "`paired-depth-compiled`", "300", "1.0", "2.0 %", "–", "none",
+        "`paired-depth-compiled`", "300", "1.0", "2.0 %", "–", "450", "3.50", "none",
     ]  # fmt: skip
     assert "`core_mhz`: /proc or /sys does not tell" in text
-    assert "| `e2e-text-eager` | 4 | 1.0 | 2.0 % | – | none |" in cpu_report
+    assert "| `e2e-text-eager` | 4 | 1.0 | 2.0 % | – | 450 | 3.50 | none |" in cpu_report
 
 
 def test_flags_of_chunks_are_counted(tmp_path: Path) -> None:

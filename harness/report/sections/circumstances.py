@@ -23,6 +23,8 @@ COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("Run queue", "run_queue", ".1f"),
     ("CPU share of others", "other_cpu_share", ".1%"),
     ("CPU core (MHz)", "core_mhz", ",.0f"),
+    ("Fixed Python loop (us)", "loop_us", ",.0f"),
+    ("Small operator (us)", "operator_us", ".2f"),
 )
 
 

@@ -85,6 +85,12 @@ def _causes_note() -> Line:
     )
 
 
+MET_PROFILER = (
+    "These processes had met the profiler before their timed blocks, to size the delays; their "
+    "wall times are not comparable with those of other cases."
+)
+
+
 @dataclass(frozen=True)
 class _Told:
     """The words about one self-check, with sources as seen from the reported run."""
@@ -104,7 +110,9 @@ class _Told:
         for outcome in OUTCOMES:
             number_of = sum(check.outcome == outcome for check in self.trust.checks)
             words += [f"{outcome} ", count(number_of, cases), ", "] if number_of else []
-        return line(*words[:-1], ".")
+        met_profiler = any(result.planted_ms for result in self.trust.results)
+        words[-1] = ". " + MET_PROFILER if met_profiler else "."
+        return line(*words)
 
     def targets(self) -> Table | None:
         """Every target with its value."""
@@ -161,24 +169,29 @@ class _Told:
         return any(item.busy is not None for item in self.trust.planted)
 
     def _planted_row(self, item: Planted) -> tuple[Inline | str, ...]:
-        planted = self._every(f"/planted_ms/{item.arm}") if item.planted_ms is not None else ()
+        times = self._every(PATHS[item.decides][0], item)
+        planted = (
+            self._every(f"/planted_ms/{item.arm}", item) if item.planted_ms is not None else ()
+        )
         row: list[Inline | str] = [
             Cell(item.arm, form="code"),
             number(item.planted_ms, *planted),
-            percent(item.planted_share, *planted, *self._every(PATHS[item.decides][0])),
+            percent(item.planted_share, *planted, *times),
         ]
         if self._busy:
-            row += self._verdict(item.busy, "busy")
-        row += self._verdict(item.wall, "wall")
+            row += self._verdict(item, item.busy, "busy")
+        row += self._verdict(item, item.wall, "wall")
         outcome = "as expected" if item.as_expected else "not as expected"
         if not item.as_expected and item.call == "undecided":
             outcome = "undecided"
         return (*row, " or ".join(item.expected), Cell(outcome, form="strong"))
 
-    def _verdict(self, found: Verdict | None, measure: Measure) -> tuple[Inline, ...]:
+    def _verdict(
+        self, item: Planted, found: Verdict | None, measure: Measure
+    ) -> tuple[Inline, ...]:
         if found is None:
             return NOTHING, NOTHING, NOTHING
-        at = self._every(PATHS[measure][0])
+        at = self._every(PATHS[measure][0], item)
         interval = between(ratio, found.ratio.low, found.ratio.high, *at)
         return ratio(found.ratio.value, *at), interval, Cell(found.call)
 
@@ -199,8 +212,8 @@ class _Told:
             for result in reading.results
         )
 
-    def _every(self, path: str) -> tuple[Source, ...]:
-        return self._sources([Reading(self.trust.run, self.trust.results, path)])
+    def _every(self, path: str, item: Planted) -> tuple[Source, ...]:
+        return self._sources([Reading(self.trust.run, item.results, path)])
 
     def _plan(self, path: str) -> Source:
         return home(self.material, self.trust.run) + plan(path)
