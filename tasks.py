@@ -20,7 +20,7 @@ IMAGE_HELP = {
     "offline": "build without any network; every wheel comes from the wheelhouse",
 }
 BENCH_HELP = {
-    "matrix": "quick, full, or a .toml file (docs/matrix.md)",
+    "matrix": "quick, full, selfcheck, profile, or a .toml file (docs/matrix.md)",
     "only": "keep the cases whose id matches this pattern, e.g. 'e2e-*'",
     "runtime": "auto, docker or local",
     "device": "auto, cuda or cpu",
@@ -38,6 +38,12 @@ BENCH_HELP = {
 
 NOT_IN_SELFCHECK = ("matrix", "video", "depth", "mask")
 SELFCHECK_HELP = {name: text for name, text in BENCH_HELP.items() if name not in NOT_IN_SELFCHECK}
+
+
+PROFILE_HELP = {
+    "case": "keep the cases whose id matches this pattern, e.g. '*-depth-*'",
+    **{name: text for name, text in SELFCHECK_HELP.items() if name != "only"},
+}
 
 
 COMPARE_HELP = {
@@ -161,6 +167,30 @@ def selfcheck(
     given = {name: value for name, value in locals().items() if name != "context"}
     with one_line_errors():
         _bench({**given, "matrix": "selfcheck"})
+
+
+@task(help=PROFILE_HELP, auto_shortflags=False)
+def profile(
+    context: Context,
+    case: str | None = None,
+    runtime: str = "auto",
+    device: str = "auto",
+    gpu: str | None = None,
+    preset: str = "auto",
+    size: str | None = None,
+    weights: str | None = None,
+    budget: str | None = None,
+    resume: str | None = None,
+    base_image: str | None = None,
+    torch: str | None = None,
+    wheelhouse: str | None = None,
+    ca_bundle: str | None = None,
+    offline: bool = False,
+) -> None:
+    """Attribute a few chunks of each mode to their parts, and say what could be gained."""
+    given = {name: value for name, value in locals().items() if name not in ("context", "case")}
+    with one_line_errors():
+        _bench({**given, "matrix": "profile", "only": case})
 
 
 @task(help=IMAGE_HELP, auto_shortflags=False)

@@ -102,7 +102,7 @@ def kv_cache_bytes(config: WorkloadConfig) -> int:
     """Bytes of the self-attention cache of all blocks."""
     model = config.model
     tokens = model.local_attn_frames * config.tokens_per_frame
-    return 2 * model.num_layers * tokens * model.dim * _itemsize(config)
+    return 2 * model.num_layers * tokens * model.dim * itemsize(config)
 
 
 def estimate_peak_bytes(config: WorkloadConfig) -> int:
@@ -110,7 +110,7 @@ def estimate_peak_bytes(config: WorkloadConfig) -> int:
 
     An estimate for the preflight: the record carries the measured peak beside it.
     """
-    model, size = config.model, _itemsize(config)
+    model, size = config.model, itemsize(config)
     tokens = model.frames_per_chunk * config.tokens_per_frame
     keys = model.local_attn_frames * config.tokens_per_frame
     transformer = (
@@ -128,5 +128,6 @@ def estimate_peak_bytes(config: WorkloadConfig) -> int:
     return weights + kv_cache_bytes(config) + max(transformer, vae) + context_bytes
 
 
-def _itemsize(config: WorkloadConfig) -> int:
+def itemsize(config: WorkloadConfig) -> int:
+    """Bytes of one element of weights and activations."""
     return 4 if config.dtype == "float32" else 2

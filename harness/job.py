@@ -15,6 +15,7 @@ JOB_FILE = "job.json"
 RECORD_FILE = "record.json"
 PREFLIGHT_FILE = "preflight.json"
 DEVICES_FILE = "devices.json"
+TRACE_FILE = "trace.json.gz"  # of a profiled case, beside its record
 NOTE = "note: "  # a problem that begins so does not stop a run
 
 
@@ -44,6 +45,7 @@ class Job(Strict, frozen=True):
     clips: list[ClipFile] = []
     weights_dir: str | None = None  # as the measured process sees it
     gpu: str | None = None  # index or UUID of the GPU to use; null: the first
+    process: int = 0  # which of the case's processes this is
 
 
 class PreflightRequest(Strict, frozen=True):

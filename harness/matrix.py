@@ -30,6 +30,10 @@ Size = Annotated[str, Meta(pattern=r"^\d{1,5}x\d{1,5}\Z")]
 # What a paired case compares in one process. "base" is the workload as it is, "again" the same once
 # more, "delayN" adds N % of the chunk's busy time as a delay, "no-telemetry" stops the sampler.
 Arm = Annotated[str, Meta(pattern=r"^(base|again|compiled|no-telemetry|delay[1-9]\d?)\Z")]
+# Known costs that can be planted, to check that the analysis names them.
+Plant = Literal[
+    "", "items", "launches", "casts", "clones", "pause", "contention", "graph-break", "recompile"
+]
 BASE_ARM = "base"
 MOST_PROCESSES = 50
 
@@ -55,6 +59,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         1  # fresh processes that measure this case
     )
     bare: bool = False  # on the host itself, also where the run's other cases are in containers
+    profile: bool = False  # attribute a few chunks to their parts, in the case's first process
+    plant: Plant = ""  # a known cost
     warm_cache: bool = False  # keep the compile caches in a named volume between runs
     blocks: Positive = 5  # timed blocks, synchronised at both ends
     chunks_per_block: Positive = 10
@@ -74,6 +80,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             parts.append(self.vae)
         if self.attention != "default":
             parts.append(self.attention)
+        if self.plant:
+            parts += ["plant", self.plant]
         if self.bare:
             parts.append("bare")
         if self.warm_cache:
@@ -123,6 +131,8 @@ class Axes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     arms: tuple[Arm, ...] = ()
     processes: Annotated[int, Meta(ge=1, le=MOST_PROCESSES)] | None = None
     bare: bool = False
+    profile: bool = False
+    plant: tuple[Plant, ...] = ("",)
     warm_cache: bool = False
     blocks: Positive | None = None
     chunks_per_block: Positive | None = None
@@ -161,15 +171,30 @@ MATRICES: dict[str, Matrix] = {
         name="full",
         cases=[
             Axes(kind=("isolated",), mode=("inpainting",), compiled=(False, True)),
-            Axes(kind=("e2e",), mode=("inpainting", "depth", "text"), processes=3),
+            Axes(kind=("e2e",), mode=("inpainting", "depth", "text"), processes=3, profile=True),
             Axes(
                 kind=("paired",),
                 mode=("inpainting", "depth"),
                 arms=(BASE_ARM, "compiled"),
                 processes=3,
             ),
+            Axes(kind=("e2e",), mode=("inpainting", "depth"), compiled=(True,), profile=True),
             Axes(kind=("isolated",), mode=("depth",)),
             Axes(kind=("e2e",), mode=("inpainting",), attention=("sdpa",)),
+        ],
+    ),
+    # Where the time goes, and nothing else: few timed blocks, the profile of each mode.
+    "profile": Matrix(
+        name="profile",
+        cases=[
+            Axes(kind=("e2e",), mode=("inpainting", "depth", "text"), profile=True, blocks=2),
+            Axes(
+                kind=("e2e",),
+                mode=("inpainting", "depth"),
+                compiled=(True,),
+                profile=True,
+                blocks=2,
+            ),
         ],
     ),
     # How far the numbers can be trusted: spread, false alarms, cost of telemetry, container against
@@ -287,7 +312,7 @@ def _combinations(axes: Axes, settings: Settings) -> list[Case]:
     effort = dict(CPU_EFFORT) if settings.device == "cpu" else {}
     effort |= {name: value for name in names if (value := getattr(axes, name)) is not None}
     cases = []
-    for kind, mode, compiled, size, vae, attention, seed in itertools.product(
+    for kind, mode, compiled, size, vae, attention, seed, plant in itertools.product(
         axes.kind,
         axes.mode,
         axes.compiled,
@@ -295,6 +320,7 @@ def _combinations(axes: Axes, settings: Settings) -> list[Case]:
         axes.vae,
         axes.attention,
         axes.seed,
+        axes.plant,
     ):
         if mode == "text" and (compiled or kind == "isolated"):
             raise UsageError(
@@ -320,6 +346,8 @@ def _combinations(axes: Axes, settings: Settings) -> list[Case]:
             "seed": seed,
             "arms": axes.arms,
             "bare": axes.bare,
+            "profile": axes.profile,
+            "plant": plant,
             "warm_cache": axes.warm_cache,
             **effort,
         }
@@ -342,6 +370,10 @@ def _check_arms(axes: Axes) -> None:
         raise UsageError(
             f"matrix: a paired case needs different arms, '{BASE_ARM}' first",
             next_step=f"write e.g. arms = ['{BASE_ARM}', 'compiled']",
+        )
+    if axes.profile and set(axes.kind) != {"e2e"}:
+        raise UsageError(
+            "matrix: only end-to-end cases have a profile", next_step="write kind = ['e2e']"
         )
     if "text" in axes.mode and "compiled" in axes.arms:
         raise UsageError(

@@ -3,6 +3,7 @@
 run.json                    the plan: what is measured, how and where (Manifest)
 cases/<case>.json           a finished case (Result); its further processes: <case>.process-<n>.json
 cases/<case>.failed-<n>.json   an attempt that did not finish (Failure)
+traces/<case>.json.gz       a profiled case's trace, for Perfetto (not in git)
 report.md, figures/*.svg    rendered from the files above, can be deleted at any time
 """
 
@@ -121,6 +122,10 @@ class RunFolder:
             target = cases / f"{record.case_id}.failed-{number}.json"
         self._write(target, encode(record))
         return target
+
+    def trace(self, case_id: str) -> Path:
+        """Where the exported trace of a profiled case lies; it is large, and not in git."""
+        return self.path / "traces" / f"{case_id}.json.gz"
 
     def manifest(self) -> Manifest:
         """The plan. Raises RecordError if it is damaged or newer."""

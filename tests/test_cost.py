@@ -10,6 +10,7 @@ from harness.cost import (
     kv_cache_bytes,
     parameters,
 )
+from harness.cost_bytes import chunk_bytes, least_rope_bytes
 from harness.presets import CPU_ATTENTION, PRESETS, WorkloadConfig
 from harness.workload.attention import Attention
 from harness.workload.lora import add_lora
@@ -72,3 +73,37 @@ def test_memory_covers_weights_and_cache_and_grows_with_size() -> None:
     small, large = config(), config(height_px=1024, width_px=1024)
     assert estimate_peak_bytes(small) > 2 * sum(parameters(small).values()) + kv_cache_bytes(small)
     assert estimate_peak_bytes(large) > estimate_peak_bytes(small)
+
+
+def test_bytes_of_a_steady_chunk_are_those_of_the_specification() -> None:
+    giga = {name: value / 1e9 for name, value in chunk_bytes(config(), "inpainting", 4).items()}
+    expected = {
+        "RoPE": 136, "cache clone and window": 45, "cache writes": 11, "cache roll": 9,
+        "hint stacking": 10, "padding": 2,
+    }  # fmt: skip
+    assert {name: giga[name] for name in expected} == pytest.approx(expected, abs=0.5)
+    one = 3072 * 1536 * 2 / 1e9
+    assert giga["self-attention"] == pytest.approx(150 * (2 * one + 2 * 4 * one))
+    assert chunk_flops(config(), "inpainting", chunk=4).keys() <= giga.keys()
+
+
+def test_lora_moves_its_elementwise_work_and_its_products() -> None:
+    elementwise = 150 * 5 * 3072 * (7 * 1536 + 8960) * 2
+    assert elementwise / 1e9 == pytest.approx(91, abs=0.5)  # scale and add of the specification
+    assert chunk_bytes(config(), "text", 4)["LoRA"] > elementwise
+
+
+def test_the_cache_rolls_from_chunk_4_on_and_a_window_grows() -> None:
+    before, after = (chunk_bytes(config(), "depth", chunk) for chunk in (3, 4))
+    assert before["cache roll"] == 0 < after["cache roll"]
+    assert before["cache clone and window"] == after["cache clone and window"]
+    assert (
+        chunk_bytes(config(), "depth", 0)["cache clone and window"]
+        < before["cache roll"] + (before["cache clone and window"])
+    )
+
+
+def test_text_only_moves_nothing_of_the_branch() -> None:
+    moved = chunk_bytes(config(), "text", 4)
+    assert moved["padding"] == moved["hint stacking"] == moved["VACE linears"] == 0
+    assert 0 < least_rope_bytes(config(), "text") < moved["RoPE"] / 10

@@ -18,6 +18,7 @@ from harness.matrix import (
     expand,
     load_matrix,
     parse_size,
+    schedule,
 )
 from tests import samples
 
@@ -204,3 +205,46 @@ def test_a_size_is_a_size_or_a_usage_error(text: str) -> None:
     except UsageError:
         return
     assert width_px % 16 == height_px % 16 == 0
+
+
+@pytest.mark.parametrize(
+    ("axes", "message"),
+    [
+        ({"kind": ["e2e", "paired"], "arms": ["base", "again"]}, "has no other kind"),
+        ({"kind": ["paired"], "arms": ["base", "again"], "compiled": [True]}, "has no other kind"),
+        ({"arms": ["base", "again"]}, "arms are for kind paired"),
+        ({"kind": ["paired"], "arms": ["base"]}, "needs different arms, 'base' first"),
+        ({"kind": ["paired"], "arms": ["again", "base"]}, "needs different arms, 'base' first"),
+        ({"kind": ["paired"], "arms": ["base", "base"]}, "needs different arms, 'base' first"),
+        ({"kind": ["paired"], "mode": ["text"], "arms": ["base", "compiled"]}, "no compiled arm"),
+        ({"kind": ["isolated"], "profile": True}, "only end-to-end cases have a profile"),
+    ],
+)
+def test_arms_that_make_no_comparison_are_refused(axes: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        expand(one(**axes), GPU)
+
+
+def test_the_id_of_a_paired_case_names_the_arms_after_the_base() -> None:
+    matrix = one(kind=["paired"], mode=["depth"], arms=["base", "delay5", "again"], bare=True)
+    assert ids(matrix) == ["paired-depth-delay5-again-bare"]
+
+
+def test_processes_run_in_rounds_of_alternating_direction() -> None:
+    thrice, once, twice = (
+        samples.case(mode=mode, processes=count)
+        for mode, count in (("inpainting", 3), ("depth", 1), ("text", 2))
+    )
+    order = [(one.case.mode, one.number) for one in schedule([thrice, once, twice])]
+    assert order == [
+        ("inpainting", 0),
+        ("depth", 0),
+        ("text", 0),
+        ("text", 1),
+        ("inpainting", 1),
+        ("inpainting", 2),
+    ]
+    assert [one.label for one in schedule([once, twice])][:2] == [
+        "e2e-depth-eager",
+        "e2e-text-eager (process 1)",
+    ]

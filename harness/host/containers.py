@@ -32,6 +32,7 @@ from harness.host.runner import (
     case_limit_s,
     deadline,
     ended_without_record,
+    keep_trace,
     read_record,
     utc_now,
 )
@@ -40,6 +41,7 @@ from harness.job import (
     JOB_FILE,
     PREFLIGHT_FILE,
     RECORD_FILE,
+    TRACE_FILE,
     Devices,
     Job,
     PreflightRequest,
@@ -98,7 +100,7 @@ class DockerRunner:
             else Fact(value=None, reason="the cases run on the CPU"),
         }
 
-    def run(self, job: Job, clips: list[Path], notify: Notify) -> Record:
+    def run(self, job: Job, clips: list[Path], notify: Notify, trace: Path | None = None) -> Record:
         """One case in a fresh container, which is gone afterwards whatever happened."""
         job = msgspec.structs.replace(job, weights_dir=self._weights_path(), gpu=None)
         started = utc_now()
@@ -108,6 +110,9 @@ class DockerRunner:
             self._put(container, {JOB_FILE: encode(job)}, clips)
             end, late = self._follow(container, limit_s, output)
             blob = self._read(container, f"{EXCHANGE}/{RECORD_FILE}")
+            exported = self._read(container, f"{EXCHANGE}/{TRACE_FILE}") if trace else None
+        if trace is not None and exported is not None:
+            keep_trace(exported, trace)
         tail = output.close()
         if blob is not None:
             try:

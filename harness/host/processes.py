@@ -28,6 +28,7 @@ from harness.host.runner import (
     case_limit_s,
     deadline,
     ended_without_record,
+    keep_trace,
     read_record,
     utc_now,
 )
@@ -36,6 +37,7 @@ from harness.job import (
     JOB_FILE,
     PREFLIGHT_FILE,
     RECORD_FILE,
+    TRACE_FILE,
     Devices,
     Job,
     PreflightRequest,
@@ -79,7 +81,7 @@ class LocalRunner:
         none = Fact(value=None, reason="the cases run without a container")
         return dict.fromkeys(("engine.version", "engine.gpu_way", "image.id"), none)
 
-    def run(self, job: Job, clips: list[Path], notify: Notify) -> Record:
+    def run(self, job: Job, clips: list[Path], notify: Notify, trace: Path | None = None) -> Record:
         """One case in a subprocess."""
         job = msgspec.structs.replace(job, weights_dir=self._weights_path(), gpu=self.gpu)
         started = utc_now()
@@ -92,6 +94,8 @@ class LocalRunner:
             limit_s = case_limit_s(job.case)
             code, late = self._start("--job", folder, caches, limit_s, output)
             tail = output.close()
+            if trace is not None and (folder / TRACE_FILE).is_file():
+                keep_trace((folder / TRACE_FILE).read_bytes(), trace)
             record = folder / RECORD_FILE
             if record.exists():
                 try:

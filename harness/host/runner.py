@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, Protocol
 
-from harness.errors import RecordError
+from harness.errors import RecordError, StorageError
 from harness.job import Devices, Job, PreflightRequest, Progress, parse_progress
 from harness.matrix import Case
 from harness.result import SCHEMA_VERSION, Fact, Failure, Record, decode
@@ -35,9 +35,10 @@ class Runner(Protocol):
     def facts(self) -> dict[str, Fact]:
         """What a record says about where it was made; complete after the preflight."""
 
-    def run(self, job: Job, clips: list[Path], notify: Notify) -> Record:
+    def run(self, job: Job, clips: list[Path], notify: Notify, trace: Path | None = None) -> Record:
         """One case's record. `clips` are the files that `job.clips` names. The runner itself sets
-        the job's weights folder and GPU as the measured process sees them.
+        the job's weights folder and GPU as the measured process sees them. What a profiled case
+        exports goes to `trace`.
         """
 
 
@@ -113,6 +114,18 @@ def read_record(blob: bytes, case: Case) -> Record:
     if record.case != case or record.case_id != case.id:
         raise RecordError(f"the record that came back is not of case {case.id}")
     return record
+
+
+def keep_trace(blob: bytes, target: Path) -> None:
+    """Writes an exported trace. Raises StorageError."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(blob)
+    except OSError as error:
+        raise StorageError(
+            f"cannot write the trace {target.name} ({error.strerror})",
+            next_step="free space, then use --resume",
+        ) from error
 
 
 def ended_without_record(

@@ -124,9 +124,10 @@ class Session:
     def _measure(self, process: Process) -> Record:
         case, runner = process.case, self.runners.of(process.case)
         descriptions, files = self.plan.clips[case.width_px, case.height_px]
-        job = Job(case=case, salt=self.salt, clips=descriptions)
+        job = Job(case=case, salt=self.salt, clips=descriptions, process=process.number)
+        trace = self.run.trace(case.id) if case.profile and process.number == 0 else None
         try:
-            record = runner.run(job, files, self.screen.progress)
+            record = runner.run(job, files, self.screen.progress, trace)
         except EngineError as error:
             self.run.save(self._lost_engine(process, error))
             raise
@@ -136,7 +137,14 @@ class Session:
         """The record with what only the host knows, and a failure's text without host names."""
         provenance = {**record.provenance, **self.facts, **self.runners.of(process.case).facts()}
         if isinstance(record, Result):
-            return msgspec.structs.replace(record, provenance=provenance, process=process.number)
+            profile = record.profile
+            if profile is not None:
+                trace = self.run.trace(record.case_id)
+                name = str(trace.relative_to(self.run.path)) if trace.is_file() else None
+                profile = msgspec.structs.replace(profile, trace=name)
+            return msgspec.structs.replace(
+                record, provenance=provenance, process=process.number, profile=profile
+            )
         return msgspec.structs.replace(
             record,
             provenance=provenance,

@@ -3,6 +3,7 @@
     python -m harness.measure --job DIR           DIR/job.json -> DIR/record.json
     python -m harness.measure --preflight DIR     DIR/preflight.json -> DIR/devices.json
     python -m harness.measure --mode all --compare
+    python -m harness.measure --profile stages
 
 Exit code 0 if the answer was written (a failed case has a record too), 2 with one line otherwise.
 """
@@ -67,7 +68,12 @@ def parser() -> argparse.ArgumentParser:
         choices=("isolated", "e2e", "all"),
         help="measure components, whole chunks or both, and print tables",
     )
-    people = described.add_argument_group("with --mode")
+    what.add_argument(
+        "--profile",
+        choices=("stages", "torch"),
+        help="where an inpainting chunk's time goes: by stage (host clock) or by part (profiler)",
+    )
+    people = described.add_argument_group("with --mode or --profile")
     people.add_argument(
         "--compare", action="store_true", help="also measure through torch.compile, side by side"
     )
@@ -83,7 +89,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one of the three and returns the exit code."""
+    """Runs one of them and returns the exit code."""
     options = parser().parse_args(arguments)
     try:
         if options.job is not None:
@@ -91,9 +97,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         elif options.preflight is not None:
             answer_preflight(options.preflight)
         else:
-            from harness.measure.people import Wish, run
+            from harness.measure.people import Wish, run, run_profile
 
-            run(Wish.from_options(options))
+            wish = Wish.from_options(options)
+            run_profile(wish) if options.profile is not None else run(wish)
     except HarnessError as error:
         sys.stderr.write(f"error: {error.line}\n")
         return error.exit_code

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -34,6 +35,7 @@ class Bench:
     findings: Findings
     compile_work: int = 0  # dynamo's counter after the last chunk
     delay: Delay = NO_DELAY  # planted in every chunk
+    profile_folder: Path | None = None  # where a profiled case leaves its trace
     speed: SpeedProbe = field(init=False)
 
     def __post_init__(self) -> None:

@@ -5,8 +5,10 @@ import time
 from harness.analysis.interval import median
 from harness.measure.bench import Bench
 from harness.measure.busy import measure_busy
+from harness.measure.ceilings import measure_ceilings
 from harness.measure.compile_log import CompileSnapshot
 from harness.measure.memory import measure_memory
+from harness.measure.profile_pass import profile_pass
 from harness.measure.profiler import COUNT_CHUNKS, count_pass
 from harness.measure.stop import StopRule
 from harness.measure.telemetry import mean_clock_mhz
@@ -40,6 +42,9 @@ def measure(bench: Bench) -> None:
     findings.enter("count")
     findings.progress(0, 1, "counting operators")
     findings.count_pass = count_pass(bench)
+    if bench.profile_folder is not None:
+        findings.ceilings = measure_ceilings(bench)
+        findings.profile = profile_pass(bench, bench.profile_folder)
 
 
 def warm_up(bench: Bench, first: ChunkSample) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from harness.job import Progress
 from harness.result import (
     BusySample,
+    Ceilings,
     ChunkSample,
     ClipUse,
     CompileStats,
@@ -16,6 +17,7 @@ from harness.result import (
     Memory,
     Phase,
     PhaseMark,
+    Profile,
 )
 
 Report = Callable[[Progress], None]
@@ -38,6 +40,8 @@ class Findings:
     count_pass: CountPass | None = None
     busy: list[BusySample] = field(default_factory=list)
     planted_ms: dict[str, float] = field(default_factory=dict)
+    profile: Profile | None = None
+    ceilings: Ceilings | None = None
     stop_reason: str | None = None
     _open: tuple[Phase, float] | None = None
 

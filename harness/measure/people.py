@@ -1,4 +1,4 @@
-"""`--mode isolated|e2e|all [--compare]`: cases one after another, then tables on the terminal.
+"""`--mode ... [--compare]` and `--profile ...`: cases one by one, then tables on the terminal.
 
 Each case runs in a fresh process through the same `--job` path as in a container, so the numbers
 are those that a record holds.
@@ -9,6 +9,7 @@ import secrets
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from harness.errors import CaseError, DeviceError, StorageError
 from harness.job import JOB_FILE, RECORD_FILE, Job, parse_progress
 from harness.matrix import Axes, Case, Device, Matrix, PresetName, Settings, expand, parse_size
 from harness.measure.exchange import write_answer
+from harness.measure.profile_tables import profile_tables
 from harness.measure.tables import tables
 from harness.result import Failure, Record, Result, decode
 
@@ -26,7 +28,8 @@ from harness.result import Failure, Record, Result, decode
 class Wish:
     """What the command line asks for."""
 
-    mode: str
+    mode: str | None
+    profile: str | None
     compare: bool
     preset: str
     device: str
@@ -42,6 +45,7 @@ class Wish:
         """From the parsed command line."""
         return cls(
             mode=options.mode,
+            profile=options.profile,
             compare=options.compare,
             preset=options.preset,
             device=options.device,
@@ -65,8 +69,21 @@ def run(wish: Wish) -> None:
     for number, case in enumerate(cases, start=1):
         say(f"[{number}/{len(cases)}] {case.id} on {device}")
         records.append(run_case(case, wish))
-    results = [record for record in records if isinstance(record, Result)]
-    for line in tables(results):
+    _tell(records, tables([record for record in records if isinstance(record, Result)]), wish)
+
+
+def run_profile(wish: Wish) -> None:
+    """One inpainting case with its profile, as a table. Raises CaseError if it failed."""
+    say("looking for devices ...")
+    (case,) = plan(wish, choose_device(wish.device))
+    say(f"{case.id} on {case.device}")
+    record = run_case(case, wish)
+    told = profile_tables(record, wish.profile or "") if isinstance(record, Result) else ()
+    _tell([record], told, wish)
+
+
+def _tell(records: list[Record], lines: Iterable[str], wish: Wish) -> None:
+    for line in lines:
         sys.stdout.write(line + "\n")
     if wish.json is not None:
         _write_json(wish.json, records)
@@ -101,6 +118,8 @@ def plan(wish: Wish, device: Device) -> list[Case]:
         axes.append({"kind": ["isolated"], "mode": ["inpainting"]})
     if wish.mode in ("e2e", "all"):
         axes.append({"kind": ["e2e"], "mode": ["inpainting", "depth", "text"]})
+    if wish.profile is not None:
+        axes.append({"kind": ["e2e"], "mode": ["inpainting"], "profile": True, "blocks": 1})
     if wish.compare:
         compiled = {"mode": ["inpainting"], "compiled": [True]}
         axes += [{"kind": part["kind"], **compiled} for part in axes]

@@ -27,6 +27,7 @@ from harness.measure.failures import failure
 from harness.measure.findings import Findings, Report
 from harness.measure.flags import GPU_SHARED, clock_flag, flag_chunks, idle_flags
 from harness.measure.nvml import DEFAULT_INTERVAL_S
+from harness.measure.plants import planted
 from harness.measure.provenance import Context, collect
 from harness.measure.telemetry import Telemetry, sampler_command
 from harness.presets import WorkloadConfig
@@ -114,9 +115,12 @@ class Session:
         findings.progress(0, 1, "clip")
         clip, findings.clips = load_clip(job, self.config, self.device, self.folder)
         bench = Bench(job.case, pipeline, clip, StageClock(self.device), telemetry, findings)
+        if job.case.profile and job.process == 0:
+            bench.profile_folder = self.folder
         bench.check()
         findings.progress(1, 1)
-        MEASURES[job.case.kind](bench)
+        with planted(pipeline, job.case.plant):
+            MEASURES[job.case.kind](bench)
 
     def _add_flags(self, telemetry: Telemetry) -> None:
         findings = self.findings
@@ -153,6 +157,9 @@ class Session:
             planted_ms=findings.planted_ms,
             busy=findings.busy,
             host=telemetry.host(),
+            process=self.job.process,
+            profile=findings.profile,
+            ceilings=findings.ceilings,
         )
 
 

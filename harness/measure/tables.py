@@ -17,14 +17,14 @@ def tables(results: list[Result]) -> Iterator[str]:
     components = [component for result in isolated for component in result.components]
     if components:
         head = ("component", "variant", "median ms", "IQR %", "n", "calls/chunk", "ms/chunk")
-        yield from _table("Isolated components", head, [_component_row(c) for c in components])
+        yield from table("Isolated components", head, [_component_row(c) for c in components])
     if whole:
         head = ("case", "median ms", "IQR %", "n", "FPS", "first chunk s", "flags")
-        yield from _table("End to end, steady chunks", head, [_whole_row(r) for r in whole])
+        yield from table("End to end, steady chunks", head, [_whole_row(r) for r in whole])
     ups = [*_component_speedups(isolated), *_whole_speedups(whole)]
     if ups:
         head = ("what", "eager ms", "compiled ms", "speed-up", "cold compile s", "breaks", "again")
-        yield from _table("torch.compile", head, ups)
+        yield from table("torch.compile", head, ups)
 
 
 def _component_row(component: Component) -> Row:
@@ -94,7 +94,7 @@ def _steady(result: Result) -> list[ChunkSample]:
     return [chunk for chunk in result.chunks if chunk.phase == "steady"]
 
 
-def _table(title: str, head: Row, rows: list[Row]) -> Iterator[str]:
+def table(title: str, head: Row, rows: list[Row]) -> Iterator[str]:
     """Columns as wide as their widest cell; numbers to the right, the first column to the left."""
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
     yield ""

@@ -1,17 +1,23 @@
 """Which figures a run has, and what they show: the record's numbers handed to the plots."""
 
+from collections.abc import Iterator
+
 from harness.analysis.chunks import grouped_stages
 from harness.analysis.comparisons import TIMES, compare_arms, process_values
 from harness.analysis.components import component_times
 from harness.analysis.experiment import MIN_EFFECT, Verdict
 from harness.analysis.interval import median
+from harness.analysis.part_groups import group_of
+from harness.analysis.profile import Slot, main_slot, real_idle
 from harness.analysis.repeatability import COMPILED
 from harness.analysis.trust import Trust
 from harness.matrix import BASE_ARM, Kind
 from harness.report.material import MODE_LABELS, MODES, Material, case_label
 from harness.report.plots import CaseTrack, component_figure, gpu_figure, stage_figure
+from harness.report.plots_profile import idle_figure, parts_figure
 from harness.report.plots_trust import ArmRow, Bar, trust_figure
 from harness.report.sections.components import COMPONENT_LABELS
+from harness.report.sections.profiling import profiled_modes
 from harness.result import Result
 
 KINDS: dict[Kind, str] = {"isolated": "isolated", "e2e": "end to end", "paired": "paired"}
@@ -21,6 +27,8 @@ def draw(material: Material, trust: Trust | None) -> dict[str, bytes]:
     """File name -> SVG of every figure that the run has numbers for."""
     drawn = {
         "stages.svg": _stages(material),
+        "profile_parts.svg": _profile_parts(material),
+        "idle.svg": _idle(material),
         "components.svg": _components(material),
         "gpu_state.svg": _gpu_state(material),
         "trust.svg": _trust(trust) if trust is not None else None,
@@ -36,6 +44,43 @@ def _stages(material: Material) -> bytes | None:
         if any(parts.values()):
             bars.append((MODE_LABELS[mode], parts))
     return stage_figure(bars) if bars else None
+
+
+def _profile_parts(material: Material) -> bytes | None:
+    """Of the first profiled mode: kinds of work, each split by its parts' last names."""
+    found = next(_on_gpu(material), None)
+    if found is None:
+        return None
+    slot = found[1]
+    bars: dict[str, tuple[str, dict[str, float]]] = {}
+    for part in slot.chunk.parts:
+        group = group_of(part.stage, part.part)
+        parts = bars.setdefault(group.name, (group.family, {}))[1]
+        parts[part.part] = parts.get(part.part, 0.0) + part.device_ms
+    ranked = sorted(bars.items(), key=lambda item: -sum(item[1][1].values()))
+    return parts_figure(
+        [
+            (name, family, sorted(parts.items(), key=lambda item: -item[1]))
+            for name, (family, parts) in ranked
+            if any(parts.values())
+        ]
+    )
+
+
+def _idle(material: Material) -> bytes | None:
+    bars = [
+        (MODE_LABELS[result.case.mode], {"busy": slot.chunk.busy_ms, **real_idle(result, slot)})
+        for result, slot in _on_gpu(material)
+    ]
+    return idle_figure(bars) if bars else None
+
+
+def _on_gpu(material: Material) -> Iterator[tuple[Result, Slot]]:
+    """Profiled modes with GPU time."""
+    for result in profiled_modes(material):
+        slot = main_slot(result.profile)
+        if slot is not None and slot.chunk.busy_ms:
+            yield result, slot
 
 
 def _components(material: Material) -> bytes | None:

@@ -13,13 +13,23 @@ from typing import Any
 import msgspec
 from jinja2 import Environment
 
-from harness.analysis import causes, compiled, components, experiment, findings, published, targets
+from harness.analysis import (
+    causes,
+    compiled,
+    components,
+    experiment,
+    findings,
+    published,
+    root_causes,
+    targets,
+)
 from harness.matrix import FIRST_STEADY_CHUNK
 from harness.report.cells import Block, Cell
 
 RULES: dict[str, float] = {
     **findings.LIMITS,
     **targets.TARGETS,
+    **root_causes.LIMITS,
     "CONFIDENCE": experiment.CONFIDENCE,
     "MOST_P": causes.MOST_P,
     "LEAST_RHO": causes.LEAST_RHO,

@@ -7,8 +7,11 @@ from functools import cached_property
 import msgspec
 
 from harness.analysis.chunks import ChunkTiming, base_arm, chunk_timing
+from harness.analysis.claims import Subject
 from harness.analysis.comparisons import over_processes
 from harness.analysis.experiment import Location
+from harness.analysis.profile import main_slot
+from harness.analysis.repeatability import COMPILED
 from harness.matrix import Case, Kind, Mode
 from harness.presets import PRESETS
 from harness.report.cells import Cell, Source
@@ -68,7 +71,7 @@ class Material:
         ordinary = [
             result
             for result in fitting
-            if (result.case.attention, result.case.vae) == ("default", "tae")
+            if (result.case.attention, result.case.vae, result.case.plant) == ("default", "tae", "")
         ]
         return next(iter(ordinary or fitting), None)
 
@@ -89,6 +92,27 @@ class Material:
     def chunk_of(self, isolated: Result) -> Result | None:
         """The end-to-end case whose chunk an isolated case's components are a part of."""
         return self.twin(isolated.case, kind="e2e")
+
+    def profiled(self, mode: Mode, *, compiled: bool = False) -> Result | None:
+        """The first process with a profiled steady chunk of the plain case of a mode."""
+        result = self.plain("e2e", mode, compiled=compiled)
+        if result is None:
+            return None
+        found = (one for one in self.processes(result) if main_slot(one.profile) is not None)
+        return next(found, None)
+
+    def subject(self, result: Result) -> Subject:
+        """A profiled result with what the run measured beside it."""
+        case = result.case
+        paired = [
+            one
+            for results in self.run.processes.values()
+            for one in results
+            if one.case.mode == case.mode and COMPILED in one.case.arms
+        ]
+        other = None if case.attention == "sdpa" else self.twin(case, attention="sdpa")
+        compiled = self.plain("e2e", case.mode, compiled=True)
+        return Subject(result, other, tuple(paired), compiled)
 
     def fact(self, name: str) -> tuple[Fact, Source] | None:
         """A fact of the run's plan, or else of the first record that states it."""

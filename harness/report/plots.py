@@ -4,7 +4,7 @@ stages.svg       the chunk by stage, one bar a mode
 components.svg   isolated components: milliseconds they take of a chunk
 gpu_state.svg    clock, power and temperature over the run, phases shaded, cases in a row
 
-trust.svg is drawn by `plots_trust`, with the style and the helpers of this file.
+`plots_trust` and `plots_profile` draw more, with the style and the helpers of this file.
 """
 
 import io
@@ -39,6 +39,7 @@ PHASE_COLOURS = {
     "busy": "#f8d9dc",
     "memory": "#e6ddf0",
     "count": "#d8e6f3",
+    "profile": "#cfe0dd",
 }
 GPU_PANELS = (
     ("sm_clock_mhz", 1.0, "SM clock (MHz)", "#2f6f9f"),
@@ -85,7 +86,7 @@ class CaseTrack:
 def stage_figure(bars: Sequence[tuple[str, dict[str, float]]]) -> bytes:
     """One stacked bar a mode: milliseconds of each group of stages."""
     with style():
-        figure, axes = _figure(height_in=1.35 + 0.5 * len(bars))
+        figure, axes = bars_figure(height_in=1.35 + 0.5 * len(bars))
         widest = max(sum(parts.values()) for _, parts in bars)
         for row, (_, parts) in enumerate(bars):
             left = 0.0
@@ -94,9 +95,9 @@ def stage_figure(bars: Sequence[tuple[str, dict[str, float]]]) -> bytes:
                 axes.barh(row, value, left=left, height=0.62, color=colour, edgecolor="white")
                 if value > 0.07 * widest:
                     dark = group not in ("clean", "other")
-                    _centred(axes, left + value / 2, row, _short(value), dark=dark)
+                    centred(axes, left + value / 2, row, short(value), dark=dark)
                 left += value
-            _beside(axes, left, row, f"{_short(left)} ms", widest)
+            beside(axes, left, row, f"{short(left)} ms", widest)
         name_rows(axes, [label for label, _ in bars])
         axes.set_xlim(0, widest * 1.12)
         axes.set_xlabel("Milliseconds a chunk (medians of the steady state)")
@@ -109,12 +110,12 @@ def stage_figure(bars: Sequence[tuple[str, dict[str, float]]]) -> bytes:
 def component_figure(bars: Sequence[tuple[str, float, int]]) -> bytes:
     """One bar a component: median times calls, labelled with both."""
     with style():
-        figure, axes = _figure(height_in=0.9 + 0.42 * len(bars))
+        figure, axes = bars_figure(height_in=0.9 + 0.42 * len(bars))
         widest = max(median_ms * calls for _, median_ms, calls in bars)
         for row, (_, median_ms, calls) in enumerate(bars):
             axes.barh(row, median_ms * calls, height=0.62, color="#2f6f9f")
-            text = f"{calls} × {_short(median_ms)} = {_short(median_ms * calls)} ms"
-            _beside(axes, median_ms * calls, row, text, widest)
+            text = f"{calls} × {short(median_ms)} = {short(median_ms * calls)} ms"
+            beside(axes, median_ms * calls, row, text, widest)
         name_rows(axes, [label for label, _, _ in bars])
         axes.set_xlim(0, widest * 1.35)
         axes.set_xlabel("Milliseconds a chunk (calls × isolated median)")
@@ -184,7 +185,8 @@ def style() -> AbstractContextManager[None]:
     return context
 
 
-def _figure(*, height_in: float) -> tuple[Figure, Axes]:
+def bars_figure(*, height_in: float) -> tuple[Figure, Axes]:
+    """An empty figure for rows of bars."""
     figure = Figure(figsize=(9.2, height_in), layout="constrained")
     FigureCanvasSVG(figure)
     axes = figure.subplots()
@@ -199,12 +201,14 @@ def name_rows(axes: Axes, labels: list[str]) -> None:
     axes.spines["left"].set_visible(False)
 
 
-def _centred(axes: Axes, x: float, row: int, text: str, *, dark: bool) -> None:
+def centred(axes: Axes, x: float, row: int, text: str, *, dark: bool) -> None:
+    """Text inside a bar; `dark` says how the bar is."""
     colour = "white" if dark else INK
     axes.text(x, row, text, ha="center", va="center", fontsize=8, color=colour)
 
 
-def _beside(axes: Axes, x: float, row: int, text: str, widest: float) -> None:
+def beside(axes: Axes, x: float, row: int, text: str, widest: float) -> None:
+    """Text to the right of a bar."""
     axes.text(x + 0.008 * widest, row, text, ha="left", va="center", fontsize=8, color=INK)
 
 
@@ -214,7 +218,8 @@ def _number(axes: Axes, x: float, text: str) -> None:
     axes.text(x, 1.02, text, transform=place, ha="center", va="bottom", fontsize=8, color=INK)
 
 
-def _short(value: float) -> str:
+def short(value: float) -> str:
+    """A number with about three digits."""
     places = 0 if value >= 100 else 1 if value >= 10 else 2
     return f"{value:,.{places}f}"
 

@@ -21,6 +21,7 @@ TEMPLATES = Path(__file__).parents[2] / "templates"
 REPORT = "report.md"
 INDEX = "README.md"
 FIGURES = "figures"
+PARTS = ("macros.md.j2", "profile.md.j2")  # templates that others include
 
 
 def render_run(path: Path) -> Path:
@@ -76,7 +77,7 @@ def _only_cells(value: object) -> object:
 
 def _render(name: str, view: object) -> str:
     jinja = environment()
-    for template in (name, "macros.md.j2"):
+    for template in (name, *PARTS):
         check_template(jinja, template)
     text = jinja.get_template(name).render(view=view)
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"

@@ -9,11 +9,16 @@ from harness.report.figures import draw
 from harness.report.material import Material, plan
 from harness.report.sections.against import Against, against
 from harness.report.sections.circumstances import Circumstances, circumstances
+from harness.report.sections.compile_cover import compile_sentences
 from harness.report.sections.compiled import Compiled, compiled_section
 from harness.report.sections.components import ComponentGroup, component_groups
 from harness.report.sections.gpu import GpuSection, gpu_section
 from harness.report.sections.modes import Modes, modes_section
 from harness.report.sections.overview import Overview, overview
+from harness.report.sections.profiling import Profiling, profiling
+from harness.report.sections.recommendations import Recommendations, recommendations
+from harness.report.sections.roofline import RooflineSection, roofline_sections
+from harness.report.sections.root_causes import CauseGroup, cause_groups
 from harness.report.sections.setup import Reproduce, Setup, reproduce, setup
 from harness.report.sections.stages import Stages, stages_section
 from harness.report.sections.trust import TrustSection, trust_section
@@ -33,6 +38,11 @@ class RunView:
     compiled: Compiled
     modes: Modes
     stages: Stages
+    profiling: Profiling | None
+    roofline: tuple[RooflineSection, ...]
+    compile_cover: tuple[Line, ...]
+    causes: tuple[CauseGroup, ...]
+    recommendations: Recommendations | None
     gpu: GpuSection
     circumstances: Circumstances
     trust: TrustSection
@@ -64,6 +74,11 @@ def build(run: Run) -> Report:
         compiled=compiled_section(material),
         modes=modes_section(material),
         stages=stages_section(material),
+        profiling=profiling(material),
+        roofline=roofline_sections(material),
+        compile_cover=compile_sentences(material),
+        causes=cause_groups(material),
+        recommendations=recommendations(material),
         gpu=gpu_section(material),
         circumstances=circumstances(material),
         trust=trust_section(material, found),

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from harness.workload.parts import part
 from harness.workload.vae import FrameMemory
 
 LATENT_CHANNELS = 16
@@ -180,6 +181,7 @@ class Tae(nn.Module):
             frames = torch.cat([frames, frames[-1:].expand(missing, -1, -1, -1)])
         return _run(self.encoder, frames, memory)[None]
 
+    @part("vae")
     def decode(self, latent: Tensor) -> Tensor:
         """[1,F,16,h,w] -> [1,4F,3,H,W] in [-1,1], three frames fewer on the first call."""
         if not self._first_decode:

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from harness.workload.parts import part
 from harness.workload.vae import FrameMemory, Vae
 
 MASK_THRESHOLD = 0.5
@@ -37,6 +38,13 @@ class ContextEncoder:
 
         1 in the mask means generate, 0 keep. Without a mask all is generated (control maps).
         """
+        inactive, reactive, mask, generate_all = self._split(frames, mask)
+        streams = [self._encode_inactive(inactive), self._encode_reactive(reactive, generate_all)]
+        return self._joined(streams, mask)
+
+    @part("mask_split")
+    def _split(self, frames: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor, bool]:
+        """Pixels to keep and to generate, the mask, and whether it generates all."""
         frames = frames.to(self._vae.dtype)
         if frames.shape[1] == 1:
             frames = frames.repeat(1, 3, 1, 1, 1)
@@ -46,17 +54,20 @@ class ContextEncoder:
         inactive = (frames * (1 - hard) + 0 * hard).to(self._vae.dtype)
         reactive = (frames * hard + 0 * (1 - hard)).to(self._vae.dtype)
         generate_all = bool((hard > MASK_THRESHOLD).all())  # one wait for the device a chunk
+        return inactive, reactive, mask, generate_all
 
-        latents = torch.cat(
-            [self._encode_inactive(inactive), self._encode_reactive(reactive, generate_all)], dim=2
-        )  # [1,F,32,h,w]
+    @part("mask_channels")
+    def _joined(self, streams: list[Tensor], mask: Tensor) -> Tensor:
+        latents = torch.cat(streams, dim=2)  # [1,F,32,h,w]
         return torch.cat([latents[0].transpose(0, 1), mask_channels(mask)])
 
+    @part("vae")
     def _encode_inactive(self, pixels: Tensor) -> Tensor:
         if self._inactive_memory is None:
             self._inactive_memory = self._vae.new_encoder_memory()
         return torch.stack([self._vae.encode(pixels, self._inactive_memory)[0]])
 
+    @part("vae")
     def _encode_reactive(self, pixels: Tensor, generate_all: bool) -> Tensor:
         """A mask that keeps any pixel moves the reactive stream to batch mode."""
         if not generate_all:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from harness.workload.parts import part
+
 
 @dataclass(frozen=True)
 class Roll:
@@ -69,6 +71,21 @@ class BlockCache:
 
     def attend(self, k: Tensor, v: Tensor, start_token: int) -> tuple[Tensor, Tensor, Update]:
         """Keys and values to attend to for new k, v [1, N, n, D], and the update to apply later."""
+        update = self._plan(k, v, start_token)
+        all_k, all_v = self._clones()
+        self._write(all_k, all_v, update)
+        return self._window(all_k, update), self._window(all_v, update), update
+
+    def apply(self, update: Update) -> None:
+        """The deferred write, once all blocks have run."""
+        self._write(self.k, self.v, update)
+        if not update.recompute:
+            self.global_end.fill_(update.global_end)
+            self.local_end.fill_(update.write_end)
+
+    @part("cache.index")
+    def _plan(self, k: Tensor, v: Tensor, start_token: int) -> Update:
+        """Where the new tokens go: all reads of the indices."""
         size, sink, n = self.size.tokens, self.size.sink_tokens, k.shape[1]
         end = start_token + n
         recompute = end <= self.global_end.item() and start_token > 0
@@ -82,29 +99,34 @@ class BlockCache:
         start = local_end - n
         write_start = max(start, sink) if recompute else start
         new_k, new_v = k[:, write_start - start :], v[:, write_start - start :]
-        update = Update(roll, write_start, local_end, end, recompute, new_k, new_v)
+        return Update(roll, write_start, local_end, end, recompute, new_k, new_v)
 
-        all_k, all_v = self.k.clone(), self.v.clone()
-        self._write(all_k, all_v, update)
-        window = max(sink, local_end - (size - sink))
-        keys = torch.cat([all_k[:, :sink], all_k[:, window:local_end]], dim=1)
-        values = torch.cat([all_v[:, :sink], all_v[:, window:local_end]], dim=1)
-        return keys, values, update
+    @part("cache.clone")
+    def _clones(self) -> tuple[Tensor, Tensor]:
+        return self.k.clone(), self.v.clone()
 
-    def apply(self, update: Update) -> None:
-        """The deferred write, once all blocks have run."""
-        self._write(self.k, self.v, update)
-        if not update.recompute:
-            self.global_end.fill_(update.global_end)
-            self.local_end.fill_(update.write_end)
+    @part("cache.window")
+    def _window(self, cached: Tensor, update: Update) -> Tensor:
+        """Sink and latest tokens, [1, K, n, D]."""
+        size, sink, end = self.size.tokens, self.size.sink_tokens, update.write_end
+        latest = max(sink, end - (size - sink))
+        return torch.cat([cached[:, :sink], cached[:, latest:end]], dim=1)
 
     def _write(self, all_k: Tensor, all_v: Tensor, update: Update) -> None:
         if update.roll is not None:
-            source = self.size.sink_tokens + update.roll.evicted
-            target = self.size.sink_tokens
-            for cached in (all_k, all_v):
-                moved = cached[:, source : source + update.roll.kept].clone()
-                cached[:, target : target + update.roll.kept] = moved
+            self._move(all_k, all_v, update.roll)
+        self._insert(all_k, all_v, update)
+
+    @part("cache.roll")
+    def _move(self, all_k: Tensor, all_v: Tensor, roll: Roll) -> None:
+        source = self.size.sink_tokens + roll.evicted
+        target = self.size.sink_tokens
+        for cached in (all_k, all_v):
+            moved = cached[:, source : source + roll.kept].clone()
+            cached[:, target : target + roll.kept] = moved
+
+    @part("cache.write")
+    def _insert(self, all_k: Tensor, all_v: Tensor, update: Update) -> None:
         all_k[:, update.write_start : update.write_end] = update.k
         all_v[:, update.write_start : update.write_end] = update.v
 

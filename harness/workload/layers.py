@@ -4,14 +4,16 @@ Letters: L tokens = F frames of S tokens, d width, n heads, D head size, T text 
 """
 
 import math
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from harness.presets import ModelConfig
+from harness.workload import rope
 from harness.workload.attention import Attention
 from harness.workload.kv_cache import BlockCache, Update
-from harness.workload.rope import rotate
+from harness.workload.parts import part
 
 VACE_TOKEN_MULTIPLE = 128
 
@@ -33,6 +35,15 @@ class RMSNorm(nn.Module):
 
 class AttentionLayer(nn.Module):
     """The four linears and two norms of every attention."""
+
+    child_parts: ClassVar = {
+        **dict.fromkeys("qkv", "qkv"),
+        **dict.fromkeys(("norm_q", "norm_k"), "norm"),
+        "o": "out",
+    }
+    # The function, with no method around it: where a branch is compiled, one frame more around its
+    # graph break is one break more.
+    rotate = staticmethod(rope.rotate)
 
     def __init__(self, model: ModelConfig, attention: Attention) -> None:
         super().__init__()
@@ -63,11 +74,15 @@ class CachedSelfAttention(AttentionLayer):
         # Two multiplications and an item on CPU tensors, in every block: baseline.
         frame_tokens = int(math.prod(grid[0][1:]).item())  # type: ignore[attr-defined]
         start_frame = start_token // frame_tokens
-        q = rotate(q, grid, table, start_frame)
-        k = rotate(k, grid, table, start_frame)
+        q = self.rotate(q, grid, table, start_frame)
+        k = self.rotate(k, grid, table, start_frame)
         keys, values, update = cache.attend(k, v, start_token)
-        out = self.attention.cached_self(q, keys, values)
+        out = self._attend(q, keys, values)
         return self.o(out.flatten(2)), update
+
+    @part("attention")
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return self.attention.cached_self(q, k, v)
 
 
 class ContextSelfAttention(AttentionLayer):
@@ -81,15 +96,24 @@ class ContextSelfAttention(AttentionLayer):
         """x [1, L, d] -> [1, L, d]; `lengths` [1] int64 on the CPU is L."""
         if x.shape[1] != lengths[0].item():
             raise ValueError(f"{x.shape[1]} tokens where {lengths.tolist()} were announced")
-        q = rotate(self.heads(self.norm_q(self.q(x))), grid, table)
-        k = rotate(self.heads(self.norm_k(self.k(x))), grid, table)
+        q = self.rotate(self.heads(self.norm_q(self.q(x))), grid, table)
+        k = self.rotate(self.heads(self.norm_k(self.k(x))), grid, table)
         v = self.heads(self.v(x))
-        length = x.shape[1]
-        padding = q.new_zeros(1, -length % VACE_TOKEN_MULTIPLE, *q.shape[2:])
-        q, k, v = (torch.cat([part, padding], dim=1) for part in (q, k, v))
-        out = self.attention.vace_self(q, k, v)[:, :length]
+        q, k, v = self._padded(q, k, v)
+        out = self._attend(q, k, v)[:, : x.shape[1]]
         projected: Tensor = self.o(out.flatten(2))
         return projected
+
+    @part("pad")
+    def _padded(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """[1, L, n, D] each -> [1, L', n, D]."""
+        padding = q.new_zeros(1, -q.shape[1] % VACE_TOKEN_MULTIPLE, *q.shape[2:])
+        q, k, v = (torch.cat([tokens, padding], dim=1) for tokens in (q, k, v))
+        return q, k, v
+
+    @part("attention")
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return self.attention.vace_self(q, k, v)
 
 
 class CrossAttention(AttentionLayer):
@@ -104,8 +128,12 @@ class CrossAttention(AttentionLayer):
             if cache.text_k is None or cache.text_v is None:
                 cache.text_k, cache.text_v = self._keys(text)
             k, v = cache.text_k, cache.text_v
-        out: Tensor = self.o(self.attention.cross(q, k, v).flatten(2))
+        out: Tensor = self.o(self._attend(q, k, v).flatten(2))
         return out
+
+    @part("attention")
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return self.attention.cross(q, k, v)
 
     def _keys(self, text: Tensor) -> tuple[Tensor, Tensor]:
         return self.heads(self.norm_k(self.k(text))), self.heads(self.v(text))
@@ -113,6 +141,11 @@ class CrossAttention(AttentionLayer):
 
 class Block(nn.Module):
     """What base and VACE blocks share: modulation per latent frame, cross-attention, FFN."""
+
+    child_parts: ClassVar = {
+        **dict.fromkeys(("norm1", "norm2", "norm3"), "norm"),
+        "ffn": "ffn",
+    }
 
     def __init__(self, model: ModelConfig, attention: Attention, self_attn: nn.Module) -> None:
         super().__init__()
@@ -129,13 +162,14 @@ class Block(nn.Module):
         )
         self.modulation = nn.Parameter(torch.zeros(1, 6, dim))
 
+    @part("modulation")
     def modulations(self, e0: Tensor) -> tuple[Tensor, ...]:
         """e0 [1, F, 6, d] -> six [1, F, 1, d]: shift, scale, gate of attention, then of the FFN."""
         return (self.modulation.unsqueeze(1) + e0).chunk(6, dim=2)
 
     def attention_input(self, x: Tensor, e: tuple[Tensor, ...]) -> Tensor:
         """Modulated norm before the self-attention, [1, L, d]."""
-        return modulate(self.norm1(x), shift=e[0], scale=e[1])
+        return self._modulated(self.norm1(x), shift=e[0], scale=e[1])
 
     def after_attention(
         self,
@@ -146,10 +180,25 @@ class Block(nn.Module):
         cache: BlockCache | None,
     ) -> Tensor:
         """Gated residual, cross-attention and FFN, [1, L, d]."""
-        x = x + gate(attended, e[2])
-        x = x + self.cross_attn(self.norm3(x), text, cache)
-        hidden = self.ffn(modulate(self.norm2(x), shift=e[3], scale=e[4]))
-        return x + gate(hidden, e[5])
+        x = self._gated_sum(x, attended, e[2])
+        x = self._with_text(x, self.norm3(x), text, cache)
+        hidden = self.ffn(self._modulated(self.norm2(x), shift=e[3], scale=e[4]))
+        return self._gated_sum(x, hidden, e[5])
+
+    @part("modulation")
+    def _modulated(self, x: Tensor, *, shift: Tensor, scale: Tensor) -> Tensor:
+        return modulate(x, shift=shift, scale=scale)
+
+    @part("modulation")
+    def _gated_sum(self, x: Tensor, addend: Tensor, factor: Tensor) -> Tensor:
+        return x + gate(addend, factor)
+
+    @part("cross_attention")
+    def _with_text(
+        self, x: Tensor, normed: Tensor, text: Tensor, cache: BlockCache | None
+    ) -> Tensor:
+        attended: Tensor = self.cross_attn(normed, text, cache)
+        return x + attended
 
 
 def modulate(x: Tensor, *, shift: Tensor, scale: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from torch import Tensor, nn
 
+from harness.workload.parts import part
+
 ADAPTED = (
     *(f"{attention}.{part}" for attention in ("self_attn", "cross_attn") for part in "qkvo"),
     "ffn.0",
@@ -21,9 +23,14 @@ class LoraLinear(nn.Module):
         self.scaling = alpha / rank
 
     def forward(self, x: Tensor) -> Tensor:
+        """[.., in] -> [.., out]."""
+        return self._adapted(self.base(x), x)
+
+    @part("lora")
+    def _adapted(self, result: Tensor, x: Tensor) -> Tensor:
         """The multiplication runs for scaling 1.0 too: it is part of the baseline."""
-        result: Tensor = self.base(x) + self.lora_B(self.lora_A(x)) * self.scaling
-        return result
+        adapted: Tensor = result + self.lora_B(self.lora_A(x)) * self.scaling
+        return adapted
 
 
 def add_lora(blocks: nn.ModuleList, rank: int, alpha: float) -> None:

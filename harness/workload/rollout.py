@@ -15,6 +15,7 @@ from harness.presets import WorkloadConfig
 from harness.workload.attention import Attention
 from harness.workload.context import ContextEncoder
 from harness.workload.kv_cache import BlockCache, CacheSize
+from harness.workload.parts import part
 from harness.workload.prompt import blend
 from harness.workload.recache import unused_block_mask
 from harness.workload.scheduler import FlowScheduler
@@ -79,6 +80,7 @@ class SeededNoise:
         self._generator.manual_seed(self._seed + start_frame)
         return self.next(shape)
 
+    @part("noise")
     def next(self, shape: tuple[int, ...]) -> Tensor:
         """The noise of the next step."""
         return torch.randn(shape, generator=self._generator, device=self._device, dtype=self._dtype)
@@ -166,12 +168,22 @@ class Pipeline:
         mark("decode")
         video = self.vae.decode(latent)
         mark("finish")
-        history = model.local_attn_frames
-        self._buffer = torch.cat([self._buffer, latent], dim=1)[:, -history:]
+        self._buffer = self._history(latent)
         self.start_frame += model.frames_per_chunk
-        output = (video.squeeze(0).permute(0, 2, 3, 1) / 2 + 0.5).clamp(0, 1).float()
+        output = self._output(video)
         self.watch("video", output)
         return output
+
+    @part("history")
+    def _history(self, latent: Tensor) -> Tensor:
+        """The latest latents, this chunk's among them."""
+        latest = self.config.model.local_attn_frames
+        return torch.cat([self._buffer, latent], dim=1)[:, -latest:]
+
+    @part("output")
+    def _output(self, video: Tensor) -> Tensor:
+        """[1, T, 3, H, W] in [-1, 1] -> [T, H, W, 3] float32 in [0, 1]."""
+        return (video.squeeze(0).permute(0, 2, 3, 1) / 2 + 0.5).clamp(0, 1).float()
 
     def _prepare(self, *, conditioned: bool) -> tuple[Tensor, bool]:
         """Prompt, steps and caches -> (timesteps on the CPU, whether to recache)."""
@@ -235,13 +247,18 @@ class Pipeline:
             self.watch(f"step{index}/flow", flow)
             self.watch(f"step{index}/x0", x0)
             if index + 1 < len(steps):
-                clean = x0.flatten(0, 1)  # [F, 16, h, w]
-                noise = self.noise.next(tuple(clean.shape))
-                following = steps[index + 1] * torch.ones(
-                    frames, dtype=torch.int64, device=self.device
-                )
-                x = self.scheduler.add_noise(clean, noise, following).unflatten(0, (1, frames))
+                x = self._noised(x0, steps[index + 1])
         return x0
+
+    @part("add_noise")
+    def _noised(self, x0: Tensor, step: Tensor) -> Tensor:
+        """x0 [1, F, 16, h, w] with the noise of the next timestep."""
+        clean = x0.flatten(0, 1)  # [F, 16, h, w]
+        noise = self.noise.next(tuple(clean.shape))
+        timestep = step * torch.ones(x0.shape[1], dtype=torch.int64, device=self.device)
+        noised: Tensor = self.scheduler.add_noise(clean, noise, timestep)
+        x: Tensor = noised.unflatten(0, (1, x0.shape[1]))
+        return x
 
     def _clean_pass(self, latent: Tensor) -> None:
         """Writes the clean latent's keys and values; flow and x0 are computed and dropped."""

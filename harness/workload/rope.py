@@ -6,6 +6,8 @@ Letters: L tokens, n heads, D head size, C = D/2 complex columns.
 import torch
 from torch import Tensor
 
+from harness.workload.parts import part
+
 
 def rope_table(head_dim: int, positions: int, *, device: torch.device) -> Tensor:
     """Factor table [positions, C] complex128: columns for time, rows and columns, in this order.
@@ -22,6 +24,7 @@ def rope_table(head_dim: int, positions: int, *, device: torch.device) -> Tensor
     return torch.cat(axes, dim=1)
 
 
+@part("rope")
 def rotate(x: Tensor, grid: Tensor, table: Tensor, start_frame: int = 0) -> Tensor:
     """Rotates x [B, L, n, D] by each token's position; tokens beyond the grid stay as they are.
 

@@ -7,6 +7,8 @@ timestep = 1000*sigma. A timestep selects the nearest entry.
 import torch
 from torch import Tensor
 
+from harness.workload.parts import part
+
 TRAIN_TIMESTEPS = 1000
 
 
@@ -23,6 +25,7 @@ class FlowScheduler:
         """Nearest table entry of each timestep [F]."""
         return (self.timesteps - timestep.unsqueeze(1)).abs().argmin(dim=1)
 
+    @part("x0")
     def x0(self, flow: Tensor, x: Tensor, timestep: Tensor) -> Tensor:
         """x - sigma*flow for flow, x [F, 16, h, w] and timestep [F]; float64 inside, casts kept."""
         sigmas, timesteps = self.sigmas.double(), self.timesteps.double()

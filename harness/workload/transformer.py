@@ -5,6 +5,7 @@ Letters: F latent frames, h, w latent rows and columns, N = F*S tokens, d width,
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from harness.presets import ModelConfig
 from harness.workload.attention import Attention
 from harness.workload.kv_cache import BlockCache, Update
 from harness.workload.layers import Block, CachedSelfAttention, modulate
+from harness.workload.parts import part
 from harness.workload.rope import rope_table
 
 
@@ -34,8 +36,12 @@ class BaseBlock(Block):
         )
         x = self.after_attention(x, attended, e, state.text, cache)
         if hint is not None:
-            x = x + hint * scale
+            x = self._hinted(x, hint, scale)
         return x, update
+
+    @part("hints")
+    def _hinted(self, x: Tensor, hint: Tensor, scale: float) -> Tensor:
+        return x + hint * scale
 
 
 class Head(nn.Module):
@@ -72,6 +78,8 @@ class Embedded:
 class CausalTransformer(nn.Module):
     """Weights by the checkpoint's names, without its prefix `model.`."""
 
+    child_parts: ClassVar = {"head": "head"}
+
     def __init__(
         self, model: ModelConfig, attention: Attention, *, vace_loaded: bool = True
     ) -> None:
@@ -101,6 +109,14 @@ class CausalTransformer(nn.Module):
 
     def embed(self, x: Tensor, timestep: Tensor, prompt: Tensor, start_token: int) -> Embedded:
         """x [1, F, 16, h, w], timestep [1, F], prompt [1, T', text_dim] with T' <= T."""
+        tokens, grid, lengths = self._patches(x)
+        e, e0 = self._times(timestep, x.dtype)
+        text = self._text(prompt)
+        return Embedded(tokens, e, e0, text, grid, lengths, self.table, start_token)
+
+    @part("embed.patch")
+    def _patches(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """[1, F, 16, h, w] -> tokens [1, N, d], grid [1, 3] and lengths [1] on the CPU."""
         samples = [
             self.patch_embedding(sample.unsqueeze(0)) for sample in x.permute(0, 2, 1, 3, 4)
         ]  # [1, d, F, h/2, w/2] each
@@ -109,16 +125,25 @@ class CausalTransformer(nn.Module):
         lengths = torch.tensor([sample.shape[1] for sample in tokens])
         if lengths.max() > math.prod(samples[0].shape[2:]):
             raise ValueError(f"more tokens than the grid holds: {lengths.tolist()}")
-        sinusoid = self.sinusoid(self.model.freq_dim, timestep.flatten()).to(x.dtype)
+        return torch.cat(tokens), grid, lengths
+
+    @part("embed.time")
+    def _times(self, timestep: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """[1, F] -> time embedding [1, F, 1, d] and its projection [1, F, 6, d]."""
+        sinusoid = self.sinusoid(self.model.freq_dim, timestep.flatten()).to(dtype)
         e = self.time_embedding(sinusoid)  # [F, d]
         e0 = self.time_projection(e).unflatten(1, (6, self.model.dim)).unsqueeze(0)
+        return e.unsqueeze(0).unsqueeze(2), e0
+
+    @part("embed.text")
+    def _text(self, prompt: Tensor) -> Tensor:
+        """[1, T', text_dim] -> [1, T, d]."""
         padded = [
             torch.cat([rows, rows.new_zeros(self.model.text_len - rows.shape[0], rows.shape[1])])
             for rows in prompt
         ]
-        text = self.text_embedding(torch.stack(padded))
-        e = e.unsqueeze(0).unsqueeze(2)
-        return Embedded(torch.cat(tokens), e, e0, text, grid, lengths, self.table, start_token)
+        text: Tensor = self.text_embedding(torch.stack(padded))
+        return text
 
     def run_blocks(
         self,
@@ -128,16 +153,36 @@ class CausalTransformer(nn.Module):
         scale: float,
     ) -> Tensor:
         """All blocks, the deferred cache updates and the head -> flow [1, F, 16, h, w]."""
+        x = self._base(state, caches, hints, scale)
+        return self._unpatchified(self.head(x, state.e), state.grid)
+
+    @part("base")
+    def _base(
+        self,
+        state: Embedded,
+        caches: list[BlockCache],
+        hints: tuple[Tensor, ...] | None,
+        scale: float,
+    ) -> Tensor:
+        """All blocks and the deferred cache updates -> [1, N, d]."""
         x, updates = state.x, []
         for layer, (block, cache) in enumerate(zip(self.blocks, caches, strict=True)):
             tapped = hints is not None and layer in self.hint_of_layer
             hint = hints[self.hint_of_layer[layer]] if hints is not None and tapped else None
             x, update = block(x, state, cache, hint, scale)
             updates.append(update)
+        self._update(caches, updates)
+        return x
+
+    @part("cache.update")
+    def _update(self, caches: list[BlockCache], updates: list[Update]) -> None:
         for cache, update in zip(caches, updates, strict=True):
             cache.apply(update)
-        patches = self.head(x, state.e)
-        return torch.stack([unpatchify(sample, state.grid[0].tolist()) for sample in patches])
+
+    @part("unpatchify")
+    def _unpatchified(self, patches: Tensor, grid: Tensor) -> Tensor:
+        """[1, F, S, 64] -> [1, F, 16, h, w]."""
+        return torch.stack([unpatchify(sample, grid[0].tolist()) for sample in patches])
 
 
 def time_sinusoid(dim: int, timestep: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ encode until the first decode has run.
 import torch
 from torch import Tensor, nn
 
+from harness.workload.parts import part
 from harness.workload.vae import FrameMemory
 from harness.workload.wan_layers import (
     ChannelNorm,
@@ -153,6 +154,7 @@ class WanVae(nn.Module):
         mean: Tensor = moments[:, :LATENT_CHANNELS]  # the log variance is not used
         return ((mean - self.mean) * self.inverse_std).transpose(1, 2)
 
+    @part("vae")
     def decode(self, latent: Tensor) -> Tensor:
         """[1,F,16,h,w] -> [1,4F,3,H,W] in [-1,1], float32; three frames fewer on the first call.
 

@@ -17,7 +17,7 @@ from harness.host.session import Runners, Session, Tools
 from harness.job import Devices, Job, PreflightRequest
 from harness.matrix import Case, schedule
 from harness.privacy import Scrubber
-from harness.result import Fact, Record
+from harness.result import Fact, Profile, Record
 from harness.store import Run, RunFolder
 from tests.samples import case, failure, manifest, result
 
@@ -33,6 +33,8 @@ class FakeRunner:
     problems: list[str] = field(default_factory=list)
     ran: list[str] = field(default_factory=list)
     name: str = ""
+    numbers: list[int] = field(default_factory=list)
+    trace: bytes | None = None
 
     def preflight(self, request: PreflightRequest) -> Devices:
         return Devices(
@@ -47,8 +49,12 @@ class FakeRunner:
     def facts(self) -> dict[str, Fact]:
         return {"runner": Fact(value=self.name)}
 
-    def run(self, job: Job, clips: list[Path], notify: Notify) -> Record:
+    def run(self, job: Job, clips: list[Path], notify: Notify, trace: Path | None = None) -> Record:
         self.ran.append(job.case.id)
+        self.numbers.append(job.process)
+        if trace is not None and self.trace is not None:
+            trace.parent.mkdir(parents=True, exist_ok=True)
+            trace.write_bytes(self.trace)
         return self.play(job.case)
 
 
@@ -240,3 +246,28 @@ def test_a_failed_process_is_named_and_run_again(tmp_path: Path) -> None:
     work.finish(TOOLS, run.todo, all_of(cases))
     done = work.run.load()
     assert done.missing == [] and done.failures == {}
+
+
+@pytest.mark.parametrize("trace", [b"packed", None])
+def test_the_first_process_of_a_profiled_case_leaves_its_trace(
+    tmp_path: Path, trace: bytes | None
+) -> None:
+    profiled = case(profile=True, processes=2)
+    profile = Profile(
+        chunks=[],
+        steady_wall_ms=[],
+        wall_median_ms=None,
+        sync_sites=[],
+        sync_reason="a CPU",
+        trace="trace.json.gz",
+        problems=[],
+    )
+    runner = FakeRunner(lambda of: result(of, profile=profile), trace=trace)
+    work = session(tmp_path, runner, [profiled])
+    work.finish(TOOLS, schedule([profiled]), all_of([profiled]))
+    first = work.run.load().results[profiled.id]
+    assert first.profile is not None
+    kept = work.run.path / "traces" / f"{profiled.id}.json.gz"
+    assert kept.is_file() == (trace is not None)
+    assert first.profile.trace == (f"traces/{kept.name}" if trace else None)
+    assert runner.numbers == [0, 1]

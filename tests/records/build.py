@@ -5,6 +5,7 @@ planted delays really are. So a test knows the truth that an analysis must find.
 """
 
 import random
+import statistics
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,12 @@ from harness.result import (
     Fact,
     Phase,
     PhaseMark,
+    Profile,
     Record,
     Result,
 )
 from harness.store import Manifest, RunFolder
-from tests.records import parts
+from tests.records import parts, profiles
 from tests.records.parts import SM_CLOCK_MHZ, STAGES_MS
 
 BUSY_SHARE = 0.96  # of the event time
@@ -167,8 +169,17 @@ def result(case: Case, knobs: Knobs = QUIET, **changes: Any) -> Result:
         },
         "busy": _busy(case, random_, speed, host) if gpu and not isolated else [],
         "host": parts.host_series(phases),
+        "profile": _profile(case, chunks, gpu) if case.kind == "e2e" and not process else None,
+        "ceilings": profiles.ceilings(gpu) if case.kind == "e2e" and not process else None,
     }
     return Result(**(fields | changes))
+
+
+def _profile(case: Case, chunks: list[ChunkSample], gpu: bool) -> Profile:
+    steady = [chunk.wall_ms for chunk in chunks if chunk.phase == "steady"]
+    factor = 1.0 if gpu else 0.5
+    stages_ms = {name: value * factor for name, value in _stages(case).items()}
+    return profiles.profile(case, parts.OPERATORS, stages_ms, statistics.median(steady))
 
 
 def change(record: Result, **changes: Any) -> Result:

@@ -140,7 +140,7 @@ def test_what_need_not_match_is_shown(tmp_path: Path) -> None:
 
 
 def test_two_cases_of_one_run(tmp_path: Path) -> None:
-    run(tmp_path, "a", only=(EAGER, SDPA), of_case={SDPA: 1.3})
+    run(tmp_path, "a", only=(EAGER, SDPA), of_case={SDPA: 1.3}, case={"profile": False})
     told = compared(tmp_path, f"a:{EAGER}", f"a:{SDPA}")
     assert (told.exit_code, told.verdicts[0].case_b) == (4, SDPA)
     assert {row.key for row in told.differences if row.asked} == {"case.attention"}

@@ -32,6 +32,16 @@ def test_an_old_run_loads_and_renders(folder: Path, tmp_path: Path) -> None:
     assert "## How far to trust this" in report
 
 
+@pytest.mark.parametrize("folder", RECORDED[:2], ids=lambda folder: folder.parent.parent.name)
+def test_a_run_without_profiles_has_no_sections_about_them(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / folder.name
+    shutil.copytree(folder, path)
+    report = render_run(path).read_text()
+    for name in ("Detailed Profiling", "Roofline", "Root Causes", "Recommendations", "checked by"):
+        assert name not in report
+    assert not (path / "figures" / "idle.svg").exists()
+
+
 def test_the_first_schema_renders_its_chunk_and_stages(tmp_path: Path) -> None:
     path = tmp_path / "run"
     shutil.copytree(RECORDED[0], path)

@@ -4,7 +4,10 @@ import xml.etree.ElementTree as ElementTree
 import matplotlib
 import pytest
 
+from harness.analysis.part_groups import GROUPS
+from harness.analysis.profile import IDLE_CAUSES
 from harness.report.plots import BUCKETS, CaseTrack, component_figure, gpu_figure, stage_figure
+from harness.report.plots_profile import FAMILY_COLOURS, IDLE_COLOURS, idle_figure, parts_figure
 from harness.report.plots_trust import ArmRow, Bar, trust_figure
 
 ARMS = [
@@ -36,8 +39,10 @@ def track(samples: int) -> CaseTrack:
         gpu_figure([track(100), track(50)]),
         trust_figure(ARMS, {"busy": [0.0, 0.1], "wall": [-1.0, 1.0]}, 2.0),
         trust_figure(ARMS[1:], {"busy": [], "wall": [0.0]}, 2.0),
+        parts_figure([("RoPE", "RoPE", [("base/rope", 45.0), ("", 0.01)])]),
+        idle_figure([("Depth", {"busy": 400.0, "launch": 20.0}), ("Text-only", {"busy": 1.0})]),
     ],
-    ids=["stages", "components", "gpu", "trust", "trust of one process"],
+    ids=["stages", "components", "gpu", "trust", "trust of one process", "parts", "idle"],
 )
 def test_figures_are_plain_svg(blob: bytes) -> None:
     root = ElementTree.fromstring(blob)
@@ -48,6 +53,11 @@ def test_figures_are_plain_svg(blob: bytes) -> None:
     assert "<script" not in text
     assert "\r" not in text
     assert not re.search(r"[ \t]\n", text)
+
+
+def test_every_family_and_every_cause_has_a_colour() -> None:
+    assert {group.family for group in GROUPS} <= FAMILY_COLOURS.keys()
+    assert {"busy", *IDLE_CAUSES} == IDLE_COLOURS.keys()
 
 
 def test_the_users_own_settings_change_nothing() -> None:

@@ -16,6 +16,7 @@ from harness.result import SCHEMA_VERSION, ClipUse, Convergence, Failure
 from harness.store import RunFolder
 from tests.records import build
 
+OWN_VERSION = f'"schema_version": {SCHEMA_VERSION}'
 SECTIONS = [
     "Overview",
     "Test Setup",
@@ -23,11 +24,26 @@ SECTIONS = [
     "torch.compile Results",
     "Depth against Inpainting against text-only",
     "Where the chunk goes",
+    "Detailed Profiling",
+    "Roofline",
+    "Why torch.compile Does or Doesn't Help",
+    "Root Causes",
+    "Recommendations",
     "GPU State",
     "How far to trust this",
     "Reproduce",
     "Against the published report",
 ]
+
+
+# What needs device events.
+OF_A_GPU = (
+    "Roofline",
+    "Why torch.compile Does or Doesn't Help",
+    "Root Causes",
+    "Recommendations",
+)
+PROFILED = ("Detailed Profiling", *OF_A_GPU)
 
 
 def failure(case: Case, **changes: Any) -> Failure:
@@ -76,7 +92,7 @@ def cpu_report(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def test_sections_are_in_order(gpu_report: str, cpu_report: str) -> None:
     assert headings(gpu_report) == SECTIONS
-    assert headings(cpu_report) == SECTIONS
+    assert headings(cpu_report) == [name for name in SECTIONS if name not in OF_A_GPU]
 
 
 def test_the_overview_computes_its_sentences(gpu_report: str) -> None:
@@ -222,7 +238,7 @@ def test_a_partial_run_names_what_is_missing(tmp_path: Path) -> None:
     path = build.store(tmp_path, build.manifest(cases), [*done, lost])
     report = render_run(path).read_text()
     assert headings(report) == SECTIONS
-    assert "**Partial run.** 3 of 19 planned processes have a result." in report
+    assert "**Partial run.** 3 of 21 planned processes have a result." in report
     overview = section(report, "Overview")
     assert r"failed (memory): CUDA out of memory: tried 2.00 GiB \| free 1.10 GiB &lt;now&gt;" in (
         overview
@@ -248,7 +264,7 @@ def test_only_the_last_failed_attempt_is_told(tmp_path: Path) -> None:
 def test_a_run_without_any_result_renders(tmp_path: Path) -> None:
     path = build.store(tmp_path, build.manifest(build.gpu_cases()), [])
     report = render_run(path).read_text()
-    assert headings(report) == SECTIONS
+    assert headings(report) == [name for name in SECTIONS if name not in PROFILED]
     assert "No end-to-end case of this run has a result yet." in report
     assert "Missing: no compiled case has a result" in report
     assert "Not measured yet on this GPU; `invoke selfcheck` does." in report
@@ -297,7 +313,7 @@ def test_rendering_twice_gives_the_same_bytes(tmp_path: Path) -> None:
     build.cpu_run(tmp_path)
     first = {path: path.read_bytes() for path in render_all(tmp_path)}
     first |= {path: path.read_bytes() for path in tmp_path.glob("*/*/figures/*.svg")}
-    assert len(first) == 3 + 5
+    assert len(first) == 3 + 7
     for path in first:
         path.unlink()
     render_all(tmp_path)
@@ -340,7 +356,7 @@ def test_a_damaged_record_is_refused_by_name(tmp_path: Path) -> None:
 def test_a_newer_record_is_refused(tmp_path: Path) -> None:
     path = build.cpu_run(tmp_path)
     file = path / "cases" / "e2e-text-eager.json"
-    file.write_text(file.read_text().replace('"schema_version": 2', '"schema_version": 99', 1))
+    file.write_text(file.read_text().replace(OWN_VERSION, '"schema_version": 99', 1))
     with pytest.raises(RecordError, match="schema 99"):
         render_run(path)
 
@@ -365,8 +381,8 @@ def test_the_index_lists_all_runs_measurements_first(tmp_path: Path) -> None:
         "20261123-080000-full",
         "20261123-070000-quick",
     ]
-    assert "| local | 1 of 9 | 493.3 | 24.32 | – | measurement |" in rows[0]
-    assert "| container | 9 of 9 | 492.9 | 24.34 | 0.990 | measurement |" in rows[1]
+    assert "| local | 1 of 11 | 493.3 | 24.32 | – | measurement |" in rows[0]
+    assert "| container | 11 of 11 | 492.9 | 24.34 | 0.990 | measurement |" in rows[1]
     assert "| CPU |" in rows[2]
     assert "functional check" in rows[2]
 

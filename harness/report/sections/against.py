@@ -22,6 +22,7 @@ from harness.report.cells import (
 from harness.report.material import MODES, Material, of, of_all
 from harness.report.sections.compiled import chunk_change
 from harness.report.sections.components import overhead_of
+from harness.report.sections.published_claims import published_verdicts
 from harness.result import CountPass, Result
 
 LABELS: tuple[tuple[Figure, str], ...] = (
@@ -57,6 +58,7 @@ class Against:
     operators_note: Line | None
     structural: tuple[Line, ...]
     corrections: tuple[Line, ...]
+    verdicts: Table | None
 
 
 def against(material: Material) -> Against:
@@ -80,6 +82,7 @@ def against(material: Material) -> Against:
         operators_note=_differences(("sage_casts",))[0] if counted is not None else None,
         structural=_differences(structural),
         corrections=_differences(CORRECTIONS),
+        verdicts=None if material.functional_only else published_verdicts(material),
     )
 
 

@@ -86,7 +86,8 @@ def stages_section(material: Material) -> Stages:
     )
 
 
-def _stage_label(name: str) -> str:
+def stage_label(name: str) -> str:
+    """A stage in words."""
     kind, _, step = name.partition(".")
     if kind == "denoise" and step:
         return f"Denoise step {int(step) + 1}, without hints"
@@ -106,7 +107,7 @@ def _stage_rows(results: list[Result], parts: StageParts) -> Table | None:
     for name in names:
         holders = [result for result in results if name in stages[result.case_id]]
         sources = tuple(of(result, f"/chunks/*/stage_ms/{name}") for result in holders)
-        row: list[Inline | str] = [Cell(_stage_label(name), sources)]
+        row: list[Inline | str] = [Cell(stage_label(name), sources)]
         for result in results:
             stage = stages[result.case_id].get(name)
             row += [NOTHING] * len(parts.suffixes) if stage is None else parts.cells(result, stage)

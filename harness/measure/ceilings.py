@@ -1,0 +1,90 @@
+"""What this GPU can do at best, measured in the case's own process: the ceilings of a roofline.
+
+Random data (zeros run faster), CUDA events, the median of several rounds after a warm-up.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+
+from harness.analysis.interval import median
+from harness.measure.bench import Bench
+from harness.presets import WorkloadConfig
+from harness.result import Ceilings
+from harness.workload.attention import Attention
+
+MATRIX_SIDE = 8192
+COPY_BYTES = 2 * 2**30
+WARMUP_ROUNDS = 3
+ROUNDS = 10
+
+
+def measure_ceilings(bench: Bench) -> Ceilings:
+    """Matrix product, copy and attention in the workload's type; nulls on a CPU."""
+    pipeline = bench.pipeline
+    device, config = pipeline.device, pipeline.config
+    if device.type != "cuda":
+        return Ceilings(
+            matmul_flops_per_s=None,
+            copy_bytes_per_s=None,
+            attention_flops_per_s={},
+            reason="the case runs on a CPU",
+        )
+    dtype = pipeline.dtype
+    with torch.no_grad():
+        return Ceilings(
+            matmul_flops_per_s=_matmul(device, dtype),
+            copy_bytes_per_s=_copy(device),
+            attention_flops_per_s=_attention(pipeline.attention, config, device, dtype),
+        )
+
+
+def _matmul(device: torch.device, dtype: torch.dtype) -> float:
+    a, b = (torch.randn(MATRIX_SIDE, MATRIX_SIDE, device=device, dtype=dtype) for _ in range(2))
+    return 2.0 * MATRIX_SIDE**3 / _seconds(lambda: torch.matmul(a, b))
+
+
+def _copy(device: torch.device) -> float:
+    source = torch.randint(0, 255, (COPY_BYTES,), device=device, dtype=torch.uint8)
+    target = torch.empty_like(source)
+    return 2.0 * COPY_BYTES / _seconds(lambda: target.copy_(source))
+
+
+def _attention(
+    attention: Attention, config: WorkloadConfig, device: torch.device, dtype: torch.dtype
+) -> dict[str, float]:
+    """Both products of a full softmax, 4 N K n D FLOPs, for each use at the case's shape."""
+    model, frame_tokens = config.model, config.tokens_per_frame
+    queries = model.frames_per_chunk * frame_tokens
+    uses: dict[str, tuple[int, Callable[..., torch.Tensor]]] = {
+        "cached_self": (model.local_attn_frames * frame_tokens, attention.cached_self),
+        "cross": (model.text_len, attention.cross),
+        "vace_self": (queries, attention.vace_self),
+    }
+
+    def random(tokens: int) -> torch.Tensor:
+        shape = (1, tokens, model.num_heads, model.head_dim)
+        return torch.randn(shape, device=device, dtype=dtype)
+
+    rates = {}
+    for use, (keys, call) in uses.items():
+        q, k, v = random(queries), random(keys), random(keys)
+        flops = 4.0 * queries * keys * model.num_heads * model.head_dim
+        rates[use] = flops / _seconds(partial(call, q, k, v))
+    return rates
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    """Median device time of one call."""
+    for _ in range(WARMUP_ROUNDS):
+        call()
+    times_s = []
+    for _ in range(ROUNDS):
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        begin.record()
+        call()
+        end.record()
+        end.synchronize()
+        times_s.append(begin.elapsed_time(end) / 1e3)
+    return median(times_s)

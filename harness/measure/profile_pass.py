@@ -1,0 +1,172 @@
+"""The profile pass: a few chunks under torch.profiler with ranges for chunk, stage and part.
+
+    steady    wait 1, warm-up 2, active 3 chunks
+    first     chunk 0, after a reset
+    filling   chunk 2, while the cache fills
+
+Each profiler session is exported as a trace, and the trace is attributed (`harness.measure.trace`).
+Nothing here is timed; the ratio of profiled to unprofiled chunks says how much the pass distorts.
+"""
+
+import gzip
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import torch
+from torch.profiler import ProfilerActivity, profile, record_function, schedule
+
+from harness.analysis.interval import median
+from harness.job import TRACE_FILE
+from harness.measure.attribution import profiled_chunks
+from harness.measure.bench import Bench
+from harness.measure.profile_checks import problems
+from harness.measure.sync_sites import sync_sites
+from harness.measure.witness import stage_witness
+from harness.result import Profile, ProfiledChunk
+from harness.workload.parts import trace_parts
+from harness.workload.rollout import stage_names
+
+WAIT_CHUNKS, WARMUP_CHUNKS, ACTIVE_CHUNKS = 1, 2, 3
+FILLING_CHUNK = 2
+GZIP_LEVEL = 6
+
+
+class StageRanges:
+    """A profiler range for each stage; they follow each other as the marks do."""
+
+    def __init__(self) -> None:
+        self._open: record_function | None = None
+
+    def mark(self, stage: str) -> None:
+        """One stage ends and the next begins."""
+        self.close()
+        self._open = record_function(f"stage.{stage}")
+        self._open.__enter__()
+
+    def close(self) -> None:
+        """The last stage ends."""
+        if self._open is not None:
+            self._open.__exit__(None, None, None)
+            self._open = None
+
+
+def profile_pass(bench: Bench, folder: Path) -> Profile:
+    """Profiles a bench in steady state; leaves the trace of its steady chunks in `folder`."""
+    findings = bench.findings
+    findings.enter("profile")
+    findings.progress(0, 4, "synchronising lines")
+    bench.make_room(1)
+    sites, reason = sync_sites(bench)
+    as_it_runs, synchronised = stage_witness(bench)
+    with tempfile.TemporaryDirectory(dir=folder) as temporary, _ranges(bench):
+        traces = Path(temporary)
+        findings.progress(1, 4, "steady chunks")
+        steady = _steady(bench, traces / "steady.json")
+        findings.progress(2, 4, "first chunk")
+        bench.pipeline.reset()
+        others = _single(bench, "first", traces / "first.json")
+        findings.progress(3, 4, "filling chunk")
+        while bench.pipeline.chunk_index < FILLING_CHUNK:
+            bench.run_block(1, "profile")
+        others += _single(bench, "filling", traces / "filling.json")
+        _compress(traces / "steady.json", folder / TRACE_FILE)
+    unprofiled = [c.wall_ms for c in findings.chunks if c.phase == "steady" and c.arm is None]
+    on_gpu = bench.pipeline.device.type == "cuda"
+    middle = sorted(steady, key=lambda chunk: chunk.wall_ms)[len(steady) // 2]
+    return Profile(
+        chunks=[_launching(chunk, on_gpu=on_gpu) for chunk in (middle, *others)],
+        steady_wall_ms=[chunk.wall_ms for chunk in steady],
+        wall_median_ms=median(unprofiled) if unprofiled else None,
+        sync_sites=sites,
+        sync_reason=reason,
+        trace=TRACE_FILE,
+        problems=problems([*steady, *others], on_gpu=on_gpu, stages=_stages(bench)),
+        stages_host_ms=as_it_runs,
+        stages_synchronised_ms=synchronised,
+    )
+
+
+@contextmanager
+def _ranges(bench: Bench) -> Iterator[None]:
+    """Parts on inside the block; those of a compiled VACE branch stay off, or it compiles anew."""
+    pipeline, compiled = bench.pipeline, bench.case.compiled
+    trace_parts(pipeline, base=True, vace=not compiled)
+    pipeline.attention.trace("cached_self", *(() if compiled else ("vace_self", "cross")))
+    try:
+        yield
+    finally:
+        trace_parts(pipeline, base=False, vace=False)
+        pipeline.attention.trace()
+
+
+def _steady(bench: Bench, trace: Path) -> list[ProfiledChunk]:
+    count = WAIT_CHUNKS + WARMUP_CHUNKS + ACTIVE_CHUNKS
+    bench.make_room(count)
+    plan = schedule(wait=WAIT_CHUNKS, warmup=WARMUP_CHUNKS, active=ACTIVE_CHUNKS, repeat=1)
+    events_ms: list[float | None] = []
+    with profile(activities=_activities(bench), schedule=plan) as profiler:
+        for _ in range(count):
+            events_ms.append(_chunk(bench, "steady"))
+            profiler.step()
+    profiler.export_chrome_trace(str(trace))
+    return _attributed(bench, trace, events_ms[-ACTIVE_CHUNKS:])
+
+
+def _single(bench: Bench, kind: str, trace: Path) -> list[ProfiledChunk]:
+    with profile(activities=_activities(bench)) as profiler:
+        event_ms = _chunk(bench, kind)
+    profiler.export_chrome_trace(str(trace))
+    return _attributed(bench, trace, [event_ms])
+
+
+def _attributed(bench: Bench, trace: Path, events_ms: list[float | None]) -> list[ProfiledChunk]:
+    chunks = profiled_chunks(trace, on_gpu=bench.pipeline.device.type == "cuda")
+    return [
+        msgspec.structs.replace(chunk, event_ms=event_ms)
+        for chunk, event_ms in zip(chunks, events_ms, strict=True)
+    ]
+
+
+def _launching(chunk: ProfiledChunk, *, on_gpu: bool) -> ProfiledChunk:
+    """Without the operators that launched nothing: views are most of them, and take no GPU time."""
+    if not on_gpu:
+        return chunk
+    launching = [operator for operator in chunk.operators if operator.device_ms > 0]
+    return msgspec.structs.replace(chunk, operators=launching)
+
+
+def _stages(bench: Bench) -> list[str]:
+    return stage_names(bench.pipeline.config, bench.case.mode)
+
+
+def _chunk(bench: Bench, kind: str) -> float | None:
+    """Runs one chunk in its range, synchronised at both ends; its CUDA-event time."""
+    pipeline, on_gpu = bench.pipeline, bench.pipeline.device.type == "cuda"
+    index = pipeline.chunk_index
+    pixels, mask = bench.inputs(index)
+    stages = StageRanges()
+    bench.clock.synchronise()
+    events = [torch.cuda.Event(enable_timing=True) for _ in range(2)] if on_gpu else []
+    with record_function(f"chunk.{kind}.{index}"):
+        if on_gpu:
+            events[0].record()
+        pipeline.run_chunk(pixels, mask, stages.mark)
+        stages.close()
+        if on_gpu:
+            events[1].record()
+        bench.clock.synchronise()
+    return events[0].elapsed_time(events[1]) if on_gpu else None
+
+
+def _activities(bench: Bench) -> list[ProfilerActivity]:
+    on_gpu = bench.pipeline.device.type == "cuda"
+    return [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
+
+
+def _compress(trace: Path, target: Path) -> None:
+    with trace.open("rb") as source, gzip.open(target, "wb", GZIP_LEVEL) as packed:
+        shutil.copyfileobj(source, packed)

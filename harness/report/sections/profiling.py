@@ -1,0 +1,283 @@
+"""Detailed Profiling: profiled chunks by part, operator and stage, the host's time, idle time."""
+
+from dataclasses import dataclass
+
+from harness.analysis.part_cells import reads_of
+from harness.analysis.part_groups import GROUPS, group_of
+from harness.analysis.profile import (
+    OTHER_PARTS,
+    OperatorUse,
+    Portion,
+    Slot,
+    Where,
+    busy_share,
+    by_group,
+    by_operator,
+    by_stage,
+    distortion,
+    main_slot,
+    named_parts,
+    wall_ms,
+)
+from harness.report.cells import (
+    NOTHING,
+    Cell,
+    Inline,
+    Line,
+    Source,
+    Table,
+    count,
+    decimals,
+    line,
+    ms,
+    number,
+    percent,
+    ratio,
+    table,
+)
+from harness.report.material import MODES, Material, case_label, of
+from harness.report.sections.profile_host import HostTables, host_tables
+from harness.report.sections.stages import stage_label
+from harness.result import Result
+
+TOP_OPERATORS = 20
+LEAST_UNATTRIBUTED = 0.001  # of GPU-busy time; less is not worth a word
+
+
+@dataclass(frozen=True)
+class ProfiledMode:
+    """One profiled case."""
+
+    title: Cell
+    sentences: tuple[Line, ...]
+    groups: Table | None
+    group_parts: Table | None
+    operators: Table | None
+    stages: Table | None
+
+
+@dataclass(frozen=True)
+class Profiling:
+    """The section; `modes` is not empty."""
+
+    modes: tuple[ProfiledMode, ...]
+    host: HostTables
+    kinds: Table | None
+    problems: tuple[Line, ...]
+    traces: tuple[Line, ...]
+    on_gpu: bool
+
+
+def profiling(material: Material) -> Profiling | None:
+    """The section over the plain eager cases; None where no record has a profile."""
+    results = profiled_modes(material)
+    shown = [(result, slot) for result in results if (slot := main_slot(result.profile))]
+    if not shown:
+        return None
+    return Profiling(
+        modes=tuple(_mode(result, slot) for result, slot in shown),
+        host=host_tables(shown),
+        kinds=_kinds(shown[0][0]),
+        problems=tuple(line_ for result, _ in shown for line_ in _problems(result)),
+        traces=tuple(trace for result, _ in shown if (trace := _trace(result)) is not None),
+        on_gpu=bool(shown[0][1].chunk.busy_ms),
+    )
+
+
+def profiled_modes(material: Material) -> list[Result]:
+    """The profiled plain eager result of each mode."""
+    found = (material.profiled(mode) for mode in MODES)
+    return [result for result in found if result is not None]
+
+
+def part_cell(part: str, *sources: Source) -> Cell:
+    """A part's path as code; what lies in no range has words."""
+    return Cell(part, sources, "code") if part else Cell("in no part", sources)
+
+
+def _mode(result: Result, slot: Slot) -> ProfiledMode:
+    return ProfiledMode(
+        title=case_label(result),
+        sentences=_sentences(result, slot),
+        groups=_portions(result, slot, by_group(slot), "Kind of work"),
+        group_parts=_group_parts(result, slot),
+        operators=_operators(result, slot),
+        stages=_stages(result, slot),
+    )
+
+
+def _sentences(result: Result, slot: Slot) -> tuple[Line, ...]:
+    chunk, base = slot.chunk, slot.path
+    profile = result.profile
+    wall = of(result, "/profile/wall_median_ms")
+    first: list[Inline | str] = ["Steady chunk ", count(chunk.chunk, of(result, f"{base}/chunk"))]
+    if chunk.busy_ms:
+        busy = of(result, f"{base}/busy_ms")
+        first += [": ", count(chunk.kernels, of(result, f"{base}/kernels"))]
+        first += [" kernels and copies keep the GPU busy for ", ms(chunk.busy_ms, busy), ", "]
+        first += [percent(busy_share(result, slot), busy, wall), " of the ", _wall(result, slot)]
+        first += [" that the chunk takes without the profiler"]
+    else:
+        first += [": a CPU has no device events, so times are the host's"]
+    found = [line(*first, ".")]
+    if profile is not None and (bent := distortion(profile)) is not None:
+        walls = of(result, "/profile/steady_wall_ms")
+        words = " times as long."
+        if chunk.busy_ms:
+            words += (
+                " It slows the host and not the GPU, so GPU times below are as profiled, and "
+                "idle times are scaled to a chunk without the profiler."
+            )
+        found.append(line("Under the profiler a chunk takes ", ratio(bent, walls, wall), words))
+    if chunk.busy_ms and chunk.unattributed_ms > LEAST_UNATTRIBUTED * chunk.busy_ms:
+        at = of(result, f"{base}/unattributed_ms")
+        found.append(line(ms(chunk.unattributed_ms, at), " of GPU time could not be attributed."))
+    return tuple(found)
+
+
+def _wall(result: Result, slot: Slot) -> Cell:
+    at = (of(result, "/profile/wall_median_ms"), of(result, f"{slot.path}/wall_ms"))
+    return ms(wall_ms(result, slot), *at)
+
+
+def _portions(
+    result: Result, slot: Slot, portions: list[Portion], head: str, *, parts: bool = False
+) -> Table | None:
+    on_gpu = bool(slot.chunk.busy_ms)
+    rows: list[tuple[Inline | str, ...]] = []
+    for item in portions:
+        at = tuple(of(result, f"{slot.path}/parts/{index}") for index in item.indices)
+        row: list[Inline | str] = [part_cell(item.name, *at) if parts else Cell(item.name, at)]
+        if on_gpu:
+            row += [number(item.device_ms, *at), percent(item.share, *at)]
+            row += [count(item.kernels, *at), number(item.host_ms, *at)]
+        else:
+            row += [number(item.host_ms, *at), percent(item.share, *at)]
+        rows.append(tuple(row))
+    heads = [head, ">GPU time (ms)", ">Share", ">Kernels", ">Host, profiled (ms)"]
+    return table(heads if on_gpu else [head, ">Host, profiled (ms)", ">Share"], rows)
+
+
+def _group_parts(result: Result, slot: Slot) -> Table | None:
+    """Every part path below its group, groups in their own order of time."""
+    order = {portion.name: place for place, portion in enumerate(by_group(slot))}
+    found: dict[tuple[str, str], list[int]] = {}
+    for index, part in enumerate(slot.chunk.parts):
+        found.setdefault((group_of(part.stage, part.part).name, part.part), []).append(index)
+    on_gpu = bool(slot.chunk.busy_ms)
+    rows = []
+    for (group, path), indices in found.items():
+        at = tuple(of(result, f"{slot.path}/parts/{index}") for index in indices)
+        members = [slot.chunk.parts[index] for index in indices]
+        time_ms = sum(item.device_ms if on_gpu else item.host_ms for item in members)
+        calls = sum(item.calls for item in members)
+        row = (part_cell(path, *at), Cell(group, at), number(time_ms, *at), count(calls, *at))
+        rows.append((order[group], -time_ms, row))
+    ordered = [row for *_, row in sorted(rows, key=lambda item: item[:2])]
+    time = ">GPU time (ms)" if on_gpu else ">Host, profiled (ms)"
+    return table(("Part", "Kind of work", time, ">Calls"), ordered)
+
+
+def _operators(result: Result, slot: Slot) -> Table | None:
+    """Operators by GPU time, on a CPU by calls, with the parts that they serve."""
+    on_gpu = bool(slot.chunk.busy_ms)
+    rows: list[tuple[Inline | str, ...]] = []
+    for use in by_operator(slot)[:TOP_OPERATORS]:
+        if on_gpu and not use.device_ms:
+            break
+        at = tuple(of(result, f"{slot.path}/operators/{index}") for index in use.indices)
+        row: list[Inline | str] = [Cell(use.name, at, "code"), count(use.calls, *at)]
+        row += [number(use.device_ms, *at), percent(use.share, *at)] if on_gpu else []
+        rows.append((*row, _described(use, at)))
+    heads = ["Operator", ">Calls", *([">GPU time (ms)", ">Share"] if on_gpu else [])]
+    by = "Where its GPU time belongs" if on_gpu else "Where its calls belong"
+    return table([*heads, by], rows)
+
+
+def _described(use: OperatorUse, at: tuple[Source, ...]) -> Cell:
+    """The measured description: parts with their share, the rest together."""
+    named, rest = named_parts(use)
+    words = [f"{_place(where)} {percent(where.share).text}" for where in named]
+    if rest >= LEAST_UNATTRIBUTED:
+        words.append(f"{OTHER_PARTS} {percent(rest).text}")
+    return Cell(", ".join(words), at)
+
+
+def _place(where: Where) -> str:
+    return where.part or "in no part"
+
+
+def _stages(result: Result, slot: Slot) -> Table | None:
+    portions = by_stage(slot)
+    named = _portions(result, slot, portions, "Stage")
+    if named is None:
+        return None
+    rows = [
+        (
+            Cell(stage_label(portion.name), row[0].sources if isinstance(row[0], Cell) else ()),
+            *row[1:],
+        )
+        for portion, row in zip(portions, named.rows, strict=True)
+    ]
+    return Table(named.columns, tuple(rows))
+
+
+def _kinds(result: Result) -> Table | None:
+    """Chunk by chunk: the first, one while the cache fills, steady ones; by kind of work."""
+    profile = result.profile
+    if profile is None:
+        return None
+    slots = [Slot(index, chunk) for index, chunk in enumerate(profile.chunks)]
+    order = {"first": 0, "filling": 1, "steady": 2}
+    slots.sort(key=lambda slot: (order[slot.chunk.kind], slot.index))
+    chosen = [next((s for s in slots if s.chunk.kind == kind), None) for kind in order]
+    shown = [slot for slot in chosen if slot is not None]
+    if len(shown) < 2:
+        return None
+    heads = ["Kind of work"] + [f">{KIND_WORDS[slot.chunk.kind]} (ms)" for slot in shown]
+    columns = [{portion.name: portion for portion in by_group(slot)} for slot in shown]
+    rows: list[tuple[Inline | str, ...]] = []
+    for group in GROUPS:
+        row = [
+            _kind_cell(result, s, c.get(group.name)) for s, c in zip(shown, columns, strict=True)
+        ]
+        if any(cell is not NOTHING for cell in row):
+            rows.append((group.name, *row))
+    for label, field in (("GPU busy", "busy_ms"), ("Kernels and copies", "kernels")):
+        rows.append((label, *(_field(result, slot, field) for slot in shown)))
+    rows.append(("Values read by the host", *(_reads(result, slot) for slot in shown)))
+    return table(heads, rows)
+
+
+KIND_WORDS = {"first": "First chunk", "filling": "Cache filling", "steady": "Steady"}
+
+
+def _kind_cell(result: Result, slot: Slot, portion: Portion | None) -> Cell:
+    if portion is None:
+        return NOTHING
+    at = tuple(of(result, f"{slot.path}/parts/{index}") for index in portion.indices)
+    return number(portion.device_ms if slot.chunk.busy_ms else portion.host_ms, *at)
+
+
+def _field(result: Result, slot: Slot, field: str) -> Cell:
+    value = getattr(slot.chunk, field)
+    at = of(result, f"{slot.path}/{field}")
+    return count(value, at) if isinstance(value, int) else Cell(decimals(value), (at,))
+
+
+def _reads(result: Result, slot: Slot) -> Cell:
+    return count(sum(reads_of(slot.chunk).values()), of(result, f"{slot.path}/operators"))
+
+
+def _problems(result: Result) -> list[Line]:
+    problems = result.profile.problems if result.profile else []
+    name = Cell(result.case_id, (of(result, "/case_id"),), "code")
+    at = of(result, "/profile/problems")
+    return [line(name, ": ", Cell(problem, (at,))) for problem in problems]
+
+
+def _trace(result: Result) -> Line | None:
+    trace = result.profile.trace if result.profile else None
+    if trace is None:
+        return None
+    return line(Cell(trace, (of(result, "/profile/trace"),), "code"))
