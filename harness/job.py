@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 from harness.matrix import Case
-from harness.result import Strict
+from harness.strict import Strict
 
 JOB_FILE = "job.json"
 RECORD_FILE = "record.json"

@@ -8,7 +8,6 @@ import fnmatch
 import itertools
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
@@ -158,104 +157,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     only: str | None = None  # glob over case ids
 
 
-MATRICES: dict[str, Matrix] = {
-    "quick": Matrix(
-        name="quick",
-        cases=[
-            Axes(kind=("isolated",), mode=("inpainting",), compiled=(False, True)),
-            Axes(kind=("e2e",), mode=("inpainting", "depth", "text")),
-            Axes(kind=("e2e",), mode=("inpainting",), compiled=(True,)),
-        ],
-    ),
-    "full": Matrix(
-        name="full",
-        cases=[
-            Axes(kind=("isolated",), mode=("inpainting",), compiled=(False, True)),
-            Axes(kind=("e2e",), mode=("inpainting", "depth", "text"), processes=3, profile=True),
-            Axes(
-                kind=("paired",),
-                mode=("inpainting", "depth"),
-                arms=(BASE_ARM, "compiled"),
-                processes=3,
-            ),
-            Axes(kind=("e2e",), mode=("inpainting", "depth"), compiled=(True,), profile=True),
-            Axes(kind=("isolated",), mode=("depth",)),
-            Axes(kind=("e2e",), mode=("inpainting",), attention=("sdpa",)),
-        ],
-    ),
-    # Where the time goes, and nothing else: few timed blocks, the profile of each mode.
-    "profile": Matrix(
-        name="profile",
-        cases=[
-            Axes(kind=("e2e",), mode=("inpainting", "depth", "text"), profile=True, blocks=2),
-            Axes(
-                kind=("e2e",),
-                mode=("inpainting", "depth"),
-                compiled=(True,),
-                profile=True,
-                blocks=2,
-            ),
-        ],
-    ),
-    # How far the numbers can be trusted: spread, false alarms, cost of telemetry, container against
-    # bare host, parts against the whole. Delays have a case of their own: they are shares of the
-    # busy time, which takes the profiler, and a process that has met it launches more slowly.
-    "selfcheck": Matrix(
-        name="selfcheck",
-        cases=[
-            Axes(
-                kind=("paired",),
-                mode=("inpainting",),
-                arms=(BASE_ARM, "again", "no-telemetry"),
-                processes=5,
-                chunks_per_block=4,
-            ),
-            Axes(
-                kind=("paired",),
-                mode=("inpainting",),
-                arms=(BASE_ARM, "again"),
-                processes=3,
-                bare=True,
-                chunks_per_block=4,
-            ),
-            Axes(
-                kind=("paired",),
-                mode=("inpainting",),
-                arms=(BASE_ARM, "delay1", "delay2", "delay3", "delay5"),
-                processes=3,
-                chunks_per_block=2,
-            ),
-            Axes(kind=("isolated",), mode=("inpainting",)),
-        ],
-    ),
-}
 # A CPU run is a functional check: the same path, fewer chunks.
 CPU_EFFORT = {"blocks": 2, "chunks_per_block": 2, "warmup_max_chunks": 7, "warmup_max_s": 20.0}
-
-
-def load_matrix(name_or_path: str) -> Matrix:
-    """A built-in matrix by name, or a user's from a `.toml` file.
-
-    Raises UsageError for an unknown name, an unreadable file or a field that does not fit.
-    """
-    if not name_or_path.endswith(".toml"):
-        if name_or_path not in MATRICES:
-            raise UsageError(
-                f"unknown matrix '{name_or_path}'",
-                next_step=f"choose one of {', '.join(MATRICES)} or give a .toml file",
-            )
-        return MATRICES[name_or_path]
-    try:
-        return msgspec.toml.decode(Path(name_or_path).read_bytes(), type=Matrix)
-    except OSError as error:
-        raise UsageError(
-            f"matrix file '{name_or_path}' cannot be read ({error.strerror})",
-            next_step="check the path",
-        ) from error
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise UsageError(
-            f"matrix file '{name_or_path}': {error}", next_step="see docs/matrix.md for the form"
-        ) from error
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -19,16 +19,8 @@ import msgspec
 
 from harness.errors import RecordError, StorageError, UsageError
 from harness.matrix import MOST_PROCESSES, Case, Process, schedule
-from harness.result import (
-    Fact,
-    Failure,
-    Record,
-    Result,
-    Strict,
-    check_version,
-    decode,
-    encode,
-)
+from harness.result import Fact, Failure, Record, Result, check_version, decode, encode
+from harness.strict import Strict
 
 MANIFEST = "run.json"
 RECORD_LIMIT_BYTES = 8 * 2**20

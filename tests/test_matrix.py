@@ -9,17 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import UsageError
-from harness.matrix import (
-    CPU_EFFORT,
-    MATRICES,
-    Axes,
-    Matrix,
-    Settings,
-    expand,
-    load_matrix,
-    parse_size,
-    schedule,
-)
+from harness.matrices import MATRICES, load_matrix
+from harness.matrix import CPU_EFFORT, Axes, Matrix, Settings, expand, parse_size, schedule
 from tests import samples
 
 CPU = Settings(preset="tiny", device="cpu")

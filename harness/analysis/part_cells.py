@@ -10,7 +10,8 @@ from typing import TypeVar
 
 from harness.analysis.part_groups import within
 from harness.analysis.profile import Slot, idle_scale, main_slot, wall_ms
-from harness.result import ProfiledChunk, Result
+from harness.profiled import ProfiledChunk
+from harness.result import Result
 
 ITEM_OPERATORS = ("aten::item", "aten::_local_scalar_dense")  # from the outermost inwards
 Key = TypeVar("Key")

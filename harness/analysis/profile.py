@@ -11,7 +11,8 @@ from typing import Literal
 
 from harness.analysis.interval import median
 from harness.analysis.part_groups import group_of
-from harness.result import OperatorPart, PartTime, Profile, ProfiledChunk, Result
+from harness.profiled import OperatorPart, PartTime, Profile, ProfiledChunk
+from harness.result import Result
 
 Kind = Literal["first", "filling", "steady"]
 # What the host did while the GPU had nothing to do.

@@ -14,7 +14,8 @@ from harness.cost import chunk_flops
 from harness.cost_bytes import chunk_bytes
 from harness.matrix import Case
 from harness.presets import CPU_ATTENTION, PRESETS, WorkloadConfig
-from harness.result import Ceilings, Result
+from harness.profiled import Ceilings
+from harness.result import Result
 
 Bound = Literal["arithmetic", "memory"]
 

@@ -21,7 +21,8 @@ from harness.host.options import BenchOptions
 from harness.host.processes import LocalRunner
 from harness.host.runner import Runner
 from harness.job import NOTE, Devices, PreflightRequest
-from harness.matrix import MATRICES, Settings, expand
+from harness.matrices import MATRICES
+from harness.matrix import Settings, expand
 
 RECORDS_BYTES = 64 << 20
 IMAGE_BYTES = 20 << 30

@@ -13,7 +13,8 @@ from harness.host.options import BenchOptions
 from harness.host.processes import LocalRunner
 from harness.host.runner import Runner
 from harness.job import ClipFile, Devices, PreflightRequest
-from harness.matrix import Case, Settings, expand, load_matrix
+from harness.matrices import load_matrix
+from harness.matrix import Case, Settings, expand
 from harness.store import Manifest
 
 PreparedClips = dict[tuple[int, int], tuple[list[ClipFile], list[Path]]]

@@ -26,7 +26,7 @@ from harness.measure.idle import (
     span_and_busy_ns,
 )
 from harness.measure.trace import NO_CORRELATION, HostEvents, Ints, Kind, Trace, read_trace
-from harness.result import OperatorPart, PartTime, ProfiledChunk
+from harness.profiled import OperatorPart, PartTime, ProfiledChunk
 
 NO_OPERATOR = "(no operator)"  # of launches right inside a part or stage
 PROFILER_STEP = "ProfilerStep#"  # torch's own range around everything says nothing

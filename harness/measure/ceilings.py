@@ -11,7 +11,7 @@ import torch
 from harness.analysis.interval import median
 from harness.measure.bench import Bench
 from harness.presets import WorkloadConfig
-from harness.result import Ceilings
+from harness.profiled import Ceilings
 from harness.workload.attention import Attention
 
 MATRIX_SIDE = 8192

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from harness.job import Progress
+from harness.profiled import Ceilings, Profile
 from harness.result import (
     BusySample,
-    Ceilings,
     ChunkSample,
     ClipUse,
     CompileStats,
@@ -17,7 +17,6 @@ from harness.result import (
     Memory,
     Phase,
     PhaseMark,
-    Profile,
 )
 
 Report = Callable[[Progress], None]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.measure.trace import HostEvents, Ints, Kind
-from harness.result import Gap
+from harness.profiled import Gap
 
 Cause = Literal["launch", "sync", "copy", "operator", "python", "queue"]
 CAUSES: tuple[Cause, ...] = get_args(Cause)

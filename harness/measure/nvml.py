@@ -24,7 +24,7 @@ import msgspec
 
 from harness.measure.gpu_probe import GpuProbe, NoTelemetryError, Number, ProbeError
 from harness.measure.host_load import HostProbe
-from harness.result import Strict
+from harness.strict import Strict
 
 DEFAULT_INTERVAL_S = 0.1
 SLOW_INTERVAL_S = 1.0  # of what moves slowly: temperatures, memory, utilisation

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.measure.trace import Kind, call_kind
-from harness.result import ProfiledChunk
+from harness.profiled import ProfiledChunk
 
 Figure = Callable[[ProfiledChunk], float | None]  # None: says nothing of this chunk
 

@@ -26,7 +26,7 @@ from harness.measure.bench import Bench
 from harness.measure.profile_checks import problems
 from harness.measure.sync_sites import sync_sites
 from harness.measure.witness import stage_witness
-from harness.result import Profile, ProfiledChunk
+from harness.profiled import Profile, ProfiledChunk
 from harness.workload.parts import trace_parts
 from harness.workload.rollout import stage_names
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 from harness.analysis.interval import median
 from harness.measure.tables import Row, table
-from harness.result import Profile, ProfiledChunk, Result
+from harness.profiled import Profile, ProfiledChunk
+from harness.result import Result
 
 
 def profile_tables(result: Result, kind: str) -> Iterator[str]:

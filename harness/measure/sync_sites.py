@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from harness.measure.bench import Bench
-from harness.result import SyncSite
+from harness.profiled import SyncSite
 
 SYNC_WARNING = "synchronizing CUDA operation"
 NO_DEVICE = "a CPU waits for no device"

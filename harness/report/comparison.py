@@ -7,7 +7,7 @@ from harness.analysis.environment import text
 from harness.analysis.experiment import Call, Ratio
 from harness.analysis.pairs import Compared, Time
 from harness.report.sides import Names, Sides, decided, left_out
-from harness.result import Strict
+from harness.strict import Strict
 
 COMPARISON_VERSION = 1
 EXIT_CODES: dict[Call, int] = {"same": 0, "faster": 0, "undecided": 3, "slower": 4}

@@ -7,7 +7,8 @@ import msgspec
 
 from harness.analysis.claims import RootCause, Words
 from harness.matrix import Case
-from harness.result import ChunkState, Gap, OperatorPart, PartTime, ProfiledChunk, Result
+from harness.profiled import Gap, OperatorPart, PartTime, ProfiledChunk
+from harness.result import ChunkState, Result
 from tests.records import build
 
 CASES: dict[str, Case] = {case.id: case for case in build.gpu_cases()}

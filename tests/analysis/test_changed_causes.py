@@ -4,7 +4,8 @@ import msgspec
 import pytest
 
 from harness.analysis.changed_causes import ChangedCause, changed_causes
-from harness.result import CompileStats, Gap, PartTime, Result
+from harness.profiled import Gap, PartTime
+from harness.result import CompileStats, Result
 from tests.analysis.profiled import (
     CASES,
     COMPILED,

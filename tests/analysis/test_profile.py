@@ -16,7 +16,7 @@ from harness.analysis.profile import (
     wall_ms,
     what_if,
 )
-from harness.result import OperatorPart
+from harness.profiled import OperatorPart
 from tests.analysis.profiled import eager, plain, steady, with_chunk, with_wall
 from tests.records import build
 

@@ -17,7 +17,8 @@ from harness.host.session import Runners, Session, Tools
 from harness.job import Devices, Job, PreflightRequest
 from harness.matrix import Case, schedule
 from harness.privacy import Scrubber
-from harness.result import Fact, Profile, Record
+from harness.profiled import Profile
+from harness.result import Fact, Record
 from harness.store import Run, RunFolder
 from tests.samples import case, failure, manifest, result
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.measure.attribution import profiled_chunks
-from harness.result import ProfiledChunk
+from harness.profiled import ProfiledChunk
 
 MAIN, WORKER = 100, 101
 BASE_US = 4_704_788_529_603  # traces count from months ago

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from harness.errors import CaseError
 from harness.measure.attribution import NO_OPERATOR
-from harness.result import PartTime, ProfiledChunk
+from harness.profiled import PartTime, ProfiledChunk
 from tests.measure.made_traces import NEVER_GIVEN, WORKER, MadeTrace, one_chunk, typical
 
 

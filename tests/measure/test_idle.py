@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.measure.trace import Kind, call_kind
-from harness.result import ProfiledChunk
+from harness.profiled import ProfiledChunk
 from tests.measure.made_traces import NEVER_GIVEN, WORKER, MadeTrace, one_chunk
 
 CAUSE_OF = {Kind.CALL: "launch", Kind.LAUNCH: "launch", Kind.COPY: "copy", Kind.SYNC: "sync"}

@@ -14,7 +14,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from harness.measure.attribution import profiled_chunks
 from harness.measure.profile_checks import chunk_problems, problems
 from harness.presets import CPU_ATTENTION, PRESETS, WorkloadConfig
-from harness.result import Gap, ProfiledChunk
+from harness.profiled import Gap, ProfiledChunk
 from harness.workload.build import build_pipeline
 from harness.workload.inputs import generated_clip
 from harness.workload.rollout import stage_names

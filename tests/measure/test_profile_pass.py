@@ -10,7 +10,8 @@ from harness.job import TRACE_FILE
 from harness.measure.profile_tables import profile_tables
 from harness.measure.session import run_job
 from harness.measure.sync_sites import NO_DEVICE
-from harness.result import Profile, Result, decode, encode
+from harness.profiled import Profile
+from harness.result import Result, decode, encode
 from harness.workload.rollout import stage_names
 from tests.measure.cases import small_job
 

@@ -1,7 +1,7 @@
 import warnings
 
 from harness.measure.sync_sites import SYNC_WARNING, count_sites
-from harness.result import SyncSite
+from harness.profiled import SyncSite
 
 
 def warned(filename: str, line: int, message: str) -> warnings.WarningMessage:

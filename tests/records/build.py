@@ -12,7 +12,9 @@ from typing import Any
 
 import msgspec
 
-from harness.matrix import MATRICES, Case, Settings, expand, schedule
+from harness.matrices import MATRICES
+from harness.matrix import Case, Settings, expand, schedule
+from harness.profiled import Profile
 from harness.result import (
     SCHEMA_VERSION,
     BusySample,
@@ -22,7 +24,6 @@ from harness.result import (
     Fact,
     Phase,
     PhaseMark,
-    Profile,
     Record,
     Result,
 )

@@ -6,15 +6,7 @@ Device time is that of OPERATORS, the span that of STAGES_MS, so that what is le
 import random
 
 from harness.matrix import Case
-from harness.result import (
-    Ceilings,
-    Gap,
-    OperatorPart,
-    PartTime,
-    Profile,
-    ProfiledChunk,
-    SyncSite,
-)
+from harness.profiled import Ceilings, Gap, OperatorPart, PartTime, Profile, ProfiledChunk, SyncSite
 
 # Operator -> shares of its calls and time by part.
 SPREAD: dict[str, dict[str, float]] = {

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from harness.analysis.roofline import ATTENTION_ROLES, Floor, Roofline, roofline
+from harness.profiled import Ceilings
 from harness.report.cells import (
     NOTHING,
     Cell,
@@ -19,7 +20,7 @@ from harness.report.cells import (
 )
 from harness.report.material import Material, case_label, of
 from harness.report.sections.profiling import profiled_modes
-from harness.result import Ceilings, Result
+from harness.result import Result
 
 
 @dataclass(frozen=True)

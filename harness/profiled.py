@@ -1,0 +1,98 @@
+"""The profile in a record: chunks attributed to parts, idle time by cause, measured ceilings.
+
+Units are in the names. Nothing here is timed for its own sake.
+"""
+
+from typing import Literal
+
+from harness.strict import Count, NonNegative, Strict
+
+
+class PartTime(Strict, frozen=True):
+    """What one part of one stage took in a profiled chunk. Parts add up to the chunk.
+
+    `part` is the path of the ranges inside the stage without their repetitions ("base/rope"), empty
+    for what lies in no range. Host time is exclusive: what inner parts take is theirs.
+    """
+
+    stage: str
+    part: str
+    calls: Count  # times that the innermost range was entered
+    kernels: Count
+    device_ms: NonNegative
+    host_ms: NonNegative
+    launch_ms: NonNegative  # of the host time: in calls that launch kernels and copies
+    sync_ms: NonNegative  # of the host time: waiting for the device
+
+
+class OperatorPart(Strict, frozen=True):
+    """Calls and device time of one operator inside one part, over all stages."""
+
+    operator: str
+    part: str
+    calls: Count
+    device_ms: NonNegative
+
+
+class Gap(Strict, frozen=True):
+    """Device idle time of one cause in one part: the part whose launch ended the wait."""
+
+    cause: Literal["launch", "sync", "copy", "operator", "python", "queue"]
+    part: str
+    gaps: Count
+    idle_ms: NonNegative
+
+
+class ProfiledChunk(Strict, frozen=True):
+    """One chunk under the profiler, joined kernel by kernel to the ranges that launched it.
+
+    The span lasts from the first to the last device event of the chunk; busy and idle fill it.
+    On a CPU there are no device events: span, busy and gaps are 0 or empty, host time is there.
+    """
+
+    kind: Literal["first", "filling", "steady"]
+    chunk: Count
+    wall_ms: NonNegative  # profiled
+    event_ms: NonNegative | None  # CUDA events around the same profiled chunk
+    span_ms: NonNegative
+    busy_ms: NonNegative
+    kernels: Count
+    unattributed_ms: NonNegative  # device time whose launch, operator or range was not found
+    parts: list[PartTime]
+    operators: list[OperatorPart]
+    gaps: list[Gap]
+    host_calls: dict[str, Count]  # runtime calls by name
+
+
+class SyncSite(Strict, frozen=True):
+    """A source line that makes the host wait for the device, and how often a steady chunk does."""
+
+    location: str  # "kv_cache.py:92"
+    calls: Count
+
+
+class Profile(Strict, frozen=True):
+    """Profiled chunks of a case; never timed.
+
+    Of the steady chunks the one with the middle wall time is kept, and the wall times of all.
+    """
+
+    chunks: list[ProfiledChunk]
+    steady_wall_ms: list[NonNegative]
+    wall_median_ms: NonNegative | None  # unprofiled steady chunks of the same process
+    sync_sites: list[SyncSite]
+    sync_reason: str | None  # why there are no sites
+    trace: str | None  # file name of the exported trace of a steady chunk
+    problems: list[str]  # what the integrity checks found
+    # Host time of each stage of an unprofiled chunk: as it runs, and synchronised at every mark.
+    stages_host_ms: dict[str, NonNegative] = {}
+    stages_synchronised_ms: dict[str, NonNegative] = {}
+
+
+class Ceilings(Strict, frozen=True):
+    """What this GPU can do at best, measured beside the case; null with a reason."""
+
+    matmul_flops_per_s: NonNegative | None
+    copy_bytes_per_s: NonNegative | None  # read and written
+    attention_flops_per_s: dict[str, NonNegative]  # role -> of its backend at the case's shape
+    reason: str | None = None
