@@ -59,3 +59,11 @@ def test_a_real_selfcheck_of_the_second_schema_tells_how_far_to_trust_it(tmp_pat
     assert "| `delay5` | 9.284 | 5.1 % | 1.076 | 1.027 to 1.128 | slower |" in report
     assert "not measured: a CPU has no GPU-busy time" in report
     assert (path / "figures" / "trust.svg").is_file()
+
+
+def test_a_real_profile_of_the_third_schema_is_told_part_by_part(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    shutil.copytree(RECORDED[2], path)
+    report = render_run(path).read_text()
+    assert "a CPU has no device events, so times are the host's" in report
+    assert "| `base/qkv/lora` | LoRA |" in report
