@@ -6,6 +6,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from harness.errors import CaseError
 from harness.measure import plants
+from harness.measure.compile_log import work_done
 from harness.measure.plants import planted
 from harness.workload.build import build_pipeline
 from harness.workload.rollout import Pipeline
@@ -68,3 +69,15 @@ def test_contention_keeps_the_thread_on_one_core_and_gives_it_back(pipeline: Pip
 def test_an_unknown_plant_is_refused(pipeline: Pipeline) -> None:
     with pytest.raises(CaseError, match="unknown plant 'weeds'"), planted(pipeline, "weeds"):
         pass
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("fresh_dynamo")
+def test_the_recompile_plant_compiles_in_every_chunk(pipeline: Pipeline) -> None:
+    pipeline.reset()
+    seen = [work_done()]
+    with planted(pipeline, "recompile"):
+        for _ in range(3):
+            pipeline.run_chunk(None, None)
+            seen.append(work_done())
+    assert seen == sorted(set(seen))
