@@ -13,7 +13,7 @@ from harness.host.plan import Plan
 from harness.host.runner import Runner, ended_without_record, utc_now
 from harness.host.screen import Screen, duration
 from harness.job import Job
-from harness.matrix import Case, Process
+from harness.matrix import Case, Process, schedule
 from harness.privacy import Scrubber
 from harness.result import Fact, Failure, Record, Result
 from harness.store import RECORD_LIMIT_BYTES, Run, RunFolder
@@ -68,8 +68,10 @@ class Session:
         report = tools.render(self.run.path)
         self.screen.say(str(report))
         if failed:
+            planned = len(schedule(self.plan.cases))
+            noun = "cases" if planned == len(self.plan.cases) else "processes"
             raise CaseError(
-                f"{len(failed)} of {len(self.plan.cases)} cases failed: {', '.join(failed)}",
+                f"{len(failed)} of {planned} {noun} failed: {', '.join(failed)}",
                 next_step=f"see the report; run them again with {self.resume_command}",
             )
         return report

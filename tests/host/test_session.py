@@ -239,7 +239,7 @@ def test_a_failed_process_is_named_and_run_again(tmp_path: Path) -> None:
     cases = [paired()]
     runner = FakeRunner(play)
     work = session(tmp_path, runner, cases)
-    with pytest.raises(CaseError, match=r"process 2\)"):
+    with pytest.raises(CaseError, match=r"1 of 3 processes failed: .* \(process 2\)"):
         work.finish(TOOLS, schedule(cases), all_of(cases))
     run = work.run.load()
     assert [process.number for process in run.todo] == [1]
