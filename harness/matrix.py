@@ -155,6 +155,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     size: str | None = None  # "WxH"
     weights: Literal["seeded", "checkpoint"] = "seeded"
     only: str | None = None  # glob over case ids
+    processes: int | None = None  # of every case whose chunks are timed, instead of its own number
 
 
 # A CPU run is a functional check: the same path, fewer chunks.
@@ -254,6 +255,8 @@ def _combinations(axes: Axes, settings: Settings) -> list[Case]:
             "warm_cache": axes.warm_cache,
             **effort,
         }
+        if settings.processes is not None and kind != "isolated":
+            fields["processes"] = settings.processes
         cases.append(msgspec.convert(fields, Case))
     return cases
 

@@ -239,3 +239,9 @@ def test_processes_run_in_rounds_of_alternating_direction() -> None:
         "e2e-depth-eager",
         "e2e-text-eager (process 1)",
     ]
+
+
+def test_processes_of_the_run_go_before_those_of_the_matrix() -> None:
+    settings = Settings(preset="full", device="cuda", processes=4)
+    counts = {case.kind: case.processes for case in expand(MATRICES["full"], settings)}
+    assert counts == {"isolated": 1, "e2e": 4, "paired": 4}

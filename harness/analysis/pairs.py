@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness.analysis.comparisons import Measure, compare_cases
-from harness.analysis.experiment import Call, Verdict
+from harness.analysis.experiment import MIN_PROCESSES, Call, Verdict
 from harness.errors import RecordError, UsageError
 from harness.matrix import Case
 from harness.result import Result
 from harness.store import Run
 
 Time = Literal["wall", "busy"]
+MORE_PROCESSES = 2
 COMPARED: tuple[Time, ...] = ("wall", "busy")
 CYCLES: dict[Time, Measure] = {"wall": "wall_cycles", "busy": "busy_cycles"}
 
@@ -151,6 +152,12 @@ def deciding(found: Sequence[Compared], measure: Time | None) -> list[Compared]:
     wanted: tuple[Time, ...] = (measure,) if measure else ("busy", "wall")
     chosen = [next((ones[m] for m in wanted if m in ones), None) for ones in by_case.values()]
     return [one for one in chosen if one is not None]
+
+
+def enough_processes(found: Sequence[Compared]) -> int:
+    """Processes of each case to measure next, where these left something undecided."""
+    most = max((max(one.time.ratio.processes) for one in found), default=0)
+    return most + MORE_PROCESSES if most >= MIN_PROCESSES else MIN_PROCESSES
 
 
 def parse_measure(given: str | None) -> Time | None:

@@ -17,7 +17,7 @@ from harness.errors import StorageError, UsageError
 from harness.host.choice import Auto, RuntimeName
 from harness.host.image import DEFAULT_BASE, DEFAULT_TORCH, ImageOptions
 from harness.job import ClipRole
-from harness.matrix import Device, PresetName, parse_size
+from harness.matrix import MOST_PROCESSES, Device, PresetName, parse_size
 
 Given = Mapping[str, str | bool | None]
 PATHS = ("weights", "video", "depth", "mask", "wheelhouse", "ca_bundle")
@@ -43,6 +43,7 @@ class BenchOptions:
     wheelhouse: str | None = None
     ca_bundle: str | None = None
     offline: bool = False
+    processes: str | None = None  # of every case whose chunks are timed
     budget: str | None = None  # minutes
     resume: str | None = None
 
@@ -64,8 +65,22 @@ class BenchOptions:
         if options.size is not None:
             parse_size(options.size)
         options.image.validate()
-        _ = options.budget_min
+        _ = options.budget_min, options.process_count
         return options
+
+    @property
+    def process_count(self) -> int | None:
+        """Fresh processes of each timed case, if asked for. Raises UsageError."""
+        if self.processes is None:
+            return None
+        is_number = self.processes.isascii() and self.processes.isdigit()
+        count = int(self.processes) if is_number else 0
+        if not 1 <= count <= MOST_PROCESSES:
+            raise UsageError(
+                f"--processes '{self.processes}' is no number from 1 to {MOST_PROCESSES}",
+                next_step="write e.g. 3, the least for a verdict",
+            )
+        return count
 
     @property
     def budget_min(self) -> float | None:

@@ -50,6 +50,7 @@ def new_plan(
         size=options.size,
         weights="checkpoint" if weights else "seeded",
         only=options.only,
+        processes=options.process_count,
     )
     cases = expand(matrix, settings)
     _check_image_driver(choice, options)

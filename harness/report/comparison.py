@@ -5,7 +5,7 @@ from typing import Literal
 
 from harness.analysis.environment import text
 from harness.analysis.experiment import Call, Ratio
-from harness.analysis.pairs import Compared, Time
+from harness.analysis.pairs import Compared, Time, enough_processes
 from harness.report.sides import Names, Sides, decided, left_out
 from harness.strict import Strict
 
@@ -119,8 +119,8 @@ def _figures(ratio: Ratio, call: Call) -> RatioFigures:
 def _next_step(call: Call, chosen: Sequence[Compared], names: Names, sides: Sides) -> str:
     if call == "undecided":
         return (
-            f"next: `invoke bench --matrix {sides.b.manifest.matrix}` with more processes a case "
-            "(`processes` of the matrix, or `--budget`), then compare again"
+            f"next: `invoke bench --matrix {sides.b.manifest.matrix} --processes "
+            f"{enough_processes(chosen)}` where A was measured and where B was, then compare again"
         )
     if call in ("same", "faster"):
         return f"next: `invoke gate --baseline {names.b}` holds the next run against B"

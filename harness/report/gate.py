@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.analysis.gate import GateCall, GateVerdict, non_inferiority, parse_margin, with_cycles
-from harness.analysis.pairs import Compared, parse_measure
+from harness.analysis.pairs import Compared, enough_processes, parse_measure
 from harness.errors import UsageError
 from harness.report.compare import Answer
 from harness.report.sides import Names, Sides, as_typed, decided, left_out, load_sides
@@ -112,6 +112,6 @@ def _next_step(call: GateCall, gated: Sequence[Gated], names: Names, candidate: 
     if candidate.missing:
         return f"next: `invoke bench --resume {candidate.manifest.run_id}`"
     return (
-        f"next: `invoke bench --matrix {candidate.manifest.matrix}` with more processes a case "
-        "(`processes` of the matrix, or `--budget`)"
+        f"next: `invoke bench --matrix {candidate.manifest.matrix} --processes "
+        f"{enough_processes([one.compared for one in gated])}`, for the baseline too"
     )

@@ -3,7 +3,14 @@ from pathlib import Path
 import pytest
 
 from harness.analysis.experiment import Call, Verdict, unpaired_ratio, verdict
-from harness.analysis.pairs import compare_pair, deciding, pair_up, parse_measure, together
+from harness.analysis.pairs import (
+    compare_pair,
+    deciding,
+    enough_processes,
+    pair_up,
+    parse_measure,
+    together,
+)
 from harness.errors import RecordError, UsageError
 from harness.store import Run, RunFolder
 from tests.report import made_runs
@@ -115,3 +122,11 @@ def test_the_measure_is_wall_or_busy() -> None:
     )  # fmt: skip
     with pytest.raises(UsageError, match="'cycles' is unknown"):
         parse_measure("cycles")
+
+
+def test_what_stays_undecided_needs_three_processes_or_two_more(tmp_path: Path) -> None:
+    run = load(tmp_path, "a", only=(EAGER,))
+    found = compare_pair(pair_up(run, run).pairs[0])
+    assert max(found[0].time.ratio.processes) == 3
+    assert enough_processes(found) == 5
+    assert enough_processes([]) == 3

@@ -28,7 +28,7 @@ def test_compare(invoke: Invoke, stored: Path, tmp_path: Path) -> None:
     for arguments, code, last in [
         (("--a", folder, "--b", folder), 0, "next: `invoke gate"),
         (("--a", "a", "--b", "c"), 4, f"next: {EAGER} is slower; `invoke compare --a a:"),
-        (("--a=a", "--b=d"), 3, "next: `invoke bench --matrix quick`"),
+        (("--a=a", "--b=d"), 3, "next: `invoke bench --matrix quick --processes 5`"),
         (("--a", f"a:{EAGER}", "--b", f"a:{SDPA}"), None, "next: "),
         (("--a", "a", "--b", "e", "--across", "gpu"), 0, "next: "),
     ]:

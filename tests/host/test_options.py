@@ -19,12 +19,23 @@ def test_none_stands_for_the_default() -> None:
         ({"size": "100x64"}, "not a multiple of 16"),
         ({"wheelhouse": "/nonexistent"}, "is no folder"),
         ({"colour": "red"}, "colour"),
+        ({"budget": "soon"}, "--budget 'soon' is no number of minutes"),
+        ({"budget": "-1"}, "--budget '-1' is no number of minutes"),
+        ({"processes": "many"}, "--processes 'many' is no number from 1 to 50"),
+        ({"processes": "0"}, "--processes '0'"),
+        ({"processes": "51"}, "--processes '51'"),
     ],
 )
 def test_options_are_checked(given: dict[str, str], problem: str) -> None:
     with pytest.raises(UsageError) as caught:
         BenchOptions.parse(given)
     assert problem in caught.value.line
+
+
+def test_numbers_of_a_run() -> None:
+    options = BenchOptions.parse({"budget": "1.5", "processes": "4"})
+    assert (options.budget_min, options.process_count) == (1.5, 4)
+    assert (BenchOptions().budget_min, BenchOptions().process_count) == (None, None)
 
 
 def test_paths_are_published_as_placeholders(tmp_path: Path) -> None:

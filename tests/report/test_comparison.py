@@ -74,7 +74,7 @@ def test_one_process_each_is_undecided(tmp_path: Path) -> None:
     told = compared(tmp_path)
     assert (told.call, told.exit_code) == ("undecided", 3)
     assert {row.reason for row in told.verdicts} == {"fewer processes than a verdict needs"}
-    assert "`invoke bench --matrix full` with more processes" in told.next_step
+    assert "`invoke bench --matrix full --processes 3`" in told.next_step
     assert "| – |" in page(tmp_path)
 
 
