@@ -51,6 +51,7 @@ def _row(run: Run) -> tuple[Inline | str, ...]:
         return Cell(cell.text, sources, cell.form)
 
     chunk, fps, compiled = _figures(material)
+    finished = len(manifest.cases) - len(run.missing)
     presets = ", ".join(sorted({case.preset for case in manifest.cases}))
     return (
         inside(device_name(material)),
@@ -59,7 +60,7 @@ def _row(run: Run) -> tuple[Inline | str, ...]:
         presets,
         Cell(manifest.matrix, (at("/matrix"),)),
         "container" if manifest.runtime == "docker" else "local",
-        Cell(f"{len(material.results)} of {len(manifest.cases)}", (at("/cases"),)),
+        Cell(f"{finished} of {len(manifest.cases)}", (at("/cases"),)),
         inside(chunk),
         inside(fps),
         inside(compiled),
