@@ -48,7 +48,7 @@ MATRICES: dict[str, Matrix] = {
     ),
     # How far the numbers can be trusted: spread, false alarms, cost of telemetry, container against
     # bare host, parts against the whole. Delays have a case of their own: they are shares of the
-    # busy time, which takes the profiler, and a process that has met it launches more slowly.
+    # busy time, which takes the profiler, and what that leaves behind in a process is not known.
     "selfcheck": Matrix(
         name="selfcheck",
         cases=[

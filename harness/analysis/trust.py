@@ -61,7 +61,7 @@ def compiled_processes(run: Run) -> list[Result]:
 def _subject(run: Run, compiled: Run | None) -> Subject:
     """A paired case without delays, its bare twin, and the isolated case of its mode.
 
-    Delays take the profiler, after which a process launches more slowly: such a case answers only
+    Delays take the profiler, and what it leaves behind is not known: such a case answers only
     where there is no other.
     """
     cases = [case for case in run.manifest.cases if case.id in run.processes]

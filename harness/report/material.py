@@ -177,6 +177,7 @@ def case_label(result: Result) -> Cell:
     words += [] if case.arms else ["compiled" if case.compiled else "eager"]
     words += ["WanVAE"] if case.vae != "tae" else []
     words += [f"attention {case.attention}"] if case.attention != "default" else []
+    words += [f"planted cost {case.plant}"] if case.plant else []
     words += ["bare"] if case.bare else []
     words += ["warm cache"] if case.warm_cache else []
     preset = PRESETS[case.preset]

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from harness.matrix import Case
+from harness.report.material import case_label
 from harness.report.render import render_run
 from harness.result import Result
 from tests.analysis.profiled import COMPILED, EAGER, without_parts
@@ -163,3 +164,8 @@ def test_only_compiled_profiles_bring_no_eager_sections(tmp_path: Path) -> None:
     text = rendered(tmp_path, [build.result(CASES[COMPILED])])
     assert "## Detailed Profiling" not in text
     assert "## Root Causes" not in text
+
+
+def test_a_planted_cost_is_never_told_as_the_plain_case() -> None:
+    case = msgspec.structs.replace(build.gpu_cases()[2], plant="items")
+    assert case_label(build.result(case)).text == "Inpainting, eager, planted cost items"
