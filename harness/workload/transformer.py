@@ -36,11 +36,11 @@ class BaseBlock(Block):
         )
         x = self.after_attention(x, attended, e, state.text, cache)
         if hint is not None:
-            x = self._hinted(x, hint, scale)
+            x = self.hinted(x, hint, scale)
         return x, update
 
     @part("hints")
-    def _hinted(self, x: Tensor, hint: Tensor, scale: float) -> Tensor:
+    def hinted(self, x: Tensor, hint: Tensor, scale: float) -> Tensor:
         return x + hint * scale
 
 
