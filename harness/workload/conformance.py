@@ -84,8 +84,7 @@ def check_file(path: Path, subject: Subject = BASELINE_HERE) -> Verdict:
         file = GoldenFile.load(path)
         comparisons = list(check.compare(file, subject))
         stored = set(file.tensors) - check.inputs(file)
-        if not subject.is_baseline:
-            stored = {name for name in stored if "/inter/" not in name and "hint" not in name}
+        stored = {name for name in stored if subject.gives(name)}
     except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
         problem = f"cannot be checked ({type(error).__name__}: {error})"
         return Verdict(f"{path.name}: {problem}", [problem])

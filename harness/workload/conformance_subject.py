@@ -49,6 +49,14 @@ class Subject:
         """Fixes that cannot be examined here: other attention kernels, and a GPU's on a CPU."""
         return tuple(fix for fix in resolve(self.variant) if self._excused(fix))
 
+    def gives(self, output: str) -> bool:
+        """Whether the subject computes a stored output: a variant may lack what nobody reads."""
+        if self.is_baseline:
+            return True
+        inner = "/inter/" in output or output.startswith("hint")
+        dropped = output.endswith("clean/flow") and any(f.name == "lean-clean" for f in self.fixes)
+        return not (inner or dropped)
+
     def change(self, pipeline: Pipeline) -> None:
         """Makes a fresh pipeline into the subject."""
         apply_fixes(pipeline, self.fixes)

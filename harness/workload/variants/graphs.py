@@ -40,19 +40,25 @@ class Captures:
 
     graphs: dict[Hashable, Captured | None] = field(default_factory=dict)
     inputs: dict[str, Tensor] = field(default_factory=dict)
-    sources: dict[str, Tensor] = field(default_factory=dict)
+    context: Tensor | None = None  # the latest one that was placed
 
     def place(self, name: str, value: Tensor) -> Tensor:
-        """An input's copy, in the tensor that the graphs read; copied once for each value."""
+        """An input's copy, in the tensor that the graphs read."""
         kept = self.inputs.get(name)
         if kept is None or kept.shape != value.shape or kept.dtype != value.dtype:
-            self.graphs.clear()
+            if kept is not None:
+                self.graphs.clear()
             kept = self.inputs[name] = torch.empty_like(value)
-            self.sources.pop(name, None)
-        if self.sources.get(name) is not value:
-            kept.copy_(value)
-            self.sources[name] = value
-        return kept
+        return kept.copy_(value)
+
+    def place_context(self, context: Tensor | None) -> Tensor | None:
+        """The VACE context, copied once for all forwards of a chunk."""
+        if context is None:
+            return None
+        if self.context is not context:
+            self.context = context
+            return self.place("context", context)
+        return self.inputs["context"]
 
     def met(self, key: Hashable) -> bool:
         """Whether work with this key has run before: the first time it runs without a graph."""
@@ -98,7 +104,7 @@ class Graphed(Pipeline):
     def _replayed(self, key: Hashable, frames: int, work: Work) -> tuple[Tensor, ...]:
         """The outputs of the graph of `key`, which is captured from `work` where it is new."""
         self._find_positions(frames)
-        captured = self.captures.graphs[key]
+        captured = self.captures.graphs.get(key)
         if captured is None:
             captured = self.captures.graphs[key] = self._captured(work)
         captured.graph.replay()
@@ -168,7 +174,7 @@ class ForwardGraphs(Graphed):
         if key is None:
             return below(x, timestep, start_frame, context, mark, stage)
         kept = self.captures.place("x", x)
-        control = None if context is None else self.captures.place("context", context)
+        control = self.captures.place_context(context)
         flow, x0 = self._replayed(
             key, frames, lambda: below(kept, timestep, start_frame, control, ignore, stage)
         )
@@ -188,7 +194,7 @@ class LoopGraphs(Graphed):
             return below(x, steps, context, mark)
         mark("denoise.0")
         kept, noise = self.captures.place("x", x), self._drawn(x, steps)
-        control = None if context is None else self.captures.place("context", context)
+        control = self.captures.place_context(context)
 
         def work() -> tuple[Tensor, ...]:
             return self._with_noise(noise, lambda: below(kept, steps, control, ignore))
