@@ -20,11 +20,12 @@ IMAGE_HELP = {
     "offline": "build without any network; every wheel comes from the wheelhouse",
 }
 BENCH_HELP = {
-    "matrix": "quick, full, selfcheck, profile, or a .toml file (docs/matrix.md)",
+    "matrix": "quick, full, selfcheck, profile, fixes, or a .toml file (docs/matrix.md)",
     "only": "keep the cases whose id matches this pattern, e.g. 'e2e-*'",
     "runtime": "auto, docker or local",
     "device": "auto, cuda or cpu",
     "gpu": "index or UUID of the GPU",
+    "variant": "changes of the workload: a fix, a stack, or several joined by '+'",
     "preset": "auto, full or tiny",
     "size": "frame size WxH, multiples of 16",
     "weights": "folder with the published checkpoints; without it weights are seeded",
@@ -37,7 +38,7 @@ BENCH_HELP = {
     **IMAGE_HELP,
 }
 
-NOT_IN_SELFCHECK = ("matrix", "video", "depth", "mask")
+NOT_IN_SELFCHECK = ("matrix", "variant", "video", "depth", "mask")
 SELFCHECK_HELP = {name: text for name, text in BENCH_HELP.items() if name not in NOT_IN_SELFCHECK}
 
 
@@ -115,6 +116,7 @@ def bench(
     runtime: str = "auto",
     device: str = "auto",
     gpu: str | None = None,
+    variant: str | None = None,
     preset: str = "auto",
     size: str | None = None,
     weights: str | None = None,

@@ -126,24 +126,28 @@ FIXES: dict[str, Fix] = _fixes(
     ),
 )
 
-STACKS: dict[str, tuple[str, ...]] = {
-    "lossless": (
-        "lora-merged",
-        "ring-cache",
-        "rope-real",
-        "once",
-        "no-padding",
-        "hint-list",
-        "lean-clean",
-        "fused-qkv",
-        "attention-cudnn",
-        "tae-explicit",
-        "tae-channels-last",
-        "tae-compiled",
-        "compiled-blocks",
-        "graph-chunk",
-    ),
-}
+# The stack in the order in which it grows: what each step adds, and its name in tables.
+STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("adapters merged, q k v fused", ("lora-merged", "fused-qkv")),
+    ("cuDNN attention", ("attention-cudnn",)),
+    ("ring cache", ("ring-cache",)),
+    ("nothing computed twice", ("rope-real", "once", "no-padding", "hint-list", "lean-clean")),
+    ("TAE compiled", ("tae-explicit", "tae-channels-last", "tae-compiled")),
+    ("blocks compiled", ("compiled-blocks",)),
+    ("one CUDA graph", ("graph-chunk",)),
+)
+
+
+def _stacks() -> dict[str, tuple[str, ...]]:
+    stacks: dict[str, tuple[str, ...]] = {}
+    grown: tuple[str, ...] = ()
+    for number, (_, added) in enumerate(STEPS, start=1):
+        grown += added
+        stacks["lossless" if number == len(STEPS) else f"stack-{number}"] = grown
+    return stacks
+
+
+STACKS = _stacks()
 WRONG = tuple(fix.name for fix in FIXES.values() if fix.claim == "wrong")
 
 

@@ -18,6 +18,7 @@ from harness.host.choice import Auto, RuntimeName
 from harness.host.image import DEFAULT_BASE, DEFAULT_TORCH, ImageOptions
 from harness.job import ClipRole
 from harness.matrix import MOST_PROCESSES, Device, PresetName, parse_size
+from harness.variants import BASELINE, resolve
 
 Given = Mapping[str, str | bool | None]
 PATHS = ("weights", "video", "depth", "mask", "wheelhouse", "ca_bundle")
@@ -32,6 +33,7 @@ class BenchOptions:
     runtime: RuntimeName | Auto = "auto"
     device: Device | Auto = "auto"
     gpu: str | None = None
+    variant: str = BASELINE
     preset: PresetName | Auto = "auto"
     size: str | None = None
     weights: str | None = None
@@ -64,6 +66,7 @@ class BenchOptions:
         options = cls(**chosen)  # type: ignore[arg-type]  # checked above, the rest is text
         if options.size is not None:
             parse_size(options.size)
+        resolve(options.variant)
         options.image.validate()
         _ = options.budget_min, options.process_count
         return options

@@ -50,6 +50,7 @@ def new_plan(
         size=options.size,
         weights="checkpoint" if weights else "seeded",
         only=options.only,
+        variant=options.variant,
         processes=options.process_count,
     )
     cases = expand(matrix, settings)

@@ -16,7 +16,7 @@ import torch
 
 from harness.job import Job
 from harness.matrix import Kind
-from harness.measure import e2e, isolated, paired
+from harness.measure import e2e, isolated, paired, quality
 from harness.measure.bench import Bench
 from harness.measure.circumstances import with_states
 from harness.measure.clips import load_clip
@@ -33,12 +33,14 @@ from harness.measure.telemetry import Telemetry, sampler_command
 from harness.presets import WorkloadConfig
 from harness.result import SCHEMA_VERSION, Fact, Record, Result
 from harness.workload.build import build_pipeline
+from harness.workload.variants.registry import apply
 
 SAMPLES_FILE = "samples.jsonl"
 MEASURES: dict[Kind, Callable[[Bench], None]] = {
     "isolated": isolated.measure,
     "e2e": e2e.measure,
     "paired": paired.measure,
+    "quality": quality.measure,
 }
 
 StartTelemetry = Callable[[Gpu | None, Path], Telemetry]
@@ -112,6 +114,7 @@ class Session:
         if job.case.weights == "checkpoint":
             weights_dir = Path(job.weights_dir or "")
         pipeline = build_pipeline(self.config, device=self.device, weights_dir=weights_dir)
+        apply(pipeline, job.case.variant)
         findings.progress(0, 1, "clip")
         clip, findings.clips = load_clip(job, self.config, self.device, self.folder)
         bench = Bench(job.case, pipeline, clip, StageClock(self.device), telemetry, findings)
@@ -160,6 +163,8 @@ class Session:
             process=self.job.process,
             profile=findings.profile,
             ceilings=findings.ceilings,
+            arms=findings.arms,
+            output_errors=findings.output_errors,
         )
 
 

@@ -11,7 +11,8 @@ from harness.analysis.part_groups import group_of
 from harness.analysis.profile import Slot, main_slot, real_idle
 from harness.analysis.repeatability import COMPILED
 from harness.analysis.trust import Trust
-from harness.matrix import BASE_ARM, Kind
+from harness.arms import BASE_ARM
+from harness.matrix import Kind
 from harness.report.material import MODE_LABELS, MODES, Material, case_label
 from harness.report.plots import CaseTrack, component_figure, gpu_figure, stage_figure
 from harness.report.plots_profile import idle_figure, parts_figure
@@ -20,7 +21,7 @@ from harness.report.sections.components import COMPONENT_LABELS
 from harness.report.sections.profiling import profiled_modes
 from harness.result import Result
 
-KINDS: dict[Kind, str] = {"isolated": "isolated", "e2e": "end to end", "paired": "paired"}
+KINDS: dict[Kind, str] = {"isolated": "isolated", "e2e": "end to end", "paired": "paired", "quality": "output"}
 
 
 def draw(material: Material, trust: Trust | None) -> dict[str, bytes]:

@@ -140,7 +140,7 @@ class Pipeline:
 
     def set_conditioning(self, embeds: Tensor) -> None:
         """A new conditioning embedding that is used as it is, without a blend."""
-        self.conditioning, self._changed = embeds, True
+        self.conditioning, self._changed, self._pending = embeds, True, None
 
     def reset(self) -> None:
         """Hard cut: the next chunk is chunk 0."""
@@ -203,7 +203,6 @@ class Pipeline:
         """Prompt, steps and caches -> (timesteps on the CPU, whether to recache)."""
         if self._pending is not None:
             self.set_conditioning(blend([self._pending], [1.0], self.dtype))
-            self._pending = None
         if self.conditioning is None:
             raise ValueError("a prompt is needed before the first chunk")
         changed, self._changed = self._changed, False
