@@ -4,12 +4,13 @@ from pathlib import Path
 
 import msgspec
 
-from harness.errors import UsageError
 from harness.arms import BASE_ARM
+from harness.errors import UsageError
 from harness.matrix import Axes, Matrix, Mode
 from harness.variants import FIXES, STACKS, WRONG
 
 QUALITY_ALONE = tuple(name for name in FIXES if name not in (*WRONG, "attention-sdpa"))
+
 
 def _alone(label: str, *fixes: str) -> Axes:
     """Fixes that are measured alone, each against the baseline of its own process."""
@@ -134,7 +135,9 @@ MATRICES: dict[str, Matrix] = {
             _alone("cache", "host-index", "batched-update", "ring-cache", "hint-list"),
             _alone("work", "lora-merged", "fused-qkv", "rope-real", "once"),
             _alone("lean", "no-padding", "lean-clean", "tae-channels-last", "tae-compiled"),
-            _alone("attention", "attention-cudnn", "attention-flash", "attention-flex"),
+            _alone(
+                "kernels", "attention-cudnn", "attention-flash", "attention-flex", "gelu-epilogue"
+            ),
             _alone("launches", "compiled-blocks", "graph-forward", "graph-loop", "graph-chunk"),
             Axes(
                 kind=("quality",),
@@ -145,7 +148,6 @@ MATRICES: dict[str, Matrix] = {
         ],
     ),
 }
-
 
 
 def load_matrix(name_or_path: str) -> Matrix:

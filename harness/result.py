@@ -22,7 +22,9 @@ from harness.strict import Count, NonNegative, Strict
 
 SCHEMA_VERSION = 4
 
-Phase = Literal["load", "compile", "warmup", "steady", "busy", "memory", "count", "profile", "quality"]
+Phase = Literal[
+    "load", "compile", "warmup", "steady", "busy", "memory", "count", "profile", "quality"
+]
 
 
 class Fact(Strict, frozen=True):

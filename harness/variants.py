@@ -53,6 +53,12 @@ FIXES: dict[str, Fix] = _fixes(
     Fix(name="lean-clean", title="dead work of the clean pass dropped", cause=""),
     Fix(name="fused-qkv", title="one linear for q, k and v", needs=("lora-merged",)),
     Fix(
+        name="gelu-epilogue",
+        title="the FFN's GELU in its matrix product",
+        needs=("lora-merged",),
+        gpu_only=True,
+    ),
+    Fix(
         name="attention-sdpa",
         title="PyTorch's SDPA for every attention",
         claim="backend",
@@ -128,7 +134,7 @@ FIXES: dict[str, Fix] = _fixes(
 
 # The stack in the order in which it grows: what each step adds, and its name in tables.
 STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("adapters merged, q k v fused", ("lora-merged", "fused-qkv")),
+    ("adapters merged, linears fused", ("lora-merged", "fused-qkv", "gelu-epilogue")),
     ("cuDNN attention", ("attention-cudnn",)),
     ("ring cache", ("ring-cache",)),
     ("nothing computed twice", ("rope-real", "once", "no-padding", "hint-list", "lean-clean")),

@@ -99,9 +99,7 @@ def rotated(arms: Sequence[str], block: int) -> list[str]:
     return order[::-1] if block % 2 else order
 
 
-def _prepare(
-    bench: Bench, variants: dict[str, Pipeline]
-) -> tuple[Arms, dict[str, float]]:
+def _prepare(bench: Bench, variants: dict[str, Pipeline]) -> tuple[Arms, dict[str, float]]:
     """Compiles and calibrates what the arms need; with the seconds of a cold compile."""
     case, pipeline = bench.case, bench.pipeline
     eager = pipeline.vace.calls

@@ -126,7 +126,9 @@ def _cache_errors(pipeline: Pipeline, exact: Pipeline) -> tuple[float, float]:
     """Relative errors of all blocks' keys and values, oldest first in both."""
     off, size = torch.zeros(2, dtype=torch.float64), torch.zeros(2, dtype=torch.float64)
     for cache, want in zip(pipeline.caches, exact.caches, strict=True):
-        for side, (got, reference) in enumerate(zip(cache.contents(), want.contents(), strict=True)):
+        for side, (got, reference) in enumerate(
+            zip(cache.contents(), want.contents(), strict=True)
+        ):
             off[side] += float((got.float() - reference).square().sum(dtype=torch.float64))
             size[side] += float(reference.square().sum(dtype=torch.float64))
     keys, values = (off / size).sqrt().tolist()

@@ -21,7 +21,12 @@ from harness.report.sections.components import COMPONENT_LABELS
 from harness.report.sections.profiling import profiled_modes
 from harness.result import Result
 
-KINDS: dict[Kind, str] = {"isolated": "isolated", "e2e": "end to end", "paired": "paired", "quality": "output"}
+KINDS: dict[Kind, str] = {
+    "isolated": "isolated",
+    "e2e": "end to end",
+    "paired": "paired",
+    "quality": "output",
+}
 
 
 def draw(material: Material, trust: Trust | None) -> dict[str, bytes]:

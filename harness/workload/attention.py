@@ -153,7 +153,10 @@ def _load(name: str, use: str, device: torch.device, head_dim: int) -> tuple[str
     if name in KERNELS:
         return name, KERNELS[name]
     if name != "sage":
-        raise CaseError(f"unknown attention '{name}' for {use}", next_step="use sage, sdpa, cudnn, flash or flex")
+        raise CaseError(
+            f"unknown attention '{name}' for {use}",
+            next_step="use sage, sdpa, cudnn, flash or flex",
+        )
     if head_dim not in SAGE_HEAD_DIMS:
         raise CaseError(
             f"SageAttention has no kernel for head size {head_dim}",

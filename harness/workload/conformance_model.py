@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from harness.presets import WorkloadConfig
-from harness.workload.golden import Comparison, GoldenFile
 from harness.workload.autoencoder import Tae
 from harness.workload.conformance_subject import Subject
+from harness.workload.golden import Comparison, GoldenFile
 from harness.workload.golden_build import golden_pipeline, golden_vae
 from harness.workload.kv_cache import BlockCache
 from harness.workload.rollout import ignore
@@ -87,7 +87,6 @@ class _Runner:
             self.inner[name] = kept
 
         return hook
-
 
     def _keep_tokens(self, name: str) -> Callable[[nn.Module, object, Tensor], None]:
         def hook(_: nn.Module, __: object, output: Tensor) -> None:

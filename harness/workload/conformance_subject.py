@@ -1,6 +1,6 @@
 """What a conformance check examines: the baseline or a variant, on a device."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -15,7 +15,7 @@ class Subject:
     """A variant on a device. Golden files stand for float32 and exact attention."""
 
     variant: str = BASELINE
-    device: torch.device = torch.device("cpu")
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     @classmethod
     def of(cls, variant: str, device: str) -> "Subject":

@@ -162,9 +162,7 @@ class Block(nn.Module):
         "ffn": "ffn",
     }
 
-    def __init__(
-        self, model: ModelConfig, attention: Attention, self_attn: AttentionLayer
-    ) -> None:
+    def __init__(self, model: ModelConfig, attention: Attention, self_attn: AttentionLayer) -> None:
         super().__init__()
         dim = model.dim
         self.norm1 = nn.LayerNorm(dim, model.eps, elementwise_affine=False)

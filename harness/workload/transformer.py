@@ -41,6 +41,7 @@ class BaseBlock(Block):
 
     @part("hints")
     def hinted(self, x: Tensor, hint: Tensor, scale: float) -> Tensor:
+        """The hint is multiplied by a scale of 1.0 too: baseline."""
         return x + hint * scale
 
 

@@ -9,7 +9,6 @@ Letters: N tokens, d width, n heads, D head size, T text tokens, C = D/2 columns
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -24,6 +23,8 @@ from harness.workload.variants.overlay import lay_over
 from harness.workload.variants.real_rope import Grid, KeptFactors, RealRotation, rotate_real
 
 Half = Callable[..., tuple[Tensor, ...]]
+# Inductor's own search for better block sizes of its kernels, which reduce rows of a few thousand.
+TUNED: dict[str, str | int | bool | Callable[..., object]] = {"coordinate_descent_tuning": True}
 RECOMPILE_LIMIT = 64  # shapes of first, filling and steady chunks, with and without hints
 
 
@@ -85,7 +86,7 @@ class Halves:
         """Whole graphs and static shapes: what cannot be compiled raises."""
         torch._dynamo.config.recompile_limit = RECOMPILE_LIMIT
         first, base, vace = (
-            torch.compile(half, fullgraph=True, dynamic=False)
+            torch.compile(half, fullgraph=True, dynamic=False, options=TUNED)
             for half in (_before_attention, _base_second, _vace_second)
         )
         return cls(first, base, vace)

@@ -5,8 +5,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from harness.workload.noise import Noise
 from harness.workload.prompt import blend
-from harness.workload.rollout import Noise, Pipeline
+from harness.workload.rollout import Pipeline
 from harness.workload.variants.backends import use_sdpa
 from harness.workload.variants.registry import twin
 

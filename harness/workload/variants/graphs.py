@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from harness.workload.context import ContextEncoder
-from harness.workload.rollout import Mark, Noise, Pipeline, ignore
+from harness.workload.noise import Noise
+from harness.workload.rollout import Mark, Pipeline, ignore
 from harness.workload.variants.once import OnceTransformer
 from harness.workload.variants.overlay import lay_over
 from harness.workload.variants.real_rope import RealRotation
@@ -168,6 +169,7 @@ class ForwardGraphs(Graphed):
         mark: Mark,
         stage: str,
     ) -> tuple[Tensor, Tensor]:
+        """One transformer forward: x [1, F, 16, h, w], timestep [1, F] -> (flow, x0)."""
         below, frames = super().forward, x.shape[1]
         name = (stage, timestep.data_ptr(), context is None)
         key = self._ready(name, frames) if stage.startswith("denoise") else None

@@ -69,6 +69,7 @@ class OncePipeline(Pipeline):
     steps: KeptSteps
 
     def timestep(self, ones: Tensor, step: Tensor | int) -> Tensor:
+        """A timestep for every frame, of the shape of `ones`; `step` is a CPU scalar."""
         return self.steps.get(ones, int(step))  # a CPU scalar: nothing waits
 
 
@@ -172,9 +173,7 @@ def compute_once(pipeline: Pipeline) -> None:
     """Lays all of it over a pipeline."""
     steps = KeptSteps()
     lay_over(pipeline, OncePipeline, steps=steps)
-    lay_over(
-        pipeline.transformer, OnceTransformer, steps=steps, kept_text=Kept(), kept_times={}
-    )
+    lay_over(pipeline.transformer, OnceTransformer, steps=steps, kept_text=Kept(), kept_times={})
     lay_over(pipeline.scheduler, OnceScheduler, steps=steps, kept_sigmas={})
     lay_over(pipeline.vace, OnceVace, kept_context=Kept())
     for block in (*pipeline.transformer.blocks, *pipeline.vace.vace_blocks):

@@ -60,9 +60,7 @@ class RealRotation(AttentionLayer):
     factors: KeptFactors
 
     @part("rope")
-    def rotate(
-        self, x: Tensor, grid: Tensor, table: Tensor, start_frame: int = 0
-    ) -> Tensor:
+    def rotate(self, x: Tensor, grid: Tensor, table: Tensor, start_frame: int = 0) -> Tensor:
         """x [1, L, n, D] by each token's position; `table` is not read."""
         frames, rows, columns = grid[0].tolist()
         return rotate_real(x, *self.factors.at((frames, rows, columns), start_frame))

@@ -1,4 +1,4 @@
-"""Makes a pipeline into a variant: each fix by name, and copies that share the baseline's weights."""
+"""Makes a pipeline into a variant, fix by fix, and copies of it that share its weights."""
 
 import copy
 from collections.abc import Callable
@@ -7,13 +7,15 @@ import torch
 
 from harness.errors import CaseError
 from harness.variants import Fix, resolve
-from harness.workload.rollout import Pipeline, SeededNoise
+from harness.workload.noise import SeededNoise
+from harness.workload.rollout import Pipeline
 from harness.workload.variants import (
     backends,
     batched_update,
     compiled_blocks,
     explicit_tae,
     fused_qkv,
+    gelu_epilogue,
     graphs,
     host_index,
     lean,
@@ -34,6 +36,7 @@ CHANGES: dict[str, Callable[[Pipeline], None]] = {
     "hint-list": lean.list_hints,
     "lean-clean": lean.drop_dead_work,
     "fused-qkv": fused_qkv.fuse,
+    "gelu-epilogue": gelu_epilogue.fuse_gelu,
     "attention-sdpa": backends.use_sdpa,
     "attention-cudnn": backends.use_cudnn,
     "attention-flash": backends.use_flash,
