@@ -9,6 +9,7 @@ Letters: N tokens, d width, n heads, D head size, T text tokens, C = D/2 columns
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -95,6 +96,7 @@ class Halves:
 class CompiledBaseBlock(BaseBlock):
     """Laid over a base block."""
 
+    compiled_in_regions: ClassVar = True
     halves: Halves
     factors: KeptFactors
 
@@ -117,6 +119,7 @@ class CompiledBaseBlock(BaseBlock):
 class CompiledVaceBlock(ListedVaceBlock):
     """Laid over a VACE block that gives its hint beside the context."""
 
+    compiled_in_regions: ClassVar = True
     halves: Halves
     factors: KeptFactors
 

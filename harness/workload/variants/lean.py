@@ -1,4 +1,4 @@
-"""Work whose result nobody reads, left out: paddings, the stack of hints, flow of the clean pass."""
+"""Work whose result nobody reads, left out: paddings, the stack of hints, clean flow."""
 
 import torch
 from torch import Tensor
