@@ -51,7 +51,7 @@ def fixes_figure(bars: Sequence[StackBar], floor_ms: float | None) -> bytes:
             beside(axes, floor_ms, len(bars), f"{short(floor_ms)} ms", widest)
             axes.axvline(floor_ms, color=FLOOR, linewidth=1, linestyle=(0, (3, 2)), zorder=4)
         name_rows(axes, labels)
-        axes.set_xlim(0, widest * 1.13)
+        axes.set_xlim(0, widest * 1.18)
         axes.set_xlabel("Milliseconds a chunk (geometric mean over processes)")
         figure.legend(handles=_handles(bars, floor_ms), loc="outside upper left", ncols=5, **LEGEND)
         return svg(figure)
@@ -69,12 +69,12 @@ def _bar(axes: Axes, row: int, bar: StackBar, before_ms: float | None, widest: f
             linewidth=0.6,
             linestyle=(0, (2, 2)),
         )
-    colour, dark = (BUSY, True) if bar.busy_ms is not None else (WALL, False)
+    colour = BUSY if bar.busy_ms is not None else WALL
     busy_ms = min(bar.busy_ms if bar.busy_ms is not None else bar.wall_ms, bar.wall_ms)
     axes.barh(row, busy_ms, height=HEIGHT, color=colour)
     axes.barh(row, bar.wall_ms - busy_ms, left=busy_ms, height=HEIGHT, color=IDLE)
     if bar.busy_ms is not None and busy_ms > 0.08 * widest:
-        centred(axes, busy_ms / 2, row, short(bar.busy_ms), dark=dark)
+        centred(axes, busy_ms - 0.03 * widest, row, short(bar.busy_ms), dark=True)
     change = ""
     if before_ms is not None:
         sign = "−" if bar.wall_ms <= before_ms else "+"

@@ -153,13 +153,14 @@ def _sentences(fixes: Fixes) -> list[Line]:
 
 def _stack_sentence(fixes: Fixes) -> Line | None:
     last = fixes.steps[-1] if fixes.steps else None
-    if last is None or last.times.wall_change is None:
+    change = last.times.wall_change if last is not None else None
+    if last is None or change is None:
         return None
     times, wall = last.times, wall_of(last.times)
-    ratio, name = last.times.wall_change.ratio, Cell(times.arm, form="code")
+    ratio, name = change.ratio, Cell(times.arm, form="code")
     output = output_cell(last.output, times)
     if last.output is not None and last.output.fails:
-        return line("The output of the stack ", name, " is worse, so its time means nothing: ", output)
+        return line("The output of ", name, " is worse, so its time means nothing: ", output, ".")
     words: list[Inline | str] = ["The stack ", name, " takes "]
     words += [Cell(ms(times.wall.value).text, wall, "strong"), " a chunk, "]
     words += [Cell(f"{times.fps:.1f} FPS", wall, "strong"), ", and is "]
@@ -167,7 +168,7 @@ def _stack_sentence(fixes: Fixes) -> Line | None:
     if ratio.low is not None and ratio.high is not None:
         ends = Cell(f"{1 / ratio.high:.2f} to {1 / ratio.low:.2f}", wall)
         words += [" (", INTERVAL.label, " ", ends, ")"]
-    words += [f"; {too_few(times) or times.wall_change.call}"]
+    words += [f"; {too_few(times) or change.call}"]
     return line(*words, ". Its output: ", output, ".")
 
 
@@ -199,9 +200,9 @@ def _calls_sentence(fixes: Fixes) -> Line | None:
         key = "struck out" if fix.struck else few or str(call)
         calls.setdefault(key, []).append(wall_of(fix.times))
     words: list[Inline | str] = ["Fixes alone, by wall time: "]
-    for position, (call, found) in enumerate(calls.items()):
+    for position, (key, found) in enumerate(calls.items()):
         at = tuple(dict.fromkeys(source for sources in found for source in sources))
-        words += [", " * bool(position), count(len(found), *at), f" {call}"]
+        words += [", " * bool(position), count(len(found), *at), f" {key}"]
     return line(*words, ".")
 
 
