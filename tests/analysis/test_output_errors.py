@@ -55,7 +55,9 @@ def test_an_arm_within_the_limit_passes_and_the_base_is_the_noise_floor() -> Non
 
 
 def test_one_quantity_in_one_chunk_is_enough_to_fail() -> None:
-    found = judged("lora-merged", {"base": 1.0, "lora-merged": 1.0}, **{"lora-merged": {"x0": 0.03}})
+    found = judged(
+        "lora-merged", {"base": 1.0, "lora-merged": 1.0}, **{"lora-merged": {"x0": 0.03}}
+    )
     assert found.call == "fails"
     assert found.fails
     place = found.place
