@@ -13,7 +13,7 @@ from typing import Literal
 from harness.analysis.interval import median
 from harness.arms import BASE_ARM
 from harness.matrix import Mode
-from harness.result import Event, OutputError, Result
+from harness.result import Event, Result
 from harness.variants import is_variant, resolve
 
 OUTPUT_LIMIT = 1.25  # times the yardstick's error
@@ -153,8 +153,3 @@ def _ratio(error: float, known: float) -> float:
     if known:
         return error / known
     return float("inf") if error else 1.0
-
-
-def examined(result: Result) -> list[OutputError]:
-    """The yardstick's own errors, in order."""
-    return [error for error in result.output_errors if error.arm == YARDSTICK]

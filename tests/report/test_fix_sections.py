@@ -51,6 +51,7 @@ def test_prediction_stands_beside_the_measured_gain(report: str) -> None:
     cells = [cell.strip() for cell in row.strip("|").split(" | ")]
     assert cells[3:6] == ["20.0 %", "20.0 % to 20.1 %", "faster"]
     assert "(Copies of the KV cache)" in cells[7]
+    assert "profile in run `20261123-080000-full`" in text
     assert cells[8] == "20.0 %"
     assert "| `lean-clean`: dead work of the clean pass dropped |" in text
     assert "no rule predicts this" in text
@@ -69,7 +70,10 @@ def test_the_stack_its_targets_and_its_floor(report: str) -> None:
 
 def test_other_modes_and_sizes_and_the_proof_of_another_mode(report: str) -> None:
     text = section(report, NAME)
-    assert row_of(text, "Inpainting")[1:3] == ["832x480", "`lossless`"]
+    inpainting = row_of(text, "Inpainting")
+    assert inpainting[1:3] == ["832x480", "`lossless`"]
+    assert inpainting[-1] == "passes (1.02; at 512x512)"
+    assert "authors state 20.7 FPS on one H100 at 832x480" in text
     assert row_of(text, "Depth")[-1] == "passes (1.02; Inpainting)"
 
 
@@ -97,6 +101,7 @@ def row_line(text: str, start: str) -> str:
 def test_without_a_profile_nothing_is_predicted_and_no_floor_drawn(alone: Path) -> None:
     text = section(alone.read_text(), NAME)
     assert "| no profile |" in text
+    assert "Nothing is predicted: no run of this GPU has a profile" in text
     assert "The floor is left out: no run of this GPU has the rate" in text
 
 

@@ -99,7 +99,7 @@ COST_HEADS = (
 
 
 def output_cell(output: ArmOutput | None, times: ArmTimes) -> Line:
-    """The proof's verdict with the worst ratio; which mode it is of, if another."""
+    """The proof's verdict with the worst ratio; of which mode and size, if others."""
     if output is None:
         return line("not examined in this run")
     if output.place is None:
@@ -107,8 +107,12 @@ def output_cell(output: ArmOutput | None, times: ArmTimes) -> Line:
     words: list[Inline | str] = [output.call, " (", times_cell(output, output.place)]
     if output.fails:
         words += [" in ", place_words(output, output.place)]
-    if output.result.case.mode != times.case.mode:
-        words += [f"; {MODE_LABELS[output.result.case.mode]}"]
+    proof, case = output.result.case, times.case
+    if proof.mode != case.mode:
+        words += [f"; {MODE_LABELS[proof.mode]}"]
+    if (proof.width_px, proof.height_px) != (case.width_px, case.height_px):
+        size = Cell(f"{proof.width_px}x{proof.height_px}", (of(output.result, "/case/width_px"),))
+        words += ["; at ", size]
     return line(*words, ")")
 
 

@@ -1,8 +1,15 @@
 """What the published report recommends and what it says won't help, each with a verdict."""
 
 from harness.analysis.fix_arms import ArmTimes, arm_times
-from harness.analysis.fixes import too_few
-from harness.analysis.published_advice import ADVICE, RECOMMENDATIONS, WONT_HELP, Advice
+from harness.analysis.fixes import Fixes, too_few
+from harness.analysis.published_advice import (
+    ADVICE,
+    LONGLIVE_FPS,
+    LONGLIVE_SIZE,
+    RECOMMENDATIONS,
+    WONT_HELP,
+    Advice,
+)
 from harness.report.cells import Cell, Inline, Line, Table, count, line, table
 from harness.report.material import MODE_LABELS, Material
 from harness.report.sections.fix_cells import gain_cells, wall_of
@@ -24,6 +31,22 @@ def advice_note() -> Line:
         count(WONT_HELP, *at),
         " claims of what won't help. Those whose subject the project's documents do not state have "
         "no row.",
+    )
+
+
+def longlive_line(fixes: Fixes) -> Line | None:
+    """LongLive's own speed, where the run has its size."""
+    sizes = [(times.case.width_px, times.case.height_px) for times in fixes.others]
+    if LONGLIVE_SIZE not in sizes:
+        return None
+    width, height = LONGLIVE_SIZE
+    at = (f"published#{LONGLIVE_FPS.name}",)
+    return line(
+        "LongLive's authors state ",
+        Cell(LONGLIVE_FPS.stated, at),
+        " on one H100 at ",
+        Cell(f"{width}x{height}", at),
+        ". That is another GPU and a pipeline without VACE: an orientation, no comparison.",
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from harness.analysis.claims import Measured, Outcome, RootCause
 from harness.analysis.fixes import SingleFix, measured_fixes, rules_of
+from harness.analysis.output_errors import fixes_of
 from harness.analysis.root_causes import ranked_by_ceiling
 from harness.report.material import Material
 
@@ -31,7 +32,7 @@ def with_measured(material: Material, causes: Sequence[RootCause]) -> list[RootC
             left.append(cause)
             continue
         gain = Measured(best.times.gain, "share", best.times.results, ("/chunks/*/wall_ms",))
-        words = (f"{best.name} gains ", gain, " of wall time")
+        words = (f"{_with_needs(best.name)} gains ", gain, " of wall time")
         told = replace(cause, verdict=outcome, verdict_words=words)
         measured.append((best.gain_per_risk, told))
     ranked = sorted(measured, key=lambda pair: -pair[0])
@@ -41,6 +42,12 @@ def with_measured(material: Material, causes: Sequence[RootCause]) -> list[RootC
 def _outcome(fix: SingleFix) -> Outcome | None:
     change = fix.times.wall_change
     return OUTCOMES.get(change.call) if change is not None else None
+
+
+def _with_needs(name: str) -> str:
+    """The fix, and those that it cannot be measured without."""
+    needed = [other for other in fixes_of(name) if other != name]
+    return f"{name} (with {', '.join(needed)})" if needed else name
 
 
 def _same_mode(cause: RootCause, fix: SingleFix) -> bool:

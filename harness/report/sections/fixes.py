@@ -21,7 +21,7 @@ from harness.report.cells import (
 from harness.report.material import MODE_LABELS, Material, of
 from harness.report.sections.fix_cells import gain_cells, output_cell, wall_of
 from harness.report.sections.fix_output import OutputGroup, output_groups, rule_line, wrong_line
-from harness.report.sections.fix_published import advice_note, advice_rows
+from harness.report.sections.fix_published import advice_note, advice_rows, longlive_line
 from harness.report.sections.fix_tables import (
     cost_table,
     others_table,
@@ -40,11 +40,13 @@ class FixSection:
 
     of: Line | None
     sentences: tuple[Line, ...]
+    predictions: Line
     singles: Table | None
     stack: Table | None
     targets: Table | None
     floor: Line
     others: Table | None
+    longlive: Line | None
     outputs: tuple[OutputGroup, ...]
     output_rule: Line
     costs: Table | None
@@ -83,11 +85,13 @@ def fix_section(material: Material) -> FixSection | None:
     return FixSection(
         of=_of(fixes),
         sentences=tuple(_sentences(fixes)),
+        predictions=_predictions(material, profiled),
         singles=single_table(fixes, causes, origin),
         stack=stack_table(fixes),
         targets=target_table(fixes),
         floor=_floor_line(floor_of(material, fixes)),
         others=others_table(fixes),
+        longlive=longlive_line(fixes),
         outputs=output_groups(fixes.outputs),
         output_rule=rule_line(),
         costs=cost_table(fixes),
@@ -144,6 +148,18 @@ def _of(fixes: Fixes) -> Line | None:
     size = Cell(f"{case.width_px}x{case.height_px}", (of(fixes.main.results[0], "/case/width_px"),))
     mode = MODE_LABELS[case.mode]
     return line(f"{mode} at ", size, ", every fix against the baseline in the same processes.")
+
+
+def _predictions(material: Material, profiled: Profiled | None) -> Line:
+    """Which profile the predictions and the floor rest on."""
+    if profiled is None or profiled.causes is None:
+        return line("Nothing is predicted: no run of this GPU has a profile of this mode and size.")
+    origin = home(material, profiled.run)
+    if not origin:
+        return line("Predictions are by the root causes of this run's profile.")
+    name = profiled.run.path.name
+    run = Cell(name, (f"beside#{name}",), "code")
+    return line("Predictions are by the root causes of the profile in run ", run, ".")
 
 
 def _sentences(fixes: Fixes) -> list[Line]:
