@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from harness.analysis.chunks import grouped_stages
 from harness.analysis.comparisons import TIMES, compare_arms, process_values
 from harness.analysis.components import component_times
-from harness.analysis.experiment import MIN_EFFECT, Verdict
+from harness.analysis.experiment import MIN_EFFECT, Location, Verdict
+from harness.analysis.fixes import measured_fixes
 from harness.analysis.interval import median
 from harness.analysis.part_groups import group_of
 from harness.analysis.profile import Slot, main_slot, real_idle
@@ -15,9 +16,11 @@ from harness.arms import BASE_ARM
 from harness.matrix import Kind
 from harness.report.material import MODE_LABELS, MODES, Material, case_label
 from harness.report.plots import CaseTrack, component_figure, gpu_figure, stage_figure
+from harness.report.plots_fixes import StackBar, fixes_figure
 from harness.report.plots_profile import idle_figure, parts_figure
 from harness.report.plots_trust import ArmRow, Bar, trust_figure
 from harness.report.sections.components import COMPONENT_LABELS
+from harness.report.sections.fixes import floor_of
 from harness.report.sections.profiling import profiled_modes
 from harness.result import Result
 
@@ -36,6 +39,7 @@ def draw(material: Material, trust: Trust | None) -> dict[str, bytes]:
         "profile_parts.svg": _profile_parts(material),
         "idle.svg": _idle(material),
         "components.svg": _components(material),
+        "fixes.svg": _fixes(material),
         "gpu_state.svg": _gpu_state(material),
         "trust.svg": _trust(trust) if trust is not None else None,
     }
@@ -122,6 +126,22 @@ def _track(result: Result) -> CaseTrack | None:
         t_s=tuple(t_s - first_s for t_s in series.t_s),
         fields={name: tuple(column) for name, column in series.fields.items()},
     )
+
+
+def _fixes(material: Material) -> bytes | None:
+    """The stack as it grows, each bar an arm; the floor below it where it is known."""
+    fixes = measured_fixes(material.run.processes)
+    if fixes is None or fixes.base is None or not fixes.steps:
+        return None
+    bars = [StackBar("Baseline", fixes.base.wall.value, _ms(fixes.base.busy), False)]
+    for step in fixes.steps:
+        fails = step.output is not None and step.output.fails
+        bars.append(StackBar(step.title, step.times.wall.value, _ms(step.times.busy), fails))
+    return fixes_figure(bars, floor_of(material, fixes).ms)
+
+
+def _ms(location: Location | None) -> float | None:
+    return location.value if location is not None else None
 
 
 def _trust(trust: Trust) -> bytes | None:

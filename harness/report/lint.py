@@ -19,7 +19,10 @@ from harness.analysis import (
     components,
     experiment,
     findings,
+    fixes,
+    output_errors,
     published,
+    published_advice,
     root_causes,
     targets,
 )
@@ -30,6 +33,8 @@ RULES: dict[str, float] = {
     **findings.LIMITS,
     **targets.TARGETS,
     **root_causes.LIMITS,
+    **fixes.FIX_TARGETS,
+    **output_errors.LIMITS,
     "CONFIDENCE": experiment.CONFIDENCE,
     "MOST_P": causes.MOST_P,
     "LEAST_RHO": causes.LEAST_RHO,
@@ -43,6 +48,7 @@ PUBLISHED = {
     *published.FIGURES,
     *(item.name for item in published.OPERATORS),
     *published.DIFFERENCES,
+    *published_advice.NAMES,
 }
 
 

@@ -68,6 +68,12 @@ def against(material: Material) -> Against:
     if material.functional_only:
         note = line("A functional check: its own figures are not set beside the published ones.")
         ours, counted = {}, None
+    elif material.shows_variant:
+        note = line(
+            "This run is of a changed workload: its figures and counts are its own, and are not "
+            "set beside the published ones."
+        )
+        ours, counted = {}, None
     seeded = any(case.weights == "seeded" for case in material.run.manifest.cases)
     structural = tuple(name for name in STRUCTURAL if seeded or name != "weights")
     rows = [
@@ -82,7 +88,9 @@ def against(material: Material) -> Against:
         operators_note=_differences(("sage_casts",))[0] if counted is not None else None,
         structural=_differences(structural),
         corrections=_differences(CORRECTIONS),
-        verdicts=None if material.functional_only else published_verdicts(material),
+        verdicts=None
+        if material.functional_only or material.shows_variant
+        else published_verdicts(material),
     )
 
 
