@@ -15,6 +15,8 @@
 Anything else that escapes is a bug and keeps its traceback.
 """
 
+LONGEST_LINE = 4000  # characters; the last lines of a failed image build fit
+
 
 class HarnessError(Exception):
     """An expected failure. `what` names the thing and the place, `next_step` what to do now."""
@@ -30,7 +32,10 @@ class HarnessError(Exception):
     def line(self) -> str:
         """The whole message on one line."""
         text = f"{self.what}; {self.next_step}" if self.next_step else self.what
-        return " ".join(text.split())
+        flat = " ".join(text.split())
+        # What is quoted may come from elsewhere: it must not drive the terminal, nor fill it.
+        shown = "".join(letter if letter.isprintable() else "\ufffd" for letter in flat)
+        return shown if len(shown) <= LONGEST_LINE else f"{shown[:LONGEST_LINE]} ..."
 
 
 class UsageError(HarnessError):

@@ -6,6 +6,7 @@ has a stable id, so that a run can be resumed and two runs compared.
 
 import fnmatch
 import itertools
+import math
 import re
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -33,8 +34,10 @@ Arm = Annotated[str, Meta(pattern=r"^(base|again|compiled|no-telemetry|delay[1-9
 Plant = Literal[
     "", "items", "launches", "casts", "clones", "pause", "contention", "graph-break", "recompile"
 ]
+MatrixName = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}\Z")]
 BASE_ARM = "base"
 MOST_PROCESSES = 50
+MOST_CASES = 1000
 
 FIRST_STEADY_CHUNK = 4  # the KV cache is full after chunk 3 and rolls from chunk 4 on
 
@@ -143,7 +146,7 @@ class Axes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class Matrix(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A named list of axes. A user's TOML file has the same form."""
 
-    name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}\Z")]
+    name: MatrixName
     cases: Annotated[list[Axes], Meta(min_length=1, max_length=100)]
 
 
@@ -181,8 +184,10 @@ def parse_size(text: str) -> tuple[int, int]:
 def expand(matrix: Matrix, settings: Settings) -> list[Case]:
     """All cases of a matrix in order, without duplicates, filtered by `settings.only`.
 
-    Raises UsageError for a bad size, an id given twice, or when the filter leaves nothing.
+    Raises UsageError for a bad size, an id given twice, too many cases, or when the filter leaves
+    nothing.
     """
+    _check_number(matrix)
     cases: dict[str, Case] = {}
     for case in (case for axes in matrix.cases for case in _combinations(axes, settings)):
         if cases.setdefault(case.id, case) != case:
@@ -199,6 +204,21 @@ def expand(matrix: Matrix, settings: Settings) -> list[Case]:
             next_step=f"its cases are {', '.join(cases)}",
         )
     return chosen
+
+
+def _check_number(matrix: Matrix) -> None:
+    """Before anything is multiplied: a few lists of a thousand entries would fill the memory."""
+    number = sum(_number(axes) for axes in matrix.cases)
+    if number > MOST_CASES:
+        raise UsageError(
+            f"matrix '{matrix.name}' has {number} combinations, at most {MOST_CASES} can be run",
+            next_step="shorten its lists",
+        )
+
+
+def _number(axes: Axes) -> int:
+    lists = (axes.kind, axes.mode, axes.compiled, axes.vae, axes.attention, axes.seed, axes.plant)
+    return math.prod(map(len, lists)) * max(len(axes.size), 1)
 
 
 def _combinations(axes: Axes, settings: Settings) -> list[Case]:

@@ -9,12 +9,15 @@ A source is one of
 The lint (`report.lint`) resolves each. All formatting of numbers is here.
 """
 
+import html
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from markupsafe import Markup
+
 from harness.analysis.experiment import CONFIDENCE
-from harness.report.markdown import code, escape, fence
+from harness.report.markdown import code, escape, fence, one_line
 
 Source = str
 
@@ -32,6 +35,11 @@ class Cell:
             return code(self.text)
         text = escape(self.text)
         return f"**{text}**" if self.form == "strong" else text
+
+    @property
+    def html(self) -> Markup:
+        """The text for places inside HTML, where Markdown has no meaning."""
+        return Markup(html.escape(one_line(self.text)))
 
 
 @dataclass(frozen=True)
