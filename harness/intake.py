@@ -77,8 +77,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _whole(digits: str) -> int:
-    if len(digits.lstrip("-")) > MOST_DIGITS:
-        raise ValueError(f"a number has {len(digits)} digits")
+    size = len(digits.lstrip("-"))
+    if size > MOST_DIGITS:
+        raise ValueError(f"a number has {size} digits")
     return int(digits)
 
 

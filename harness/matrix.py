@@ -30,6 +30,7 @@ Size = Annotated[str, Meta(pattern=r"^\d{1,5}x\d{1,5}\Z")]
 # What a paired case compares in one process. "base" is the workload as it is, "again" the same once
 # more, "delayN" adds N % of the chunk's busy time as a delay, "no-telemetry" stops the sampler.
 Arm = Annotated[str, Meta(pattern=r"^(base|again|compiled|no-telemetry|delay[1-9]\d?)\Z")]
+Arms = Annotated[tuple[Arm, ...], Meta(max_length=10)]  # they are part of a file's name
 # Known costs that can be planted, to check that the analysis names them.
 Plant = Literal[
     "", "items", "launches", "casts", "clones", "pause", "contention", "graph-break", "recompile"
@@ -56,7 +57,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     attention: Attention = "default"  # backend of the cached self-attention
     weights: Literal["seeded", "checkpoint"] = "seeded"
     seed: Annotated[int, Meta(ge=0, lt=2**31)] = 42
-    arms: tuple[Arm, ...] = ()  # of a paired case; the first is the base
+    arms: Arms = ()  # of a paired case; the first is the base
     processes: Annotated[int, Meta(ge=1, le=MOST_PROCESSES)] = (
         1  # fresh processes that measure this case
     )
@@ -130,7 +131,7 @@ class Axes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     vae: tuple[Vae, ...] = ("tae",)
     attention: tuple[Attention, ...] = ("default",)
     seed: tuple[Annotated[int, Meta(ge=0, lt=2**31)], ...] = (42,)
-    arms: tuple[Arm, ...] = ()
+    arms: Arms = ()
     processes: Annotated[int, Meta(ge=1, le=MOST_PROCESSES)] | None = None
     bare: bool = False
     profile: bool = False

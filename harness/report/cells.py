@@ -86,9 +86,9 @@ class Column:
     numeric: bool = False
 
     @property
-    def rule(self) -> Cell:
+    def rule(self) -> Markup:
         """The Markdown rule below the head."""
-        return Cell("---:" if self.numeric else ":---")
+        return Markup("---:" if self.numeric else ":---")
 
 
 @dataclass(frozen=True)

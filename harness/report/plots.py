@@ -48,7 +48,7 @@ GPU_PANELS = (
     ("power_mw", 1e3, "Power (W)", "#d9742b"),
     ("temperature_c", 1.0, "Temperature (°C)", "#b03a48"),
 )
-LONGEST_LABEL = 60  # characters
+LONGEST_LABEL = 120  # characters
 BUCKETS = 600  # of the time axis; each draws its median, and its range as a band
 STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",
