@@ -37,7 +37,7 @@ OWN_FOLDERS = re.compile(r"/(?:run/media|run/user|var/home|usr/home|tmp/[^/\s]+/
 UUID = re.compile(
     r"(?i)\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b|\b(?:GPU|MIG)-[0-9a-f]{32}\b"
 )
-PATH = re.compile(r"(?<![\w.>/~-])/(?:[\w.+@~-]+/)+[\w.+@~-]*")
+PATH = re.compile(r"(?<![\w.>/~-])(?<!\.json#)/(?:[\w.+@~-]+/)+[\w.+@~-]*")
 HOME_PATH = re.compile(r"(?<![\w.>/-])~[\w-]*/[\w.-]+|\b[A-Za-z]:\\\\?[\w$]")
 SERIAL = re.compile(
     r"(?i)\b(?:serial(?:[ _-]?(?:number|no|nr))?|s/n)\b[\"']?\s*[:=#.]?\s*[\"']?"
@@ -77,18 +77,19 @@ class Found:
         return self.text[:MASKED_AFTER] + "*" * min(max(hidden, 1), MOST_STARS)
 
 
+def is_ordinary(name: str) -> bool:
+    """Whether a name says nothing about anyone: too short, or an ordinary word."""
+    return len(name) < SHORTEST_NAME or name.lower() in ORDINARY
+
+
 class Names:
     """The names of a host, ready to be looked for: whole words, in any case."""
 
     def __init__(self, names: Mapping[str, str]) -> None:
         """`names` maps each name to its kind."""
-        kept = {
-            name: kind
-            for name, kind in names.items()
-            if len(name) >= SHORTEST_NAME and name.lower() not in ORDINARY
-        }
-        self._kinds = {name.lower(): kind for name, kind in kept.items()}
-        longest_first = sorted(self._kinds, key=len, reverse=True)
+        kept = {name: kind for name, kind in names.items() if not is_ordinary(name)}
+        self._kinds = {name.casefold(): kind for name, kind in kept.items()}
+        longest_first = sorted(kept, key=len, reverse=True)
         words = "|".join(map(re.escape, longest_first))
         self._pattern = (
             re.compile(rf"(?i)(?<![\w]){'(?:' + words + ')'}(?![\w])") if words else None
@@ -104,7 +105,8 @@ class Names:
                 yield Found("path of a host", match[0])
         if self._pattern is not None:
             for match in self._pattern.finditer(text):
-                yield Found(self._kinds[match[0].lower()], match[0])
+                # A letter may equal another without folding to it: the dotless i does.
+                yield Found(self._kinds.get(match[0].casefold(), "name"), match[0])
 
 
 def names_of_host(root: Path = Path("/")) -> dict[str, str]:

@@ -102,7 +102,8 @@ def scan_file(run: Path, file: Path, names: Names) -> Iterator[Place]:
 
 
 def _files(run: Path) -> Iterator[Path]:
-    for path in sorted(run.rglob("*")):
+    """Records first: what a page says comes from them."""
+    for path in sorted(run.rglob("*"), key=lambda path: (path.suffix != ".json", path)):
         inside = path.relative_to(run).parts
         if inside[0] != TRACES and (path.is_symlink() or not path.is_dir()):
             yield path

@@ -41,6 +41,7 @@ class Campaign:
         self.deaths = 0  # of workers: an input that hung, filled the memory or broke a C library
         self._ended: Counter[str] = Counter()
         self._now: Counter[str] = Counter()
+        self._stop_at_crash = False
 
     @property
     def counts(self) -> Counter[str]:
@@ -63,12 +64,18 @@ class Campaign:
             f"{self.crashes} |"
         )
 
-    def run(self, tell: Callable[[str], None]) -> None:
-        """Fuzzes until the time is over. Raises CannotFuzzError if the worker does not start."""
+    def run(self, tell: Callable[[str], None], *, stop_at_crash: bool = False) -> None:
+        """Fuzzes until the time is over, or the first crash.
+
+        Raises CannotFuzzError if the worker does not start.
+        """
+        self._stop_at_crash = stop_at_crash
         self.state.mkdir(parents=True, exist_ok=True)
         began_s = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="vace-bench-fuzz-") as grown:
             while (left_s := self.seconds - (time.monotonic() - began_s)) > 0:
+                if stop_at_crash and self.crashes:
+                    break
                 self._worker(max(1, round(left_s)), Path(grown), began_s, tell)
         self.spent_s = time.monotonic() - began_s
 
@@ -88,6 +95,7 @@ class Campaign:
         lines = _lines(process)
         deadline_s = time.monotonic() + left_s + GRACE_S
         told_s = time.monotonic()
+        enough = False
         while (line := _next(lines)) is not None:
             if line:
                 last.append(line)
@@ -96,15 +104,16 @@ class Campaign:
             if time.monotonic() - told_s > TELL_EVERY_S:
                 told_s = time.monotonic()
                 tell(self._line(told_s - began_s))
-            if time.monotonic() > deadline_s:
+            enough = self._stop_at_crash and self.crashes > 0
+            if enough or time.monotonic() > deadline_s:
                 process.kill()
         code = process.wait()
         self._read_counts()
-        if not self._now["executions"]:
+        if not (self.state / COUNTS).exists():
             raise CannotFuzzError(f"the fuzzer did not start (exit {code}): {''.join(last)}")
         self._ended += self._now
         self._now = Counter()
-        if code:
+        if code and not enough:
             self.deaths += 1
             (self.state / f"death-{self.deaths}.txt").write_text("".join(last))
 

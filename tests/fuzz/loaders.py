@@ -20,7 +20,7 @@ from harness.report.view import build
 from harness.result import encode
 from harness.store import MANIFEST, RunFolder, result_name
 from tests import samples
-from tests.fuzz.planted import load_planted
+from tests.fuzz.planted import load_deadly, load_planted
 
 DRAWN_ONE_OF = 40  # accepted records; figures take most of the time
 SETTINGS = (
@@ -104,5 +104,6 @@ LOADERS = {
         Loader("matrix", ".toml", load_matrix_file),
         Loader("trace", ".json.gz", load_trace),
         Loader("planted", ".bin", load_planted),
+        Loader("deadly", ".bin", load_deadly),
     )
 }

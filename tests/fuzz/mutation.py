@@ -4,6 +4,7 @@ Bytes changed blindly nearly always end as a syntax error. Each function gives N
 does not have the format, and libFuzzer's own changes take its place.
 """
 
+import copy
 import gzip
 import json
 import random
@@ -116,7 +117,7 @@ def _change(chooser: random.Random, holders: list[Any]) -> None:
 def _hostile(chooser: random.Random, old: Any, holders: list[Any]) -> Any:
     """Mostly a value of the same type, so that the schema lets it in."""
     if chooser.random() < 0.05:
-        return chooser.choice((*ODD, *TEXTS, *NUMBERS))
+        return _odd(chooser)
     if isinstance(old, bool):
         return not old
     if isinstance(old, int):
@@ -129,7 +130,12 @@ def _hostile(chooser: random.Random, old: Any, holders: list[Any]) -> Any:
             words = [value for held in holders for value in _values(held) if isinstance(value, str)]
             return chooser.choice(words)
         return chooser.choice((*TEXTS, old + chooser.choice(TEXTS)))
-    return chooser.choice((*NUMBERS, *TEXTS, *ODD))
+    return _odd(chooser)
+
+
+def _odd(chooser: random.Random) -> Any:
+    """A copy: further changes may go into it."""
+    return copy.deepcopy(chooser.choice((*ODD, *TEXTS, *NUMBERS)))
 
 
 def _any_number(chooser: random.Random) -> float:
@@ -203,4 +209,5 @@ MUTATIONS: dict[str, Mutation] = {
     "matrix": toml_mutation,
     "trace": trace_mutation,
     "planted": lambda blob, seed: None,
+    "deadly": lambda blob, seed: None,
 }
