@@ -82,6 +82,7 @@ class Campaign:
     def _worker(
         self, left_s: int, grown: Path, began_s: float, tell: Callable[[str], None]
     ) -> None:
+        """One worker from its start to its end."""
         (self.state / COUNTS).unlink(missing_ok=True)
         process = subprocess.Popen(
             self._command(left_s, grown),
@@ -92,10 +93,30 @@ class Campaign:
             errors="replace",
         )
         last = deque[str](maxlen=20)
-        lines = _lines(process)
-        deadline_s = time.monotonic() + left_s + GRACE_S
-        told_s = time.monotonic()
-        enough = False
+        try:
+            enough = self._watch(process, last, began_s, tell, time.monotonic() + left_s + GRACE_S)
+        finally:
+            process.kill()  # also where this one is interrupted
+            code = process.wait()
+        self._read_counts()
+        if not (self.state / COUNTS).exists():
+            raise CannotFuzzError(f"the fuzzer did not start (exit {code}): {''.join(last)}")
+        self._ended += self._now
+        self._now = Counter()
+        if code and not enough:
+            self.deaths += 1
+            (self.state / f"death-{self.deaths}.txt").write_text("".join(last))
+
+    def _watch(
+        self,
+        process: "subprocess.Popen[str]",
+        last: deque[str],
+        began_s: float,
+        tell: Callable[[str], None],
+        deadline_s: float,
+    ) -> bool:
+        """Follows a worker until it ends; whether it was ended because a crash is enough."""
+        lines, told_s, enough = _lines(process), time.monotonic(), False
         while (line := _next(lines)) is not None:
             if line:
                 last.append(line)
@@ -107,15 +128,8 @@ class Campaign:
             enough = self._stop_at_crash and self.crashes > 0
             if enough or time.monotonic() > deadline_s:
                 process.kill()
-        code = process.wait()
-        self._read_counts()
-        if not (self.state / COUNTS).exists():
-            raise CannotFuzzError(f"the fuzzer did not start (exit {code}): {''.join(last)}")
-        self._ended += self._now
-        self._now = Counter()
-        if code and not enough:
-            self.deaths += 1
-            (self.state / f"death-{self.deaths}.txt").write_text("".join(last))
+        process.wait()  # it has closed its output, and ends by itself
+        return enough
 
     def _command(self, left_s: int, grown: Path) -> list[str]:
         return [
