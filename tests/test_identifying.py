@@ -24,7 +24,7 @@ def found(text: str) -> list[tuple[str, str]]:
         ("author: Ada Byron", "user name", "Ada Byron"),
         ("see /home/charles/x.py", "path of a host", "/home/charles/x.py"),
         ("cc -I /data/team7/include", "path of a host", "/data/team7/include"),
-        ('File "/root/x.py", line 3', "path of a host", "/root/x.py"),
+        ('File "/mnt/x/x.py", line 3', "path of a host", "/mnt/x/x.py"),
         ("(/Users/ada/clip.mp4)", "path of a host", "/Users/ada/clip.mp4"),
         ("/run/media/charles/disk", "path of a host", "/run/media/charles/disk"),
         ("/tmp/charles/x", "path of a host", "/tmp/charles/x"),

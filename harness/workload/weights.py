@@ -161,7 +161,7 @@ def _check_stored(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             packed = any(item.compress_type != zipfile.ZIP_STORED for item in archive.infolist())
-    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
+    except (OSError, ValueError, RuntimeError, zipfile.BadZipFile) as error:
         raise WeightsError(
             f"checkpoint {path.name} is truncated or no torch checkpoint ({error})",
             next_step="download it again",
