@@ -219,17 +219,23 @@ def build(
 
 
 @task(
-    help={"run": "id or folder of one run; without it every run and the index"},
+    help={
+        "run": "id or folder of one run; without it every run and the index",
+        "public": "scan what was rendered for names of hosts and users, paths, serials, UUIDs",
+    },
     auto_shortflags=False,
 )
-def report(context: Context, run: str | None = None) -> None:
+def report(context: Context, run: str | None = None, public: bool = False) -> None:
     """Render reports from their records; needs no torch, Docker or GPU."""
     with one_line_errors():
+        from harness.report.public import scan
         from harness.report.render import render_all, render_run
         from harness.store import RunFolder
 
         paths = [render_run(RunFolder.find(REPORTS, run).path)] if run else render_all(REPORTS)
         print(*paths, sep="\n")
+        if public:
+            print(*scan(paths), sep="\n")
 
 
 @task(klass=LongOptions, help=COMPARE_HELP, auto_shortflags=False)

@@ -9,11 +9,14 @@
     ├── DeviceError       no usable GPU, driver too old, too little GPU memory
     ├── RecordError       a record that is damaged, unknown or made by a newer version
     ├── StorageError      the record cannot be written (disk full, read-only folder)
+    ├── PrivacyError      a run to be published that names its host or its user
     ├── ReportError       a report or template with a number that no record backs
     └── CaseError         a case that started and could not finish; becomes a Failure record
 
 Anything else that escapes is a bug and keeps its traceback.
 """
+
+LONGEST = 4000  # characters of what happened; the last lines of a failed image build fit
 
 
 class HarnessError(Exception):
@@ -29,8 +32,11 @@ class HarnessError(Exception):
     @property
     def line(self) -> str:
         """The whole message on one line."""
-        text = f"{self.what}; {self.next_step}" if self.next_step else self.what
-        return " ".join(text.split())
+        # What is quoted may come from elsewhere: it must not drive the terminal, nor fill it.
+        what = self.what if len(self.what) <= LONGEST else f"{self.what[:LONGEST]} ..."
+        text = f"{what}; {self.next_step}" if self.next_step else what
+        flat = " ".join(text.split())
+        return "".join(letter if letter.isprintable() else "\ufffd" for letter in flat)
 
 
 class UsageError(HarnessError):
@@ -63,6 +69,10 @@ class RecordError(HarnessError):
 
 class StorageError(HarnessError):
     """The record cannot be written."""
+
+
+class PrivacyError(HarnessError):
+    """A run to be published that names its host or its user."""
 
 
 class ReportError(HarnessError):

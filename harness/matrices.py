@@ -1,11 +1,13 @@
 """The built-in matrices, and those that users write as TOML files."""
 
+import os
 from pathlib import Path
 
 import msgspec
 
 from harness.arms import BASE_ARM
 from harness.errors import UsageError
+from harness.intake import read_file
 from harness.matrix import Axes, Matrix, Mode
 from harness.variants import FIXES, STACKS, WRONG
 
@@ -34,6 +36,10 @@ def _lossless(mode: Mode, size: tuple[str, ...] = ()) -> Axes:
         chunks_per_block=4,
     )
 
+
+MATRIX_LIMIT_BYTES = 1 << 16
+# The TOML reader takes a time that grows with the square of a key's length: 16 s for 30,000 dots.
+MOST_DOTS = 100  # in a line
 
 MATRICES: dict[str, Matrix] = {
     "quick": Matrix(
@@ -163,7 +169,9 @@ def load_matrix(name_or_path: str) -> Matrix:
             )
         return MATRICES[name_or_path]
     try:
-        return msgspec.toml.decode(Path(name_or_path).read_bytes(), type=Matrix)
+        blob = read_file(Path(os.path.realpath(name_or_path)), MATRIX_LIMIT_BYTES)
+        _check_dots(blob)
+        return msgspec.toml.decode(blob, type=Matrix)
     except OSError as error:
         raise UsageError(
             f"matrix file '{name_or_path}' cannot be read ({error.strerror})",
@@ -173,3 +181,9 @@ def load_matrix(name_or_path: str) -> Matrix:
         raise UsageError(
             f"matrix file '{name_or_path}': {error}", next_step="see docs/matrix.md for the form"
         ) from error
+
+
+def _check_dots(blob: bytes) -> None:
+    for number, line in enumerate(blob.splitlines(), start=1):
+        if line.count(b".") > MOST_DOTS:
+            raise ValueError(f"line {number} has more than {MOST_DOTS} dots")

@@ -6,6 +6,7 @@ has a stable id, so that a run can be resumed and two runs compared.
 
 import fnmatch
 import itertools
+import math
 import re
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -31,11 +32,15 @@ Size = Annotated[str, Meta(pattern=r"^\d{1,5}x\d{1,5}\Z")]
 
 Arm = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9+-]{1,239}\Z")]  # harness.arms says which
 Variant = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9+-]{1,239}\Z")]
+Arms = Annotated[tuple[Arm, ...], Meta(max_length=40)]
 # Known costs that can be planted, to check that the analysis names them.
 Plant = Literal[
     "", "items", "launches", "casts", "clones", "pause", "contention", "graph-break", "recompile"
 ]
+MatrixName = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}\Z")]
 MOST_PROCESSES = 50
+MOST_CASES = 1000
+MOST_ID_CHARACTERS = 200  # it is part of a file's name
 
 FIRST_STEADY_CHUNK = 4  # the KV cache is full after chunk 3 and rolls from chunk 4 on
 
@@ -55,7 +60,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     attention: Attention = "default"  # backend of the cached self-attention
     weights: Literal["seeded", "checkpoint"] = "seeded"
     seed: Annotated[int, Meta(ge=0, lt=2**31)] = 42
-    arms: tuple[Arm, ...] = ()  # of a paired or quality case; the first is the base
+    arms: Arms = ()  # of a paired or quality case; the first is the base
     label: Label = ""  # stands for the arms in the id
     processes: Annotated[int, Meta(ge=1, le=MOST_PROCESSES)] = (
         1  # fresh processes that measure this case
@@ -69,6 +74,10 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     warmup_max_chunks: Positive = 20
     warmup_max_s: Annotated[float, Meta(gt=0, le=3600)] = 120.0
     measure_max_s: Annotated[float, Meta(gt=0, le=3600)] = 60.0
+
+    def __post_init__(self) -> None:
+        if len(self.id) > MOST_ID_CHARACTERS:
+            raise ValueError("the arms make too long a name for a file: give them a label")
 
     @property
     def id(self) -> str:
@@ -133,7 +142,7 @@ class Axes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     vae: tuple[Vae, ...] = ("tae",)
     attention: tuple[Attention, ...] = ("default",)
     seed: tuple[Annotated[int, Meta(ge=0, lt=2**31)], ...] = (42,)
-    arms: tuple[Arm, ...] = ()
+    arms: Arms = ()
     label: Label = ""
     variant: tuple[Variant, ...] = ()  # empty: the baseline, or --variant
     processes: Annotated[int, Meta(ge=1, le=MOST_PROCESSES)] | None = None
@@ -151,7 +160,7 @@ class Axes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class Matrix(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A named list of axes. A user's TOML file has the same form."""
 
-    name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}\Z")]
+    name: MatrixName
     cases: Annotated[list[Axes], Meta(min_length=1, max_length=100)]
 
 
@@ -190,8 +199,10 @@ def parse_size(text: str) -> tuple[int, int]:
 def expand(matrix: Matrix, settings: Settings) -> list[Case]:
     """All cases of a matrix in order, without duplicates, filtered by `settings.only`.
 
-    Raises UsageError for a bad size, an id given twice, or when the filter leaves nothing.
+    Raises UsageError for a bad size, an id given twice, too many cases, or when the filter leaves
+    nothing.
     """
+    _check_number(matrix)
     cases: dict[str, Case] = {}
     for case in (case for axes in matrix.cases for case in _combinations(axes, settings)):
         if cases.setdefault(case.id, case) != case:
@@ -208,6 +219,21 @@ def expand(matrix: Matrix, settings: Settings) -> list[Case]:
             next_step=f"its cases are {', '.join(cases)}",
         )
     return chosen
+
+
+def _check_number(matrix: Matrix) -> None:
+    """Before anything is multiplied: a few lists of a thousand entries would fill the memory."""
+    number = sum(_number(axes) for axes in matrix.cases)
+    if number > MOST_CASES:
+        raise UsageError(
+            f"matrix '{matrix.name}' has {number} combinations, at most {MOST_CASES} can be run",
+            next_step="shorten its lists",
+        )
+
+
+def _number(axes: Axes) -> int:
+    lists = (axes.kind, axes.mode, axes.compiled, axes.vae, axes.attention, axes.seed, axes.plant)
+    return math.prod(map(len, lists)) * max(len(axes.size), 1)
 
 
 def _combinations(axes: Axes, settings: Settings) -> list[Case]:
@@ -262,7 +288,10 @@ def _combinations(axes: Axes, settings: Settings) -> list[Case]:
         fields["width_px"], fields["height_px"] = parse_size(size)
         if settings.processes is not None and kind not in ("isolated", "quality"):
             fields["processes"] = settings.processes
-        case = msgspec.convert(fields, Case)
+        try:
+            case = msgspec.convert(fields, Case)
+        except msgspec.ValidationError as error:
+            raise UsageError(f"matrix: {error}", next_step="see docs/matrix.md") from error
         if _makes_sense(case):
             cases.append(case)
     return cases

@@ -5,7 +5,7 @@ Units are in the names. Nothing here is timed for its own sake.
 
 from typing import Literal
 
-from harness.strict import Count, NonNegative, Strict
+from harness.strict import Count, Key, NonNegative, Strict
 
 
 class PartTime(Strict, frozen=True):
@@ -85,8 +85,8 @@ class Profile(Strict, frozen=True):
     trace: str | None  # file name of the exported trace of a steady chunk
     problems: list[str]  # what the integrity checks found
     # Host time of each stage of an unprofiled chunk: as it runs, and synchronised at every mark.
-    stages_host_ms: dict[str, NonNegative] = {}
-    stages_synchronised_ms: dict[str, NonNegative] = {}
+    stages_host_ms: dict[Key, NonNegative] = {}
+    stages_synchronised_ms: dict[Key, NonNegative] = {}
 
 
 class Ceilings(Strict, frozen=True):
@@ -94,5 +94,5 @@ class Ceilings(Strict, frozen=True):
 
     matmul_flops_per_s: NonNegative | None
     copy_bytes_per_s: NonNegative | None  # read and written
-    attention_flops_per_s: dict[str, NonNegative]  # role -> of its backend at the case's shape
+    attention_flops_per_s: dict[Key, NonNegative]  # role -> of its backend at the case's shape
     reason: str | None = None

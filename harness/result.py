@@ -16,11 +16,13 @@ from typing import Any, Literal
 import msgspec
 
 from harness.errors import RecordError
+from harness.intake import parse_json
 from harness.matrix import Case
 from harness.profiled import Ceilings, Profile
-from harness.strict import Count, NonNegative, Strict
+from harness.strict import Count, Key, NonNegative, Seconds, Strict, TookMs, check_lengths
 
 SCHEMA_VERSION = 4
+RECORD_LIMIT_BYTES = 8 * 2**20
 
 Phase = Literal[
     "load", "compile", "warmup", "steady", "busy", "memory", "count", "profile", "quality"
@@ -38,8 +40,12 @@ class PhaseMark(Strict, frozen=True):
     """A stretch of the case on the monotonic axis."""
 
     name: Phase
-    start_s: float
-    end_s: float
+    start_s: Seconds
+    end_s: Seconds
+
+    def __post_init__(self) -> None:
+        if self.end_s < self.start_s:
+            raise ValueError("it ends before it begins")
 
 
 class ChunkState(Strict, frozen=True):
@@ -48,10 +54,10 @@ class ChunkState(Strict, frozen=True):
     Null where nothing was read (a CPU, no telemetry, a field that the GPU lacks).
     """
 
-    sm_clock_mhz: float | None = None
+    sm_clock_mhz: NonNegative | None = None
     power_mw: float | None = None
     temperature_c: float | None = None
-    throttled_ns: dict[str, int] = {}  # rise of the throttle counters over the chunk's block
+    throttled_ns: dict[Key, int] = {}  # rise of the throttle counters over the chunk's block
     compile_work: Count = 0  # frames, graphs and breaks that dynamo met during the chunk
     run_queue: float | None = None  # runnable tasks of the host, this process's included
     other_cpu_share: float | None = None  # busy share of all cores by other processes
@@ -72,12 +78,12 @@ class ChunkSample(Strict, frozen=True):
     chunk: Count  # index since the last reset
     phase: Phase
     block: Count | None  # timed block, for steady chunks
-    start_s: float
+    start_s: Seconds
     frames: Count
-    wall_ms: NonNegative
-    event_ms: NonNegative | None  # null on a CPU
-    stage_ms: dict[str, NonNegative]
-    stage_host_ms: dict[str, NonNegative]
+    wall_ms: TookMs
+    event_ms: TookMs | None  # null on a CPU
+    stage_ms: dict[Key, NonNegative]
+    stage_host_ms: dict[Key, NonNegative]
     flags: list[str] = []
     arm: str | None = None  # of a paired case
     state: ChunkState | None = None  # null in records of schema 1
@@ -93,9 +99,9 @@ class BusySample(Strict, frozen=True):
     arm: str | None
     chunk: Count
     kernels: Count
-    busy_ms: NonNegative
-    span_ms: NonNegative
-    sm_clock_mhz: float | None
+    busy_ms: TookMs
+    span_ms: TookMs
+    sm_clock_mhz: NonNegative | None
 
 
 class Component(Strict, frozen=True):
@@ -106,15 +112,18 @@ class Component(Strict, frozen=True):
     calls_per_chunk: Count
     calls_per_sample: Count
     block: list[Count]  # timed block of each sample
-    start_s: list[float]
-    wall_ms: list[NonNegative]
+    start_s: list[Seconds]
+    wall_ms: list[TookMs]
     event_ms: list[NonNegative] | None  # null on a CPU
+
+    def __post_init__(self) -> None:
+        check_lengths([self.block, self.start_s, self.wall_ms, self.event_ms or self.wall_ms])
 
 
 class CompileStats(Strict, frozen=True):
     """What torch.compile did, from dynamo's own counters."""
 
-    cold_s: dict[str, NonNegative]  # first call of each compiled component, compile included
+    cold_s: dict[Key, NonNegative]  # first call of each compiled component, compile included
     graphs: Count
     graph_breaks: Count
     break_reasons: list[str]
@@ -188,7 +197,7 @@ class CountPass(Strict, frozen=True):
     chunk: Count
     operators: list[Operator]
     kernels: list[Kernel]
-    attention_kernels: dict[str, list[str]]  # attention role -> kernels seen inside its calls
+    attention_kernels: dict[Key, list[str]]  # attention role -> kernels seen inside its calls
 
 
 class GpuSeries(Strict, frozen=True):
@@ -197,24 +206,30 @@ class GpuSeries(Strict, frozen=True):
     Null where a reading failed, and where a field that moves slowly was not read this time.
     """
 
-    t_s: list[float]
-    fields: dict[str, list[float | None]]  # e.g. sm_clock_mhz, power_mw, temperature_c
+    t_s: list[Seconds]
+    fields: dict[Key, list[float | None]]  # e.g. sm_clock_mhz, power_mw, temperature_c
+
+    def __post_init__(self) -> None:
+        check_lengths([self.t_s, *self.fields.values()])
 
 
 class HostSeries(Strict, frozen=True):
     """Samples of the host's load, one column a field, on the axis of the GPU's samples."""
 
-    t_s: list[float]
-    fields: dict[str, list[float | None]]  # run_queue, other_cpu_share, core_mhz, sampler_ms
-    unsupported: dict[str, str] = {}  # field -> reason
+    t_s: list[Seconds]
+    fields: dict[Key, list[float | None]]  # run_queue, other_cpu_share, core_mhz, sampler_ms
+    unsupported: dict[Key, str] = {}  # field -> reason
+
+    def __post_init__(self) -> None:
+        check_lengths([self.t_s, *self.fields.values()])
 
 
 class CounterReading(Strict, frozen=True):
     """Cumulative counters read at one moment (throttle reasons in ns, energy in mJ)."""
 
-    t_s: float
+    t_s: Seconds
     label: str
-    values: dict[str, int | None]
+    values: dict[Key, int | None]
 
 
 class GpuState(Strict, frozen=True):
@@ -226,7 +241,7 @@ class GpuState(Strict, frozen=True):
     sampler_version: str | None
     series: GpuSeries
     counters: list[CounterReading]
-    unsupported: dict[str, str]  # field -> reason
+    unsupported: dict[Key, str]  # field -> reason
     events: list[str] = []  # errors met on the way
 
 
@@ -249,7 +264,7 @@ class Result(Strict, frozen=True, tag="ok", tag_field="status"):
     case: Case
     case_id: str
     started_utc: str
-    provenance: dict[str, Fact]
+    provenance: dict[Key, Fact]
     phases: list[PhaseMark]
     clips: list[ClipUse]
     vace_context_sha256: str | None  # of the first chunk's context; null for text-only
@@ -262,12 +277,12 @@ class Result(Strict, frozen=True, tag="ok", tag_field="status"):
     gpu: GpuState
     flags: list[str]
     process: Count = 0  # which of the case's processes this is
-    planted_ms: dict[str, NonNegative] = {}  # arm -> delay planted in each of its chunks
+    planted_ms: dict[Key, NonNegative] = {}  # arm -> delay planted in each of its chunks
     busy: list[BusySample] = []
     host: HostSeries | None = None
     profile: Profile | None = None
     ceilings: Ceilings | None = None
-    arms: dict[str, ArmFacts] = {}
+    arms: dict[Key, ArmFacts] = {}
     output_errors: list[OutputError] = []
 
 
@@ -282,7 +297,7 @@ class Failure(Strict, frozen=True, tag="failed", tag_field="status"):
     message: str  # one line
     detail: str  # the last lines of output or the traceback
     exit_code: int | None
-    provenance: dict[str, Fact]
+    provenance: dict[Key, Fact]
     partial: Result | None = None  # what had been measured until then
     process: Count = 0
 
@@ -317,10 +332,15 @@ def decode(blob: bytes, *, name: str) -> Record:
 
 
 def check_version(blob: bytes, *, name: str) -> None:
-    """Refuses by name what is not JSON or was made by a newer version."""
+    """Refuses by name what is not JSON, exceeds the limits or was made by a newer version."""
+    if len(blob) > RECORD_LIMIT_BYTES:
+        raise RecordError(
+            f"{name} is larger than {RECORD_LIMIT_BYTES >> 20} MiB",
+            next_step="it is no record of this program",
+        )
     try:
-        head: Any = msgspec.json.decode(blob)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        head: Any = parse_json(blob)
+    except ValueError as error:
         raise RecordError(
             f"record {name} is damaged ({error})", next_step="restore it or run the case again"
         ) from error

@@ -13,18 +13,23 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from harness.errors import RecordError, StorageError, UsageError
-from harness.matrix import MOST_PROCESSES, Case, Process, schedule
+from harness.intake import read_file, refuse_links
+from harness.matrix import MOST_CASES, MOST_PROCESSES, Case, MatrixName, Process, schedule
+from harness.result import RECORD_LIMIT_BYTES as RECORD_LIMIT_BYTES
 from harness.result import Fact, Failure, Record, Result, check_version, decode, encode
-from harness.strict import Strict
+from harness.strict import Key, NonNegative, Strict
 
 MANIFEST = "run.json"
-RECORD_LIMIT_BYTES = 8 * 2**20
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,95}")
+RUN_LIMIT_BYTES = 256 * 2**20  # of all records together that a report is made from
+
+Moment = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\Z")]
 
 
 class Manifest(Strict, frozen=True):
@@ -32,16 +37,21 @@ class Manifest(Strict, frozen=True):
 
     schema_version: int
     run_id: str
-    created_utc: str
-    matrix: str
+    created_utc: Moment
+    matrix: MatrixName
     command: list[str]  # as typed, paths replaced by placeholders
     runtime: Literal["docker", "local"]
     runtime_reason: str
     gpu_slug: str  # folder name, e.g. nvidia-h200 or cpu
-    cases: list[Case]
-    expected_s: float
-    facts: dict[str, Fact]  # host, engine, image, commit
-    budget_s: float | None = None  # within it, undecided comparisons get more processes
+    cases: Annotated[list[Case], Meta(min_length=1, max_length=MOST_CASES)]
+    expected_s: NonNegative
+    facts: dict[Key, Fact]  # host, engine, image, commit
+    budget_s: NonNegative | None = None  # within it, undecided comparisons get more processes
+
+    def __post_init__(self) -> None:
+        ids = [case.id for case in self.cases]
+        if len(set(ids)) != len(ids):
+            raise ValueError("it holds a case twice")
 
 
 @dataclass(frozen=True)
@@ -110,19 +120,24 @@ class RunFolder:
         if isinstance(record, Result):
             target = cases / result_name(record.case_id, record.process)
         else:
-            number = max(self._attempts(record.case_id), default=0) + 1
+            number = max(self.attempts(record.case_id), default=0) + 1
             target = cases / f"{record.case_id}.failed-{number}.json"
         self._write(target, encode(record))
         return target
 
     def trace(self, case_id: str) -> Path:
-        """Where the exported trace of a profiled case lies; it is large, and not in git."""
-        return self.path / "traces" / f"{case_id}.json.gz"
+        """Where the exported trace of a profiled case lies; it is large, and not in git.
+
+        Raises StorageError if a link stands in its way.
+        """
+        path = self.path / "traces" / f"{case_id}.json.gz"
+        self._check_inside(path)
+        return path
 
     def manifest(self) -> Manifest:
         """The plan. Raises RecordError if it is damaged or newer."""
         path = self.path / MANIFEST
-        blob = _read(path)
+        blob = self._read(path)
         check_version(blob, name=path.name)
         try:
             manifest = msgspec.json.decode(blob, type=Manifest)
@@ -141,17 +156,26 @@ class RunFolder:
         manifest = self.manifest()
         processes: dict[str, list[Result]] = {}
         failures: dict[str, Failure] = {}
+        read_bytes = 0
         for case in manifest.cases:
-            attempts = [path for _, path in sorted(self._attempts(case.id).items())]
+            attempts = [path for _, path in sorted(self.attempts(case.id).items())]
             done = self._finished(case.id)
             for path in [*attempts, *done]:
-                record = decode(_read(path), name=f"{self.path.name}/cases/{path.name}")
+                blob = self._read(path)
+                read_bytes += len(blob)
+                self._check_total(read_bytes)
+                record = decode(blob, name=f"{self.path.name}/cases/{path.name}")
                 if record.case_id != case.id or record.case != case:
                     raise RecordError(
                         f"record {path.name} of run {self.path.name} is of another case",
                         next_step="restore it or run the case again",
                     )
                 if isinstance(record, Result):
+                    if path.name != result_name(case.id, record.process):
+                        raise RecordError(
+                            f"record {path.name} of run {self.path.name} is of another process",
+                            next_step="give the file its name again",
+                        )
                     processes.setdefault(case.id, []).append(record)
                 else:
                     failures[case.id] = record
@@ -164,15 +188,45 @@ class RunFolder:
     def _finished(self, case_id: str) -> list[Path]:
         """Results of a case by process; an undecided comparison has more than planned."""
         paths = (self.path / "cases" / result_name(case_id, n) for n in range(MOST_PROCESSES))
-        return [path for path in paths if path.exists()]
+        return [path for path in paths if os.path.lexists(path)]
 
-    def _attempts(self, case_id: str) -> dict[int, Path]:
+    def attempts(self, case_id: str) -> dict[int, Path]:
         """Failures of a case by number; a file of another name is not ours and is left alone."""
         paths = (self.path / "cases").glob(f"{case_id}.failed-*.json")
         numbered = ((path.stem.rpartition("-")[2], path) for path in paths)
         return {int(number): path for number, path in numbered if number.isdecimal()}
 
+    def _read(self, path: Path) -> bytes:
+        """A file of the run, within its limit. Raises RecordError."""
+        try:
+            refuse_links(self.path, path)
+            return read_file(path, RECORD_LIMIT_BYTES)
+        except OSError as error:
+            raise RecordError(f"{path.name} cannot be read ({error.strerror})") from error
+        except ValueError as error:
+            raise RecordError(
+                f"{path.name} of run {self.path.name}: {error}",
+                next_step="it is no record of this program",
+            ) from error
+
+    def _check_total(self, read_bytes: int) -> None:
+        if read_bytes > RUN_LIMIT_BYTES:
+            raise RecordError(
+                f"the records of run {self.path.name} are larger than {RUN_LIMIT_BYTES >> 20} MiB",
+                next_step="it is no run of this program",
+            )
+
+    def _check_inside(self, target: Path) -> None:
+        try:
+            refuse_links(self.path, target)
+        except ValueError as error:
+            raise StorageError(
+                f"{target.name} cannot be written into run {self.path.name}: {error}",
+                next_step="remove the link",
+            ) from error
+
     def _write(self, target: Path, blob: bytes) -> None:
+        self._check_inside(target)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(prefix=".saving-", dir=target.parent)
@@ -215,18 +269,13 @@ def runs(reports: Path) -> list[Path]:
 
 
 def all_runs(reports: Path) -> Iterator[Run]:
-    """Every run under `reports`."""
+    """Every run under `reports`. Raises RecordError where a plan names another folder."""
     for path in runs(reports):
-        yield RunFolder(path).load()
-
-
-def _read(path: Path) -> bytes:
-    try:
-        if path.stat().st_size > RECORD_LIMIT_BYTES:
+        run = RunFolder(path).load()
+        if (run.manifest.gpu_slug, run.manifest.run_id) != (path.parent.name, path.name):
             raise RecordError(
-                f"{path.name} is larger than {RECORD_LIMIT_BYTES >> 20} MiB",
-                next_step="it is no record of this program",
+                f"run {path.parent.name}/{path.name} is that of "
+                f"{run.manifest.gpu_slug}/{run.manifest.run_id} by its plan",
+                next_step="give the folder its name again",
             )
-        return path.read_bytes()
-    except OSError as error:
-        raise RecordError(f"{path.name} cannot be read ({error.strerror})") from error
+        yield run

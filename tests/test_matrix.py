@@ -1,6 +1,8 @@
 """harness.matrix: what is measured, in which order, and what is refused before anything starts."""
 
+import os
 import tempfile
+import time
 from pathlib import Path
 
 import msgspec
@@ -189,11 +191,51 @@ def test_a_users_matrix_has_the_form_of_the_built_in_ones(tmp_path: Path) -> Non
         "name = '../x'\n[[cases]]\nkind = ['e2e']\nmode = ['depth']",
         "x = " + "[" * 100_000,
         b"\xff\xfe",
+        "name = 'x'\n[[cases]]\nkind = ['e2e']\nmode = ['depth']\nwarmup_max_s = nan",
+        "name = 'x'\n[[cases]]\nkind = ['e2e']\nmode = ['depth']\nmeasure_max_s = inf",
+        "name = 'x'\n[[cases]]\nkind = ['e2e']\nmode = ['depth']\nseed = [" + "9" * 5000 + "]",
+        "name = 'x'\nname = 'y'",
+        "a = {" + "a={" * 20_000,
+        ".".join(["a"] * 30_000) + " = 1",
+        "#" * 70_000,
     ],
+    ids=lambda text: repr(text[-40:]),
 )
 def test_a_matrix_file_that_does_not_fit_is_refused(tmp_path: Path, text: str | bytes) -> None:
     with pytest.raises(UsageError, match=r"m\.toml"):
         load_matrix(write(tmp_path, text))
+
+
+def test_lists_whose_product_would_fill_the_memory_are_refused(tmp_path: Path) -> None:
+    seeds = ", ".join(map(str, range(900)))
+    text = f"""
+        name = "bomb"
+        [[cases]]
+        kind = [{"'e2e', " * 900}]
+        mode = [{"'depth', " * 900}]
+        vae = [{"'tae', " * 900}]
+        seed = [{seeds}]
+    """
+    began_s = time.process_time()
+    with pytest.raises(UsageError, match=r"has 656100000000 combinations, at most 1000"):
+        expand(load_matrix(write(tmp_path, text)), Settings(preset="tiny", device="cpu"))
+    assert time.process_time() - began_s < 2
+
+
+def test_more_arms_than_a_file_name_holds_are_refused(tmp_path: Path) -> None:
+    arms = ", ".join(f"'delay{number}'" for number in range(1, 80))
+    text = f"name = 'x'\n[[cases]]\nkind = ['paired']\nmode = ['depth']\narms = ['base', {arms}]"
+    with pytest.raises(UsageError, match=r"length <= 10 - at `\$\.cases\[0\]\.arms`"):
+        load_matrix(write(tmp_path, text))
+
+
+def test_a_device_or_a_pipe_is_no_matrix(tmp_path: Path) -> None:
+    (tmp_path / "zero.toml").symlink_to("/dev/zero")
+    (tmp_path / "loop.toml").symlink_to("loop.toml")
+    os.mkfifo(tmp_path / "pipe.toml")
+    for name in ("zero.toml", "loop.toml", "pipe.toml"):
+        with pytest.raises(UsageError, match=f"matrix file .*{name}"):
+            load_matrix(str(tmp_path / name))
 
 
 @pytest.mark.parametrize("name", ["missing.toml", ".toml", "a\0b.toml"])

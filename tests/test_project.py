@@ -55,7 +55,7 @@ def text_files() -> Iterator[Path]:
     yield ROOT / "Dockerfile"
     for folder in FOLDERS:
         for path in (ROOT / folder).rglob("*"):
-            if path.is_file() and path.suffix not in (".pyc", ".safetensors", ".mp4"):
+            if path.is_file() and path.suffix not in (".pyc", ".gz", ".safetensors", ".mp4"):
                 yield path
 
 

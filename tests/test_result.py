@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import RecordError
-from harness.result import SCHEMA_VERSION, Record, decode, encode
+from harness.result import RECORD_LIMIT_BYTES, SCHEMA_VERSION, Record, decode, encode
 from tests import samples
 
 RESULT = encode(samples.result())
@@ -50,7 +50,17 @@ def test_a_version_that_is_none_is_refused(version: object) -> None:
         {"case_id": 5},
         {"provenance": {"torch": {"value": []}}},
         {"memory": {"allocated_peak_bytes": -1}},
+        {"provenance": {"a/b": {"value": 1}}},
+        {"provenance": {"a\u202eb": {"value": 1}}},
+        {"phases": [{"name": "steady", "start_s": 2.0, "end_s": 1.0}]},
+        {"phases": [{"name": "steady", "start_s": 1e10, "end_s": 2e10}]},
+        {"gpu": {**json.loads(RESULT)["gpu"], "series": {"t_s": [1.0], "fields": {"x": []}}}},
+        {"chunks": [{**json.loads(RESULT)["chunks"][0], "wall_ms": 0.0}]},
+        {"chunks": [{**json.loads(RESULT)["chunks"][0], "frames": 2**70}]},
+        {"flags": [float("nan")]},
+        {"flags": ["\ud800"]},
     ],
+    ids=lambda changes: str(changes)[:60],
 )
 def test_a_field_that_does_not_fit_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(RecordError, match=r"record x\.json is damaged"):
@@ -63,6 +73,17 @@ def test_a_field_that_does_not_fit_is_refused(changes: dict[str, Any]) -> None:
 def test_what_is_no_record_is_refused(blob: bytes) -> None:
     with pytest.raises(RecordError, match=r"x\.json"):
         decode(blob, name="x.json")
+
+
+def test_a_key_given_twice_is_refused() -> None:
+    blob = RESULT.replace(b'"case_id"', b'"case_id": "x", "case_id"', 1)
+    with pytest.raises(RecordError, match="'case_id' is given twice"):
+        decode(blob, name="x.json")
+
+
+def test_a_record_beyond_the_size_limit_is_refused_unread() -> None:
+    with pytest.raises(RecordError, match=r"x\.json is larger than 8 MiB"):
+        decode(b"[" * (RECORD_LIMIT_BYTES + 1), name="x.json")
 
 
 @given(st.binary(max_size=100))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 CONFIDENCE = 0.95  # of a reported interval; what is missing to 1 is a verdict's risk of an error
+MOST_LOG = 700.0  # an interval that is wider ends here, where its ends are still numbers
 MIN_EFFECT = 0.02  # a smaller change of the time is of no interest
 MIN_PROCESSES = 3  # of each variant, before anything is called
 
@@ -210,4 +211,5 @@ def _interval(
         return None
     # Without an error there is nothing to scale, and without freedom there is no quantile.
     half = float(stdtrit(freedom, (1 + confidence) / 2)) * error if error else 0.0
-    return math.exp(centre - half), math.exp(centre + half)
+    ends = (max(-MOST_LOG, centre - half), min(MOST_LOG, centre + half))
+    return math.exp(ends[0]), math.exp(ends[1])

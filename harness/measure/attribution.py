@@ -32,6 +32,8 @@ NO_OPERATOR = "(no operator)"  # of launches right inside a part or stage
 PROFILER_STEP = "ProfilerStep#"  # torch's own range around everything says nothing
 NONE = -1
 NOWHERE = 0  # place outside of every stage and part
+MOST_PLACES = 10_000  # different stages times paths; the workload has a few hundred
+LONGEST_PATH = 1000  # characters
 
 
 @dataclass(frozen=True)
@@ -101,8 +103,14 @@ class Places:
             ]
         )
         self.names = list(self._number)
+        if len(self.names) > MOST_PLACES:
+            raise CaseError(
+                f"the trace has {len(self.names)} places, more than any workload has",
+                next_step="record the profile again",
+            )
         self.parts = list(dict.fromkeys(part for _, part in self.names))
-        self.part = np.array([self.parts.index(part) for _, part in self.names])  # of each place
+        index = {part: i for i, part in enumerate(self.parts)}
+        self.part = np.array([index[part] for _, part in self.names])  # of each place
 
     def at(self, time_ns: Ints) -> Ints:
         """The place at each time."""
@@ -130,6 +138,10 @@ def _paths(
         outer = paths[parent] if parent != NONE else ""
         repeats[index] = outer == own or outer.endswith("/" + own)
         paths.append(outer if repeats[index] else f"{outer}/{own}".lstrip("/"))
+        if len(paths[-1]) > LONGEST_PATH:
+            raise CaseError(
+                "the trace has parts inside parts without end", next_step="record the profile again"
+            )
     return [*paths, ""], repeats
 
 

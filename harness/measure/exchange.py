@@ -21,7 +21,7 @@ def read_request(path: Path, kind: type[Request]) -> Request:
             f"{path.name} cannot be read ({error.strerror})",
             next_step="give the folder that holds it",
         ) from error
-    except (msgspec.MsgspecError, ValueError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise UsageError(f"{path.name} has another form ({error})") from error
 
 

@@ -35,6 +35,8 @@ POWER_CAP_BIT = 0x4
 SAMPLER_FIELD = "sampler_ms"  # how long one turn of the sampler took
 THROTTLE_COUNTERS = ("sw_thermal_ns", "hw_thermal_ns", "hw_power_brake_ns")
 
+DAMAGED = "a line of the samples file was damaged and is left out"
+
 Sample = dict[str, float | None]
 
 
@@ -251,7 +253,11 @@ class Telemetry:
             text = file.read()
         complete = text[: text.rfind(b"\n") + 1]
         self._read_to += len(complete)
-        self._samples += [msgspec.json.decode(line) for line in complete.splitlines()]
+        for line in complete.splitlines():
+            if (sample := _sample(line)) is not None:
+                self._samples.append(sample)
+            elif DAMAGED not in self._events:
+                self._events.append(DAMAGED)
 
     def _receive(self, timeout_s: float) -> Message | None:
         """The sampler's next message; None if it ended or stays silent."""
@@ -269,7 +275,10 @@ class Telemetry:
                     return None
                 self._pending += received
         line, _, self._pending = self._pending.partition(b"\n")
-        message: Any = msgspec.json.decode(line, type=Message)
+        try:
+            message: Any = msgspec.json.decode(line, type=Message)
+        except (msgspec.MsgspecError, ValueError):
+            return None  # what cannot be understood is no answer
         if isinstance(message, Broken):
             raise GpuGoneError(message.message, message.category)
         return message  # type: ignore[no-any-return]
@@ -281,6 +290,15 @@ class Telemetry:
             f"{what} (exit code {code}) at {time.monotonic():.3f} s; no samples after"
         )
         self.stop()
+
+
+def _sample(line: bytes) -> Sample | None:
+    """A line of the samples file; None where it is none."""
+    try:
+        sample = msgspec.json.decode(line, type=dict[str, int | float | None])
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+    return sample if sample.get("t_s") is not None else None
 
 
 def _compact(value: float | None) -> float | None:

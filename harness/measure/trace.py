@@ -2,11 +2,13 @@
 
 The file is read block by block and never held as a whole. Kept are the complete events of the host
 (ranges, operators, runtime calls) and of the device (kernels, copies, fills), in whole nanoseconds.
-Flows, Python frames, device annotations and waits listed for the device are left out.
+Flows, Python frames, device annotations and waits listed for the device are left out. A file that
+unpacks to more than it should, or holds an event or a time beyond reason, is refused on the way.
 """
 
 import gzip
 import re
+import stat
 import zlib
 from array import array
 from collections import defaultdict
@@ -14,10 +16,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
-from typing import IO, Any, Literal, cast
+from typing import IO, Annotated, Any, Literal, cast
 
 import msgspec
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from harness.errors import CaseError
@@ -26,12 +29,16 @@ Ints = NDArray[np.int64]
 ChunkKind = Literal["first", "filling", "steady"]
 
 BLOCK_BYTES = 1 << 23
+LIMIT_BYTES = 1 << 31  # unpacked; three steady chunks have a quarter of it
+MOST_EVENTS = 10_000_000
+EVENT_LIMIT_BYTES = 1 << 26  # between two events
+MOST_CHUNKS = 1000
 GZIP_MAGIC = b"\x1f\x8b"
 NO_CORRELATION = 0  # CUPTI counts from 1
 RANGE = "user_annotation"
 HOST = {RANGE, "cpu_op", "cuda_runtime", "cuda_driver"}
 DEVICE = {"kernel", "gpu_memcpy", "gpu_memset"}
-CHUNK_RANGE = re.compile(r"chunk\.(first|filling|steady)\.(\d+)")
+CHUNK_RANGE = re.compile(r"chunk\.(first|filling|steady)\.([0-9]{1,9})")
 EVENTS_BEGIN = re.compile(rb'"traceEvents"\s*:\s*\[')
 # `"ph"` is the first key of every event. A quoted name cannot hold this: its quotes are escaped.
 EVENT_KEY = b'"ph"'
@@ -103,6 +110,11 @@ class Trace:
     main_thread: int
 
 
+# In whole nanoseconds both fit 63 bits, with room for differences: until the year 2065, and a day.
+Time = Annotated[float, Meta(ge=-3e15, le=3e15)]
+Lasting = Annotated[float, Meta(ge=-1e11, le=1e11)]
+
+
 class _Args(msgspec.Struct, gc=False):
     correlation: int = NO_CORRELATION
 
@@ -111,8 +123,8 @@ class _Event(msgspec.Struct, gc=False):
     ph: str = ""
     cat: str = ""
     name: str = ""
-    ts: float = 0.0  # us
-    dur: float = 0.0  # us
+    ts: Time = 0.0  # us
+    dur: Lasting = 0.0  # us
     pid: int | str = 0
     tid: int | str = 0
     args: _Args | None = None
@@ -136,10 +148,12 @@ class _Columns:
 def read_trace(path: Path) -> Trace:
     """Reads a trace file, zipped or not.
 
-    Raises CaseError naming the file if it cannot be read, is no Chrome trace, is cut off, or holds
-    no chunk range.
+    Raises CaseError naming the file if it cannot be read, is no Chrome trace, is cut off, is beyond
+    the limits above, or holds no chunk range.
     """
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise _unusable(path, "is no regular file")
         with path.open("rb") as raw:
             zipped = raw.read(len(GZIP_MAGIC)) == GZIP_MAGIC
             raw.seek(0)
@@ -149,7 +163,7 @@ def read_trace(path: Path) -> Trace:
         raise _unusable(path, "is cut off") from error
     except (OSError, zlib.error) as error:
         raise _unusable(path, f"cannot be read ({error})") from error
-    except (msgspec.MsgspecError, UnicodeDecodeError, OverflowError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, OverflowError, RecursionError) as error:
         raise _unusable(path, f"is cut off or no Chrome trace ({error})") from error
 
 
@@ -170,7 +184,11 @@ def _batches(path: Path, stream: IO[bytes]) -> Iterator[list[_Event]]:
     """The file's events, as many at a time as a block holds."""
     pending = _after_head(path, stream)
     decoder = msgspec.json.Decoder(list[_Event])
+    read_bytes = len(pending)
     while block := stream.read(BLOCK_BYTES):
+        read_bytes += len(block)
+        if read_bytes > LIMIT_BYTES or len(pending) > EVENT_LIMIT_BYTES:
+            raise _unusable(path, "is larger than a trace of a few chunks")
         # Only the new bytes can hold a new boundary; a key may straddle the two.
         searched_to = max(0, len(pending) - BETWEEN_BYTES)
         pending += block
@@ -205,6 +223,8 @@ def _collect(path: Path, batches: Iterator[list[_Event]]) -> Trace:
     names: defaultdict[tuple[str, str], int] = defaultdict(lambda: len(names))
     threads: defaultdict[tuple[int | str, int | str], int] = defaultdict(lambda: len(threads))
     for batch in batches:
+        if len(host.ts_us) + len(device.ts_us) > MOST_EVENTS:
+            raise _unusable(path, "holds more events than a few chunks have")
         for event in batch:
             if event.ph != "X":
                 continue
@@ -239,6 +259,8 @@ def _trace(path: Path, host: _Columns, device: _Columns, keys: list[tuple[str, s
     marks = events.where(events.kind == Kind.CHUNK)
     if marks.name.size == 0:
         raise _unusable(path, "has no chunk range (`chunk.<kind>.<index>`)")
+    if marks.name.size > MOST_CHUNKS:
+        raise _unusable(path, f"has more than {MOST_CHUNKS} chunk ranges")
     if np.unique(marks.thread).size > 1:
         raise _unusable(path, "has chunk ranges on several threads")
     return Trace(

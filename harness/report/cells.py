@@ -9,12 +9,15 @@ A source is one of
 The lint (`report.lint`) resolves each. All formatting of numbers is here.
 """
 
+import html
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from markupsafe import Markup
+
 from harness.analysis.experiment import CONFIDENCE
-from harness.report.markdown import code, escape, fence
+from harness.report.markdown import code, escape, fence, one_line
 
 Source = str
 
@@ -33,6 +36,11 @@ class Cell:
         text = escape(self.text)
         marks = {"strong": "**", "struck": "~~"}.get(self.form, "")
         return f"{marks}{text}{marks}"
+
+    @property
+    def html(self) -> Markup:
+        """The text for places inside HTML, where Markdown has no meaning."""
+        return Markup(html.escape(one_line(self.text)))
 
 
 @dataclass(frozen=True)
@@ -79,9 +87,9 @@ class Column:
     numeric: bool = False
 
     @property
-    def rule(self) -> Cell:
+    def rule(self) -> Markup:
         """The Markdown rule below the head."""
-        return Cell("---:" if self.numeric else ":---")
+        return Markup("---:" if self.numeric else ":---")
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,8 @@ from harness.analysis import (
 )
 from harness.matrix import FIRST_STEADY_CHUNK
 from harness.report.cells import Block, Cell
+from harness.result import Record
+from harness.store import MANIFEST, Manifest
 
 RULES: dict[str, float] = {
     **findings.LIMITS,
@@ -99,9 +101,15 @@ def _resolves(source: str, folder: Path, documents: dict[str, Any]) -> bool:
         return path in PUBLISHED
     if file not in documents:
         target = folder / file
-        documents[file] = msgspec.json.decode(target.read_bytes()) if target.is_file() else None
+        documents[file] = _document(target) if target.is_file() else None
     steps = [step.replace("~1", "/").replace("~0", "~") for step in path.split("/")[1:]]
     return documents[file] is not None and _found(documents[file], steps)
+
+
+def _document(file: Path) -> Any:
+    """A plan or record as plain values, with those that the file leaves to their defaults."""
+    kind: Any = Manifest if file.name == MANIFEST else Record
+    return msgspec.to_builtins(msgspec.json.decode(file.read_bytes(), type=kind))
 
 
 def _found(value: Any, steps: list[str]) -> bool:

@@ -1,32 +1,54 @@
 """Text from outside made safe for Markdown: names, messages and commands stay what they are.
 
 Records hold text that nobody vetted (GPU names, error messages, clip names, branches). Here it
-loses its power over the page: markup characters are escaped, control characters become spaces.
+loses its power over the page: markup characters are escaped, characters that one does not see
+(controls, directions, fillers without width) become spaces.
 """
 
 import html
+import itertools
 import re
+import unicodedata
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
+# Controls, formats such as directions, lone surrogates, separators of lines and paragraphs.
+_UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 # An underscore inside a word is no markup and may stay readable.
 _MARKUP = re.compile(r"([\\`*\[\]{}|~#!$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
+# What would begin a list, a rule or an underlined heading at the start of a line.
+_BLOCK = re.compile(r"^( *)(?:([-+=])(?=[ =-]|$)|(\d{1,9})([.)])(?= |$))")
+_MAIL = re.compile(r"(?<=[\w.+-])@(?=\w)")
 
 
 def one_line(text: str) -> str:
     """The text on one line, without control and direction characters."""
-    return " ".join(_CONTROL.sub(" ", text).split())
+    return " ".join(visible(text).split())
+
+
+def visible(text: str) -> str:
+    """The text with a space in place of characters that one does not see."""
+    if text.isascii() and text.isprintable():
+        return text
+    runs = itertools.groupby(text, lambda one: unicodedata.category(one) in _UNSEEN)
+    return "".join(" " if unseen else "".join(run) for unseen, run in runs)
 
 
 def escape(text: str) -> str:
     """Plain text for any place of a Markdown page, table cells included; keeps outer spaces."""
-    flat = _CONTROL.sub(" ", text)
+    flat = re.sub(r"^ {2,}", " ", visible(text))  # four would be a block of code
     escaped = _MARKUP.sub(r"\\\1", html.escape(flat, quote=False))
-    # A bare address would become a link: an entity in its scheme keeps it text.
-    return re.sub(r"(?i)\b(https?|ftp)://|\bwww\.", _unlink, escaped)
+    escaped = _BLOCK.sub(_unblock, escaped)
+    # A bare address would become a link: an entity in its scheme keeps it text, and an empty
+    # comment splits an address of mail, for which entities do not help.
+    return _MAIL.sub("<!-- -->@", re.sub(r"(?i)(https?|ftp)://|www\.", _unlink, escaped))
+
+
+def _unblock(match: re.Match[str]) -> str:
+    spaces, sign, digits, dot = match.groups()
+    return f"{spaces}\\{sign}" if sign else f"{spaces}{digits}\\{dot}"
 
 
 def _unlink(match: re.Match[str]) -> str:
-    return match[0].replace("://", "&#58;//").replace("www.", "www&#46;")
+    return match[0].replace("://", "&#58;//").replace(".", "&#46;")
 
 
 def code(text: str) -> str:
@@ -45,7 +67,7 @@ def code(text: str) -> str:
 
 def fence(text: str, language: str = "text") -> str:
     """A fenced block; the fence is longer than any run of backticks inside."""
-    lines = [_CONTROL.sub(" ", line).rstrip() for line in text.splitlines()]
+    lines = [visible(line).rstrip() for line in text.splitlines()]
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     marks = "`" * max(3, longest + 1)
     return "\n".join([f"{marks}{language}", *lines, marks])

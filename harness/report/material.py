@@ -16,7 +16,7 @@ from harness.matrix import Case, Kind, Mode
 from harness.presets import PRESETS
 from harness.report.cells import Cell, Source
 from harness.result import Fact, Failure, Result
-from harness.store import Run, result_name
+from harness.store import Run, RunFolder, result_name
 from harness.variants import BASELINE
 
 MODES: tuple[Mode, ...] = ("inpainting", "depth", "text")
@@ -155,8 +155,7 @@ class Material:
         """The source of a value in a case's file."""
         if isinstance(record, Result):
             return of(record, path)
-        attempts = self.run.path.glob(f"cases/{record.case_id}.failed-*.json")
-        number = max(int(file.stem.rpartition("-")[2]) for file in attempts)
+        number = max(RunFolder(self.run.path).attempts(record.case_id))
         return f"cases/{record.case_id}.failed-{number}.json#{path}"
 
 

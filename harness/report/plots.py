@@ -20,6 +20,8 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from harness.report.markdown import one_line
+
 INK = "#1f2933"
 FAINT = "#7b8794"
 GRID = "#e4e7eb"
@@ -47,6 +49,7 @@ GPU_PANELS = (
     ("power_mw", 1e3, "Power (W)", "#d9742b"),
     ("temperature_c", 1.0, "Temperature (°C)", "#b03a48"),
 )
+LONGEST_LABEL = 120  # characters
 BUCKETS = 600  # of the time axis; each draws its median, and its range as a band
 STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",
@@ -68,6 +71,7 @@ STYLE: dict[str, Any] = {
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
     "svg.fonttype": "path",
+    "text.parse_math": False,  # a dollar in a name is a dollar
     "svg.hashsalt": "vace-bench",
     "path.simplify": True,
 }
@@ -158,7 +162,7 @@ def _gpu_legends(figure: Figure, tracks: Sequence[CaseTrack]) -> None:
     ]
     figure.legend(handles=phases, loc="outside upper left", ncols=len(PHASE_COLOURS), **LEGEND)
     names = [
-        Patch(alpha=0, label=f"{number}  {track.label}")
+        Patch(alpha=0, label=f"{number}  {shown(track.label)}")
         for number, track in enumerate(tracks, start=1)
     ]
     columns = 2 if len(names) > 1 else 1
@@ -197,9 +201,15 @@ def bars_figure(*, height_in: float) -> tuple[Figure, Axes]:
 
 def name_rows(axes: Axes, labels: list[str]) -> None:
     """One row a label, the first on top."""
-    axes.set_yticks(range(len(labels)), labels)
+    axes.set_yticks(range(len(labels)), [shown(label) for label in labels])
     axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.spines["left"].set_visible(False)
+
+
+def shown(label: str) -> str:
+    """A name from a record as a label: one line, and not longer than a figure is wide."""
+    flat = one_line(label)
+    return flat if len(flat) <= LONGEST_LABEL else f"{flat[:LONGEST_LABEL]} ..."
 
 
 def centred(axes: Axes, x: float, row: int, text: str, *, dark: bool) -> None:

@@ -12,9 +12,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Undefined
 from markupsafe import Markup
 
 from harness.errors import StorageError
+from harness.intake import refuse_links
 from harness.report.index import index_view
 from harness.report.lint import check_template, check_view
-from harness.report.view import build
+from harness.report.view import Report, build
 from harness.store import RunFolder, all_runs, runs
 
 TEMPLATES = Path(__file__).parents[2] / "templates"
@@ -31,8 +32,8 @@ def render_run(path: Path) -> Path:
     UnsourcedNumberError if it would hold a number that no record contains.
     """
     report = build(RunFolder(path).load())
-    check_view(report.view, path)
-    text = _render("report.md.j2", report.view)
+    text = page(report, path)
+    _check_figures(path)
     for name, blob in report.figures.items():
         _write(path / FIGURES / name, blob)
     for stale in (path / FIGURES).glob("*.svg"):
@@ -40,6 +41,15 @@ def render_run(path: Path) -> Path:
             stale.unlink()
     _write(path / REPORT, text.encode())
     return path / REPORT
+
+
+def page(report: Report, path: Path) -> str:
+    """The report of the run in `path` as Markdown.
+
+    Raises UnsourcedNumberError if it would hold a number that no record contains.
+    """
+    check_view(report.view, path)
+    return _render("report.md.j2", report.view)
 
 
 def render_all(reports: Path) -> list[Path]:
@@ -81,6 +91,14 @@ def _render(name: str, view: object) -> str:
         check_template(jinja, template)
     text = jinja.get_template(name).render(view=view)
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+
+
+def _check_figures(run: Path) -> None:
+    """Before figures are written or removed: their folder is the run's own."""
+    try:
+        refuse_links(run, run / FIGURES)
+    except ValueError as error:
+        raise StorageError(f"run {run.name}: {error}", next_step="remove the link") from error
 
 
 def _write(target: Path, blob: bytes) -> None:

@@ -1,7 +1,9 @@
 """A run as the templates print it: sections of cells, each number with its source."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from harness.analysis.trust import Trust
 from harness.matrix import schedule
 from harness.report.beside import find_trust
 from harness.report.cells import Cell, Line, count, line
@@ -62,7 +64,10 @@ class Report:
     figures: dict[str, bytes]
 
 
-def build(run: Run) -> Report:
+Draw = Callable[[Material, Trust | None], dict[str, bytes]]
+
+
+def build(run: Run, draw: Draw = draw) -> Report:
     """The view of a run and its figures."""
     material = Material(run)
     found = find_trust(material)

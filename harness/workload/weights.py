@@ -37,9 +37,11 @@ MODULATION_STD = 0.2
 def read_pickle(path: Path, entry: str | None, *, entry_required: bool = True) -> dict[str, Tensor]:
     """The tensors of a torch checkpoint, memory-mapped; `entry` names a dict inside it.
 
-    Raises WeightsError where the file is missing, truncated or holds something else.
+    Nothing in it is executed. Raises WeightsError where the file is missing, truncated, compressed,
+    or holds something else.
     """
     _require(path)
+    _check_stored(path)
     try:
         # Only torch's zip form can be mapped; an older file is read whole.
         mapped = zipfile.is_zipfile(path)
@@ -150,6 +152,24 @@ def _distribution(name: str, shape: torch.Size) -> tuple[float, float]:
         return 1.0, NORM_STD
     gain = next((value for part, value in WEIGHT_GAIN.items() if part in name), 1.0)
     return 0.0, gain / math.sqrt(math.prod(shape[1:]))
+
+
+def _check_stored(path: Path) -> None:
+    """Refuses a packed archive: torch writes none, and a small one may unpack to any size."""
+    if not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            packed = any(item.compress_type != zipfile.ZIP_STORED for item in archive.infolist())
+    except (OSError, ValueError, RuntimeError, zipfile.BadZipFile) as error:
+        raise WeightsError(
+            f"checkpoint {path.name} is truncated or no torch checkpoint ({error})",
+            next_step="download it again",
+        ) from error
+    if packed:
+        raise WeightsError(
+            f"checkpoint {path.name} is a packed archive", next_step="use the published file"
+        )
 
 
 def _require(path: Path) -> None:

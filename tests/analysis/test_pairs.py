@@ -111,9 +111,8 @@ def test_busy_decides_where_both_have_it(tmp_path: Path) -> None:
 
 
 def test_a_time_of_nothing_is_an_error_of_the_record(tmp_path: Path) -> None:
-    a, b = load(tmp_path, "a", only=(EAGER,)), load(tmp_path, "b", only=(EAGER,), times=0.0)
-    with pytest.raises(RecordError, match="nothing was timed"):
-        compare_pair(pair_up(a, b).pairs[0])
+    with pytest.raises(RecordError, match=r"wall_ms"):
+        load(tmp_path, "b", only=(EAGER,), times=0.0)
 
 
 def test_the_measure_is_wall_or_busy() -> None:

@@ -150,3 +150,31 @@ def test_throttling_between_two_readings_is_noticed(tmp_path: Path) -> None:
     assert telemetry.throttled_ns(2.0, 3.0) == {"hw_thermal_ns": 0}
     assert telemetry.throttled_ns(6.0, 7.0) == {"hw_thermal_ns": 150}
     assert telemetry.throttled_ns(9.5, 9.9) == {}
+
+
+DAMAGED_SAMPLER = """
+import sys, time
+out = open(sys.argv[1], "wb", buffering=0)
+out.write(b'{"t_s": 1.0, "run_queue": 2}\\n')
+out.write(b'{"t_s": "soon"}\\n{"run_queue": 3}\\n\\xff\\n' + b"[" * 100000 + b"\\n{}\\n")
+out.write(b'{"t_s": 2.0, "run_queue": 4}\\n')
+print('{"type": "ready", "version": "x", "facts": {}, "idle": {}, "power_source": null,'
+      ' "unsupported": {}}', flush=True)
+sys.stdin.readline()
+print("no message" if len(sys.argv) == 2 else "[" * 100000, flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("more", [[], ["nested"]])
+def test_damaged_lines_cost_what_they_hold_and_not_the_case(
+    tmp_path: Path, more: list[str]
+) -> None:
+    samples = tmp_path / "samples.jsonl"
+    program = [sys.executable, "-c", DAMAGED_SAMPLER, str(samples), *more]
+    with Telemetry.start(program, samples, INTERVAL_S) as telemetry:
+        telemetry.read_counters("steady.0.start")
+    state, host = telemetry.state(), telemetry.host()
+    assert host is not None and host.t_s == [1.0, 2.0]
+    assert "a line of the samples file was damaged and is left out" in state.events
+    assert any("the sampler stopped answering" in event for event in state.events)

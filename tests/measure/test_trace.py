@@ -1,5 +1,6 @@
 import gzip
 import json
+import os
 import resource
 import time
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import CaseError
+from harness.measure import attribution as attribution_module
 from harness.measure import trace as trace_module
 from harness.measure.attribution import profiled_chunks
 from harness.measure.trace import ChunkWindow, Kind, call_kind, read_trace
@@ -86,7 +88,18 @@ def damaged(folder: Path) -> dict[str, bytes]:
         "another JSON": b'{"events": []}',
         "events of another form": b'{"traceEvents": [3, 4]}',
         "empty": b"",
+        "nested without end": b'{"traceEvents": [{"ph": "X", "x": ' + b"[" * 100_000,
+        "a time beyond 63 bits": event_with(ts=1e300),
+        "a duration beyond reason": event_with(dur=1e15),
+        "no number": event_with(ts=float("nan")),
+        "an id beyond 63 bits": event_with(args={"correlation": 10**30}),
     }
+
+
+def event_with(**changes: object) -> bytes:
+    made = typical()
+    made.events[3] |= changes
+    return made.text()
 
 
 @pytest.mark.parametrize("what", list(damaged(Path())))
@@ -102,6 +115,76 @@ def test_a_damaged_file_is_named_in_one_line(tmp_path: Path, what: str) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(CaseError, match=r"trace none\.json cannot be read"):
         read_trace(tmp_path / "none.json")
+
+
+def test_a_bomb_is_refused_before_it_fills_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trace_module, "LIMIT_BYTES", 1 << 25)
+    path = tmp_path / "bomb.json.gz"
+    with gzip.open(path, "wb") as packed:
+        packed.write(typical().text().rstrip()[:-1])
+        for _ in range(64):
+            packed.write(b" " * (1 << 20))
+    assert path.stat().st_size < 1 << 17
+    with pytest.raises(CaseError, match=r"bomb\.json\.gz is larger than a trace"):
+        read_trace(path)
+
+
+def test_an_event_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trace_module, "EVENT_LIMIT_BYTES", 1 << 23)
+    path = tmp_path / "long.json"
+    path.write_bytes(b'{"traceEvents": [{"name": "' + b"x" * (1 << 25))
+    with pytest.raises(CaseError, match="is larger than a trace"):
+        read_trace(path)
+
+
+def test_events_and_chunks_without_end_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = MadeTrace()
+    for number in range(trace_module.MOST_CHUNKS + 1):
+        made.range(f"chunk.steady.{number}", number, number + 1)
+    path = made.write(tmp_path / "t.json")
+    with pytest.raises(CaseError, match="more than 1000 chunk ranges"):
+        read_trace(path)
+    monkeypatch.setattr(trace_module, "MOST_EVENTS", 100)
+    monkeypatch.setattr(trace_module, "BLOCK_BYTES", 1 << 12)
+    with pytest.raises(CaseError, match="more events"):
+        read_trace(path)
+
+
+def test_parts_inside_parts_without_end_are_refused(tmp_path: Path) -> None:
+    made = one_chunk(10_000)
+    for number in range(300):
+        made.range(f"part.deep{number}", 1 + number, 9_000 - number)
+    with pytest.raises(CaseError, match="parts inside parts without end"):
+        profiled_chunks(made.write(tmp_path / "t.json"), on_gpu=False)
+
+
+def test_more_places_than_any_workload_has_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attribution_module, "MOST_PLACES", 10)
+    made = one_chunk(1000)
+    for number in range(20):
+        made.range(f"part.p{number}", 10 * number, 10 * number + 5)
+    with pytest.raises(CaseError, match="has 22 places"):
+        profiled_chunks(made.write(tmp_path / "t.json"), on_gpu=False)
+
+
+def test_a_chunk_number_of_many_digits_is_no_chunk(tmp_path: Path) -> None:
+    made = MadeTrace()
+    made.range("chunk.steady." + "9" * 5000, 0, 10)
+    with pytest.raises(CaseError, match="has no chunk range"):
+        read_trace(made.write(tmp_path / "t.json"))
+
+
+def test_a_device_is_no_trace(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.json")
+    for path in (tmp_path / "pipe.json", Path("/dev/zero"), tmp_path):
+        with pytest.raises(CaseError, match="no regular file"):
+            read_trace(path)
 
 
 def test_chunk_ranges_are_needed_and_of_one_thread(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Checkpoints by their published names: loaded, and refused with the key named."""
 
+import re
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -133,6 +135,47 @@ def test_a_pickle_that_is_no_checkpoint_is_refused(
     torch.save([1, 2, 3], path)
     with pytest.raises(WeightsError, match="not a dictionary of tensors"):
         check_weights(config, checkpoints)
+
+
+class Planted:
+    """Unpickled freely, it would create the file that it names."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Path.touch, (self.path,))
+
+
+def test_a_pickle_that_holds_code_is_refused_and_not_run(tmp_path: Path) -> None:
+    proof, path = tmp_path / "proof", tmp_path / "evil.pth"
+    for zipped in (True, False):
+        torch.save({"w": Planted(proof)}, path, _use_new_zipfile_serialization=zipped)
+        with pytest.raises(WeightsError, match=r"evil\.pth"):
+            weights.read_pickle(path, None)
+    assert not proof.exists()
+    torch.load(path, weights_only=False)  # the same file does it where code is let in
+    assert proof.exists()
+
+
+def test_a_packed_checkpoint_is_refused_before_it_unpacks(tmp_path: Path) -> None:
+    good, path = tmp_path / "good.pth", tmp_path / "bomb.pth"
+    torch.save({"w": torch.zeros(1 << 22)}, good)
+    with zipfile.ZipFile(good) as old, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
+        for item in old.infolist():
+            new.writestr(item.filename, old.read(item))
+    assert path.stat().st_size < good.stat().st_size / 100
+    with pytest.raises(WeightsError, match=r"bomb\.pth is a packed archive"):
+        weights.read_pickle(path, None)
+
+
+def test_no_checkpoint_is_loaded_with_code() -> None:
+    """Every torch.load of the harness says weights_only; there is no other unpickling."""
+    for file in Path(weights.__file__).parents[1].rglob("*.py"):
+        text = file.read_text()
+        assert not re.search(r"^\s*(import|from) (pickle|dill|shelve|marshal)\b", text, re.M), file
+        for call in re.findall(r"torch\.load\((.*)\)", text):
+            assert "weights_only=True" in call, file
 
 
 def test_seeded_values_depend_on_name_and_seed_only() -> None:

@@ -179,7 +179,8 @@ def _account(result: Result) -> tuple[Line | Cell, Cell, Cell]:
         return NOTHING, NOTHING, NOTHING
     if not steady:
         blocks = len({block for component in result.components for block in component.block})
-        return NOTHING, NOTHING, count(blocks, of(result, "/components/*/block"))
+        source = of(result, "/components/*/block")
+        return NOTHING, NOTHING, count(blocks, source) if blocks else NOTHING
     convergence = result.convergence
     warmup: Line | Cell = NOTHING
     if convergence is not None:
