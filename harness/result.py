@@ -7,6 +7,7 @@ Schema history
     1  first version
     2  several processes a case, arms of paired cases, busy samples, state of each chunk, host load
     3  the profile: chunks attributed by recorded ranges, idle time by cause, measured ceilings
+    4  the profile: gaps by stage, operators apart from Python, a time line, unprofiled reads
 """
 
 import re
@@ -19,7 +20,7 @@ from harness.matrix import Case
 from harness.profiled import Ceilings, Profile
 from harness.strict import Count, NonNegative, Strict
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 Phase = Literal["load", "compile", "warmup", "steady", "busy", "memory", "count", "profile"]
 
