@@ -7,7 +7,8 @@ Schema history
     1  first version
     2  several processes a case, arms of paired cases, busy samples, state of each chunk, host load
     3  the profile: chunks attributed by recorded ranges, idle time by cause, measured ceilings
-    4  variants: their name in the case, memory and first chunk of each arm, errors of their output
+    4  variants: their name in the case, memory and first chunk of each arm, errors of their output;
+       the profile: gaps by stage, operators apart from Python, a time line, unprofiled reads
 """
 
 import re

@@ -9,15 +9,17 @@ from harness.analysis.experiment import MIN_EFFECT, Location, Verdict
 from harness.analysis.fixes import measured_fixes
 from harness.analysis.interval import median
 from harness.analysis.part_groups import group_of
-from harness.analysis.profile import Slot, main_slot, real_idle
+from harness.analysis.profile import Slot, main_slot
 from harness.analysis.repeatability import COMPILED
 from harness.analysis.trust import Trust
+from harness.analysis.unprofiled import real_idle
 from harness.arms import BASE_ARM
 from harness.matrix import Kind
 from harness.report.material import MODE_LABELS, MODES, Material, case_label
 from harness.report.plots import CaseTrack, component_figure, gpu_figure, stage_figure
 from harness.report.plots_fixes import StackBar, fixes_figure
 from harness.report.plots_profile import idle_figure, parts_figure
+from harness.report.plots_timeline import timeline_figure
 from harness.report.plots_trust import ArmRow, Bar, trust_figure
 from harness.report.sections.components import COMPONENT_LABELS
 from harness.report.sections.fixes import floor_of
@@ -38,6 +40,7 @@ def draw(material: Material, trust: Trust | None) -> dict[str, bytes]:
         "stages.svg": _stages(material),
         "profile_parts.svg": _profile_parts(material),
         "idle.svg": _idle(material),
+        "timeline.svg": _timeline(material),
         "components.svg": _components(material),
         "fixes.svg": _fixes(material),
         "gpu_state.svg": _gpu_state(material),
@@ -83,6 +86,13 @@ def _idle(material: Material) -> bytes | None:
         for result, slot in _on_gpu(material)
     ]
     return idle_figure(bars) if bars else None
+
+
+def _timeline(material: Material) -> bytes | None:
+    """Of the first profiled mode; older records hold none."""
+    found = next(_on_gpu(material), None)
+    line = found[1].chunk.timeline if found is not None else None
+    return timeline_figure(line) if line is not None else None
 
 
 def _on_gpu(material: Material) -> Iterator[tuple[Result, Slot]]:

@@ -27,6 +27,8 @@ from harness.analysis import (
     targets,
 )
 from harness.matrix import FIRST_STEADY_CHUNK
+from harness.profile_checks import CHECKS, MOST_DISTORTION
+from harness.profile_witness import MOST_DEVIATION
 from harness.report.cells import Block, Cell
 from harness.result import Record
 from harness.store import MANIFEST, Manifest
@@ -43,6 +45,9 @@ RULES: dict[str, float] = {
     "MIN_EFFECT": compiled.MIN_EFFECT,
     "RESIDUAL_LIMIT": components.RESIDUAL_LIMIT,
     "FIRST_STEADY_CHUNK": FIRST_STEADY_CHUNK,
+    "MOST_DISTORTION": MOST_DISTORTION,
+    "MOST_DEVIATION": MOST_DEVIATION,
+    **{f"profile.{check.name}": check.least for check in CHECKS},
 }
 # A digit that begins a number; those inside a word (e2e, sha256) are part of a name.
 NUMBER = re.compile(r"(?<![A-Za-z0-9_])\d")

@@ -99,6 +99,6 @@ def _compiling(material: Material, result: Result) -> Line | None:
         return line(words, gain, f" {longer}.")
     if found is None or max(found.busy_ceiling, found.wall_ceiling) >= MIN_EFFECT:
         return None
-    at = (of(result, f"{found.slot.path}/parts/*/device_ms"), of(result, f"{found.slot.path}/gaps"))
+    at = (of(result, f"{found.slot.path}/parts/*/device_ms"),)
     ceiling = percent(max(found.busy_ceiling, found.wall_ceiling), *at)
     return line("torch.compile of the VACE branch: it can gain at most ", ceiling, ".")

@@ -12,8 +12,8 @@ import torch
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from harness.measure.attribution import profiled_chunks
-from harness.measure.profile_checks import chunk_problems, problems
 from harness.presets import CPU_ATTENTION, PRESETS, WorkloadConfig
+from harness.profile_checks import chunk_problems, problems
 from harness.profiled import Gap, ProfiledChunk
 from harness.workload.build import build_pipeline
 from harness.workload.inputs import generated_clip
@@ -41,18 +41,24 @@ def scaled(chunk: ProfiledChunk, factor: float) -> list[Any]:
 
 BREAKS: dict[str, Callable[[ProfiledChunk], dict[str, Any]]] = {
     "no device events": lambda _: {"kernels": 0},
-    "busy and idle time miss the span by 0.50% (most 0.1%)": lambda chunk: {
+    "busy and idle time over the span: 100.50%, must be 99.9 % to 100.1 %": lambda chunk: {
         "gaps": [*chunk.gaps, Gap(cause="sync", part="", gaps=1, idle_ms=chunk.span_ms * 0.005)]
     },
-    "operators miss the parts' time by 1.00% (most 0.1%)": lambda c: {"operators": scaled(c, 1.01)},
-    "the span misses the event time by 10.0% (most 5%)": lambda c: {"event_ms": c.span_ms / 0.9},
-    "2.0% of device time is unattributed (most 1%)": lambda chunk: {
+    "sum of all operators over that of all parts: 101.00%, must be 99.9 % to 100.1 %": (
+        lambda chunk: {"operators": scaled(chunk, 1.01)}
+    ),
+    "span over the event time of the same chunk: 90.00%, must be 95 % to 105 %": lambda chunk: {
+        "event_ms": chunk.span_ms / 0.9
+    },
+    "GPU time attributed to a part or operator: 98.00%, must be at least 99 %": lambda chunk: {
         "unattributed_ms": sum(row.device_ms for row in chunk.parts) * 0.02 / 0.98
     },
-    "40.0% of launches have no kernel (most 1%)": lambda _: {
+    "launches that left a kernel or copy: 60.00%, must be at least 99 %": lambda _: {
         "host_calls": {"cudaLaunchKernel": 3, "cudaMemcpy": 2, "cudaEventRecord": 9}
     },
-    "parts miss the wall time by 9.09% (most 0.1%)": lambda _: {"wall_ms": 1.1},
+    "host time of all parts over wall time: 90.91%, must be 99.9 % to 100.1 %": lambda _: {
+        "wall_ms": 1.1
+    },
 }
 
 
@@ -67,7 +73,7 @@ def test_time_that_left_the_parts_is_noticed(tmp_path: Path) -> None:
     chunk = healthy(tmp_path)
     rows = [row for row in chunk.parts if row.part != "base"]
     found = chunk_problems(msgspec.structs.replace(chunk, parts=rows), on_gpu=True)
-    assert any("of busy time is in no part" in problem for problem in found)
+    assert any("sum of all kinds of work over GPU-busy time" in problem for problem in found)
 
 
 def test_missing_stage_marks_are_named(tmp_path: Path) -> None:
@@ -79,7 +85,7 @@ def test_missing_stage_marks_are_named(tmp_path: Path) -> None:
     assert chunk_problems(chunk, on_gpu=True, stages=["decode"]) == [
         "no range of stage decode",
         "no stage ranges",
-        "100.0% of wall time is in no stage (most 5%)",
+        "wall time attributed to a stage: 0.00%, must be at least 95 %",
     ]
 
 
