@@ -63,7 +63,7 @@ def find_profiled(material: Material, mode: Mode, size: tuple[int, int]) -> Run 
         )
 
     preset = material.run.manifest.cases[0].preset
-    if fits(material.run.manifest):
+    if fits(material.run.manifest) and material.profiled(mode) is not None:
         return material.run
     return _newest(material.run, fits, [])
 
