@@ -21,6 +21,7 @@ from harness.host.engine import Engine
 from harness.result import Fact
 
 REPOSITORY = "vace-bench"
+BUILD_LABEL = "vace-bench.build"  # of every layer, so that builds that broke off are found
 LOCK = "locks/container.txt"
 LOCK_INPUT = "locks/container.in"
 DEFAULT_BASE = "nvidia/cuda:13.0.2-base-ubuntu24.04"  # the Dockerfile's own default
@@ -182,11 +183,12 @@ def public_name(image: str) -> str:
 
 
 def remove_images(engine: Engine) -> list[str]:
-    """Removes every image of the project; returns their tags."""
+    """Removes every image of the project, and what builds left without a tag; says which."""
     tags = [str(tag) for item in engine.images(REPOSITORY) for tag in item["RepoTags"] or []]
     for tag in tags:
         engine.remove_image(tag)
-    return tags
+    freed_bytes = engine.prune_images(BUILD_LABEL)
+    return [*tags, f"{freed_bytes >> 20} MiB of images without a tag"]
 
 
 def _pull(engine: Engine, name: str, say: Say) -> dict[str, Any]:
