@@ -21,7 +21,7 @@ from harness.host.archives import only_file, packed
 from harness.host.engine import ContainerEnd, Engine
 from harness.host.gpu import Way
 from harness.host.image import Image
-from harness.host.interruption import shielded
+from harness.host.interruption import check, shielded
 from harness.host.leftovers import CACHE_LABEL, labels, sweep_containers
 from harness.host.lockdown import LOCKDOWN, USER_ID, confinement, memory_limit
 from harness.host.runner import (
@@ -246,7 +246,12 @@ class DockerRunner:
         started_s = time.monotonic()
         with deadline(limit_s + GRACE_S, lambda: self.engine.kill(container)) as limit:
             self.engine.start(container)
-            for piece in self.engine.follow(container, lambda: limit.failed is not None):
+
+            def is_lost() -> bool:
+                check()
+                return limit.failed is not None
+
+            for piece in self.engine.follow(container, is_lost):
                 output.feed(piece)
             end = self.engine.wait(container, limit_s + 2 * GRACE_S)
         return end, end.exit_code != 0 and time.monotonic() - started_s >= limit_s

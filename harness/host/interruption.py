@@ -60,6 +60,7 @@ def stoppable() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        _stop.begin()
 
 
 @contextmanager
@@ -73,3 +74,12 @@ def shielded() -> Iterator[None]:
         if _stop.waiting and not _stop.shields:
             _stop.waiting = False
             raise KeyboardInterrupt
+
+
+def check() -> None:
+    """Ends the block if it was asked to: what a signal raised inside a callback is lost there.
+
+    (Python ignores it while a process is forked or an object is freed.)
+    """
+    if _stop.asked and not _stop.shields:
+        raise KeyboardInterrupt

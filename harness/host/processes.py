@@ -20,7 +20,7 @@ from pathlib import Path
 import msgspec
 
 from harness.errors import DeviceError, RecordError, StorageError
-from harness.host.interruption import shielded
+from harness.host.interruption import check, shielded
 from harness.host.leftovers import OWNER_VARIABLE, owner, temporary_folder
 from harness.host.runner import (
     GRACE_S,
@@ -128,7 +128,22 @@ class LocalRunner:
     ) -> tuple[int, bool]:
         """Runs the measured process to its end: its exit code, and whether the limit ended it."""
         started_s = time.monotonic()
-        process = subprocess.Popen(
+        process = None
+        try:
+            with shielded():
+                process = self._spawn(option, folder, caches)
+            with deadline(limit_s + GRACE_S, process.kill):
+                for piece in _output(process):
+                    output.feed(piece)
+                code = process.wait()
+            return code, code != 0 and time.monotonic() - started_s >= limit_s
+        finally:
+            if process is not None:
+                with shielded():
+                    _end_session(process)
+
+    def _spawn(self, option: str, folder: Path, caches: Path) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
             [*self.program, option, str(folder)],
             cwd=self.project,
             env=_environment(os.environ, self.project, caches),
@@ -138,15 +153,6 @@ class LocalRunner:
             start_new_session=True,
             preexec_fn=_die_with(os.getpid()),
         )
-        try:
-            with deadline(limit_s + GRACE_S, process.kill):
-                for piece in _output(process):
-                    output.feed(piece)
-                code = process.wait()
-            return code, code != 0 and time.monotonic() - started_s >= limit_s
-        finally:
-            with shielded():
-                _end_session(process)
 
 
 def _put(folder: Path, job: Job, clips: list[Path]) -> None:
@@ -166,6 +172,7 @@ def _output(process: "subprocess.Popen[bytes]") -> Iterator[bytes]:
     assert process.stdout is not None
     handle = process.stdout.fileno()
     while True:
+        check()
         ended = process.poll() is not None
         if select.select([handle], [], [], 0 if ended else POLL_S)[0]:
             piece = os.read(handle, PIECE_BYTES)

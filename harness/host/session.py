@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from harness.errors import CaseError, EngineError, HarnessError, StorageError
-from harness.host.interruption import shielded
+from harness.host.interruption import check, shielded
 from harness.host.plan import Plan
 from harness.host.runner import Runner, ended_without_record, utc_now
 from harness.host.screen import Screen, duration
@@ -90,6 +90,7 @@ class Session:
         failed = []
         lost_before = False
         for process in todo:
+            check()
             self._check_space()
             self.screen.begin(process)
             lost: EngineError | None = None

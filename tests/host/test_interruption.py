@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.host.interruption import shielded, stoppable
+from harness.host.interruption import check, shielded, stoppable
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -55,6 +55,22 @@ def test_a_signal_waits_for_the_end_of_a_shield() -> None:
             done.append("saved")
         done.append("next")
     assert done == ["saved"]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_signal_that_a_callback_swallowed_still_ends_the_block() -> None:
+    class Freed:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    done = []
+    with pytest.raises(KeyboardInterrupt), stoppable():
+        Freed()  # the exception is ignored in here
+        done.append("not noticed")
+        check()
+        done.append("next")
+    assert done == ["not noticed"]
+    check()  # outside, nothing was asked
 
 
 def test_what_nohup_ignores_stays_ignored() -> None:
