@@ -7,9 +7,7 @@ faults are real; on a CPU they are raised as torch raises them. The GPU that is 
 NVML's, on a CPU only.
 """
 
-import os
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -73,26 +71,6 @@ def in_steady(act: Callable[[], None]) -> None:
     measured.report = faulty
 
 
-def hang() -> None:
-    """Waits for what never comes."""
-    while True:
-        time.sleep(3600)
-
-
-def eat_memory() -> None:
-    """Takes memory until the kernel says no."""
-    taken = []
-    while True:
-        taken.append(bytearray(os.urandom(1 << 20) * 64))
-
-
-def crash() -> None:
-    """Reads what is not there, as a broken kernel library does."""
-    import ctypes
-
-    ctypes.string_at(0)
-
-
 def shift_clocks(*, slept_s: float = 0.0, stepped_s: float = 0.0) -> None:
     """From the steady phase on, the clocks show a sleep or another time; the machine's are left."""
     from harness.measure import clock_watch
@@ -126,9 +104,6 @@ def fake_gpu(*more: str) -> None:
 FAULTS: dict[str, Callable[[], None]] = {
     "cuda-out-of-memory": lambda: in_chunk(out_of_memory),
     "cuda-sticky-error": lambda: in_chunk(sticky_error),
-    "hang": lambda: in_steady(hang),
-    "eat-memory": lambda: in_steady(eat_memory),
-    "crash": lambda: in_steady(crash),
     "clock-back": lambda: shift_clocks(stepped_s=STEPPED_S),
     "sleep": lambda: shift_clocks(slept_s=SLEPT_S),
     "gpu-lost": lambda: fake_gpu("--fails", "nvmlDeviceGetClockInfo=15", "--after", "100"),

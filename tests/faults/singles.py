@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 from harness.result import Failure
 from tests.faults.kills import Place
 from tests.faults.outcome import Check, Outcome, conclude, strike
+from tests.faults.player import FAULTS
 from tests.faults.stage import FAULTY, Stage
 from tests.faults.world import Bench, Child, Ended, World
 
 Inject = Callable[[Stage], Outcome]
-SHORT_LIMIT = "0.6"  # minutes: of a case that hangs; a real one must be through by then
-MEMORY_BYTES = 2 << 30
+SHORT_LIMIT = "0.1"  # minutes: of a played case that hangs
+MEMORY_BYTES = 256 << 20
 SMALL_BYTES = 8 << 20
 CLOCK_BACK_S = -86_400.0
 FROZEN_S = 5.0
@@ -83,7 +84,7 @@ def in_case(
 
     def inject(single: Single, stage: Stage) -> Outcome:
         with stage.world(single.place) as world:
-            setting = stage.setting(world, single.place, real=True)
+            setting = stage.setting(world, single.place, real=fault not in FAULTS)
             child = stage.faulty(single.place, fault) | (more or {})
             extra = [] if limit is None else ["--limit", limit]
             bench = world.start([*setting.arguments, *extra], child)
@@ -337,7 +338,9 @@ SINGLES = (
     Single(
         name="container frozen",
         place="docker",
-        inject=in_run(freeze_container, failed("timeout"), limit="0.1", more={"grace_s": 1.0}),
+        inject=in_run(
+            freeze_container, failed("timeout"), limit=SHORT_LIMIT, more={"grace_s": 1.0}
+        ),
     ),
     Single(
         name="everything frozen for a while",
@@ -416,7 +419,7 @@ SINGLES = (
         inject=in_run(
             engine_hangs,
             refused("engine"),
-            limit="0.1",
+            limit=SHORT_LIMIT,
             at_once=False,
             more={"grace_s": 1.0, "call_timeout_s": ENGINE_TIMEOUT_S, "return_s": 3.0},
         ),

@@ -77,9 +77,12 @@ class Stage:
         return Setting(where=where, arguments=arguments, child=child | (more or {}))
 
     def faulty(self, where: str, fault: str) -> Child:
-        """The real measured process with a fault in the second case."""
-        source = (HERE / "inject.py").read_text()
-        return {"program": [*_program(where, HERE / "inject.py", source), fault, FAULTY]}
+        """The measured process with a fault in the second case: played if the player can."""
+        if fault in player.FAULTS:
+            path, source = HERE / "player.py", player.source()
+        else:
+            path, source = HERE / "inject.py", (HERE / "inject.py").read_text()
+        return {"program": [*_program(where, path, source), fault, FAULTY]}
 
 
 def _program(where: str, path: Path, source: str) -> list[str]:
