@@ -24,6 +24,7 @@ REPOSITORY = "vace-bench"
 BUILD_LABEL = "vace-bench.build"  # of every layer, so that builds that broke off are found
 LOCK = "locks/container.txt"
 LOCK_INPUT = "locks/container.in"
+TORCH_LOCK = "locks/torch.txt"
 DEFAULT_BASE = "nvidia/cuda:13.0.2-base-ubuntu24.04"  # the Dockerfile's own default
 DEFAULT_TORCH = "torch==2.13.0"
 LAST_LINES = 15
@@ -117,7 +118,7 @@ def context_files(project: Path) -> list[Path]:
     patterns = ["harness/*.py"]
     patterns += [f"harness/{package}/**/*.py" for package in ("analysis", "workload", "measure")]
     found = {path for pattern in patterns for path in project.glob(pattern)}
-    others = ("Dockerfile", LOCK, LOCK_INPUT, "harness/host/install.py")
+    others = ("Dockerfile", LOCK, LOCK_INPUT, TORCH_LOCK, "harness/host/install.py")
     found |= {project / name for name in others}
     missing = [path.name for path in found if not path.is_file()]
     if missing:
