@@ -34,6 +34,7 @@ BENCH_HELP = {
     "mask": "mask video file to feed, of the video's frame size",
     "processes": "fresh processes of each case whose chunks are timed; three for a verdict",
     "budget": "minutes within which undecided comparisons get more processes",
+    "limit": "minutes after which a case counts as hung and is stopped",
     "resume": "id of an interrupted run to go on with",
     **IMAGE_HELP,
 }
@@ -125,6 +126,7 @@ def bench(
     mask: str | None = None,
     processes: str | None = None,
     budget: str | None = None,
+    limit: str | None = None,
     resume: str | None = None,
     base_image: str | None = None,
     torch: str | None = None,
@@ -140,7 +142,8 @@ def bench(
 
 def _bench(given: dict[str, str | bool | None]) -> None:
     from harness.analysis.comparisons import undecided
-    from harness.host.bench import Place, bench
+    from harness.host.bench import bench
+    from harness.host.ready import Place
     from harness.host.screen import Screen
     from harness.host.session import Tools
     from harness.report.render import render_run
@@ -161,6 +164,7 @@ def selfcheck(
     weights: str | None = None,
     processes: str | None = None,
     budget: str | None = None,
+    limit: str | None = None,
     resume: str | None = None,
     base_image: str | None = None,
     torch: str | None = None,
@@ -186,6 +190,7 @@ def profile(
     weights: str | None = None,
     processes: str | None = None,
     budget: str | None = None,
+    limit: str | None = None,
     resume: str | None = None,
     base_image: str | None = None,
     torch: str | None = None,
@@ -323,6 +328,9 @@ def clean(context: Context) -> None:
     """Remove the project's images, compile-cache volumes and leftovers of killed runs."""
     with one_line_errors():
         from harness.host.engine import connect
-        from harness.host.leftovers import remove_everything
+        from harness.host.leftovers import remove_from_engine, remove_local
+        from harness.host.locks import hold_reports
 
-        print(*remove_everything(connect()), sep="\n")
+        with hold_reports(REPORTS):  # a run under way here needs its image
+            print(*remove_local(), sep="\n")
+            print(*remove_from_engine(connect()), sep="\n")

@@ -7,7 +7,7 @@ answer is a record: a Result, or a Failure that keeps what had been measured.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from harness.measure.bench import Bench
 from harness.measure.circumstances import with_states
 from harness.measure.clips import load_clip
 from harness.measure.clock import StageClock
+from harness.measure.clock_watch import ClockWatch
 from harness.measure.compile_log import keep_all_metrics
 from harness.measure.devices import Gpu, select, workload_config
 from harness.measure.failures import failure
@@ -64,6 +65,7 @@ class Session:
     device: torch.device | None = None
     gpu: Gpu | None = None
     telemetry: Telemetry | None = None
+    clocks: ClockWatch = field(default_factory=ClockWatch)
 
     def run(self) -> Result:
         """Measures the case. Raises what ended it."""
@@ -85,6 +87,8 @@ class Session:
         """What had been measured when the case ended early; None if nothing was."""
         if self.telemetry is None or not (self.findings.chunks or self.findings.components):
             return None
+        for text in [*self.clocks.flags(), *self.telemetry.troubles()]:
+            self.findings.flag(text)
         return self._result(started_utc, self.telemetry, {})
 
     def context(self) -> Context:
@@ -128,6 +132,8 @@ class Session:
     def _add_flags(self, telemetry: Telemetry) -> None:
         findings = self.findings
         shared = any(flag.startswith(GPU_SHARED) for flag in findings.flags)
+        for text in [*self.clocks.flags(), *telemetry.troubles()]:
+            findings.flag(text)
         described = with_states(findings.chunks, telemetry, shared=shared)
         findings.chunks = flag_chunks(described, telemetry)
         for mark in findings.phases:
@@ -178,9 +184,17 @@ def run_job(
         return session.run()
     except Exception as error:  # noqa: BLE001 a case that fails, by a bug too, must leave a record
         session.findings.close()
-        facts = collect(session.context())
+        facts = _facts_of_failed(session)
         failed = failure(job, error, started_utc=started_utc, provenance=facts)
         return msgspec.structs.replace(failed, partial=session.partial(started_utc))
+
+
+def _facts_of_failed(session: Session) -> dict[str, Fact]:
+    """The provenance, as far as it can still be had: after some CUDA errors no call succeeds."""
+    try:
+        return collect(session.context())
+    except Exception as error:  # noqa: BLE001 the failure itself must be told
+        return {"provenance": Fact(value=None, reason=f"cannot be collected ({error})")}
 
 
 def utc_now() -> str:
