@@ -9,6 +9,7 @@
     ├── DeviceError       no usable GPU, driver too old, too little GPU memory
     ├── RecordError       a record that is damaged, unknown or made by a newer version
     ├── StorageError      the record cannot be written (disk full, read-only folder)
+    ├── AuditError        known vulnerabilities could not be asked for, or not of every package
     ├── ReportError       a report or template with a number that no record backs
     └── CaseError         a case that started and could not finish; becomes a Failure record
 
@@ -63,6 +64,10 @@ class RecordError(HarnessError):
 
 class StorageError(HarnessError):
     """The record cannot be written."""
+
+
+class AuditError(HarnessError):
+    """Known vulnerabilities could not be asked for, or not of every package."""
 
 
 class ReportError(HarnessError):
