@@ -1,6 +1,7 @@
 """harness.host.audit: what pip-audit could not ask about is never clean."""
 
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -70,9 +71,7 @@ def test_every_lock_and_torch_itself_are_asked_about(monkeypatch: pytest.MonkeyP
     asked: list[str] = []
 
     def run(command: list[str], **_: Any) -> "subprocess.CompletedProcess[str]":
-        files = [
-            Path(b) for a, b in zip(command, command[1:], strict=False) if a == "--requirement"
-        ]
+        files = [Path(b) for a, b in pairwise(command) if a == "--requirement"]
         asked.extend(file.read_text() for file in files)
         return subprocess.CompletedProcess(command, 0, '{"dependencies": []}', "")
 
