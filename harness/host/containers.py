@@ -5,6 +5,7 @@ comes out of it through the engine's archive calls. Only checkpoints are mounted
 copied into the volume where the engine is remote.
 """
 
+import hashlib
 import json
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,7 +21,7 @@ from harness.errors import DeviceError, EngineError, RecordError
 from harness.host.archives import only_file, packed
 from harness.host.engine import ContainerEnd, Engine
 from harness.host.gpu import Way
-from harness.host.image import Image
+from harness.host.image import INSTALL_REPORT, Image
 from harness.host.interruption import check, shielded
 from harness.host.leftovers import CACHE_LABEL, labels, sweep_containers
 from harness.host.lockdown import LOCKDOWN, USER_ID, confinement, memory_limit
@@ -53,7 +54,6 @@ from harness.result import Fact, Record, encode
 EXCHANGE = "/exchange"
 CACHE = "/cache"
 WEIGHTS = "/weights"
-INSTALL_REPORT = "/opt/vace-bench/install.json"
 MEMORY_FACT = "container.memory_limit_bytes"
 RETURN_LIMIT_S = 120.0  # for an engine that restarts
 RETURN_POLL_S = 1.0
@@ -268,7 +268,11 @@ def install_facts(report: bytes | None) -> dict[str, Fact]:
         return {"torch.wheel_sha256": Fact(value=None, reason="the image has no install report")}
     content = json.loads(report)
     torch, kept = content["torch"], content["kept"]
-    facts = {"torch.source": Fact(value=str(torch["source"]))}
+    facts = {
+        "torch.source": Fact(value=str(torch["source"])),
+        # Equal for two images with the same packages, whenever they were built.
+        "image.packages_sha256": Fact(value=hashlib.sha256(report).hexdigest()),
+    }
     for name in ("file", "sha256"):
         reason = None if name in torch else "torch was kept from the base image"
         facts[f"torch.wheel_{name}"] = Fact(value=torch.get(name), reason=reason)
