@@ -40,7 +40,9 @@ class Loader:
     def __call__(self, blob: bytes) -> None:
         """Puts the bytes into a file and loads it. Raises HarnessError if they are refused."""
         with tempfile.TemporaryDirectory(prefix="vace-bench-fuzz-") as folder:
-            path = Path(folder) / f"input{self.suffix}"
+            alone = Path(folder) / "run"  # a report looks at the runs beside its own
+            alone.mkdir()
+            path = alone / f"input{self.suffix}"
             path.write_bytes(blob)
             self.run(path)
 
