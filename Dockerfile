@@ -6,11 +6,16 @@
 #   WHEELHOUSE  folder of the context with wheels to prefer; may be missing
 #   CA_BUNDLE   file of the context with certificates for the package index; may be missing
 #   OFFLINE     1: every package comes from the wheelhouse
+#   SOURCE_DATE_EPOCH  the time that every file put into the image bears
 #
 # torch brings its own CUDA libraries, so the base flavour of the CUDA image is enough.
 ARG BASE_IMAGE=nvidia/cuda:13.0.2-base-ubuntu24.04
-FROM ${BASE_IMAGE}
+FROM ${BASE_IMAGE} AS base
 USER root
+# First of all, so that the layers of a build that broke off bear it and `invoke clean` finds them.
+LABEL vace-bench.build="1" \
+      org.opencontainers.image.title="vace-bench" \
+      org.opencontainers.image.licenses="Apache-2.0"
 
 # Triton and inductor compile their launchers with gcc at run time.
 RUN if ! { command -v gcc && python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))'; } >/dev/null 2>&1; then \
@@ -20,20 +25,26 @@ RUN if ! { command -v gcc && python3 -c 'import sys; sys.exit(sys.version_info <
       rm -rf /var/lib/apt/lists/*; \
     fi
 
-# The lock makes the COPY valid where the context has no wheelhouse or no bundle.
+# Wheels, certificates and pip's leavings stay in this stage: only what was installed is taken on.
+FROM base AS packages
 ARG WHEELHOUSE=wheelhouse
 ARG CA_BUNDLE=ca-bundle.pem
-RUN mkdir -p /opt/vace-bench/build/wheelhouse && : > /opt/vace-bench/build/ca-bundle.pem
-COPY locks/container.in ${WHEELHOUSE}* /opt/vace-bench/build/wheelhouse/
-COPY locks/container.in locks/container.txt harness/host/install.py ${CA_BUNDLE}* /opt/vace-bench/build/
-
+RUN mkdir -p /build/wheelhouse && : > /build/ca-bundle.pem
+# The lock makes the COPY valid where the context has no wheelhouse or no bundle.
+COPY locks/container.in ${WHEELHOUSE}* /build/wheelhouse/
+COPY locks/container.in locks/container.txt locks/torch.txt harness/host/install.py ${CA_BUNDLE}* /build/
 ARG TORCH=torch==2.13.0
 ARG OFFLINE=0
-RUN VACE_BENCH_OFFLINE=${OFFLINE} python3 /opt/vace-bench/build/install.py "${TORCH}"
+ARG SOURCE_DATE_EPOCH=1767225600
+RUN SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH} VACE_BENCH_OFFLINE=${OFFLINE} python3 /build/install.py "${TORCH}"
 
+FROM base
+ARG SOURCE_DATE_EPOCH=1767225600
 # An ordinary user; its two folders are its own, so that volumes mounted there are too.
 RUN getent passwd 1000 >/dev/null || echo 'bench:x:1000:1000::/tmp:/bin/sh' >> /etc/passwd; \
-    mkdir -p /exchange /cache && chown 1000:1000 /exchange /cache
+    mkdir -p /exchange /cache && chown 1000:1000 /exchange /cache && \
+    touch -d "@${SOURCE_DATE_EPOCH}" /etc/passwd /exchange /cache
+COPY --from=packages /opt/vace-bench /opt/vace-bench
 
 COPY harness/*.py /opt/vace-bench/app/harness/
 COPY harness/analysis /opt/vace-bench/app/harness/analysis/
@@ -44,8 +55,6 @@ ENV PATH=/opt/vace-bench/bin:$PATH \
     PYTHONPATH=/opt/vace-bench/app:/opt/vace-bench/site \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
-LABEL org.opencontainers.image.title="vace-bench" \
-      org.opencontainers.image.licenses="Apache-2.0"
 USER 1000:1000
 WORKDIR /exchange
 ENTRYPOINT ["python", "-m", "harness.measure"]

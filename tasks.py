@@ -20,11 +20,12 @@ IMAGE_HELP = {
     "offline": "build without any network; every wheel comes from the wheelhouse",
 }
 BENCH_HELP = {
-    "matrix": "quick, full, selfcheck, profile, or a .toml file (docs/matrix.md)",
+    "matrix": "quick, full, selfcheck, profile, fixes, or a .toml file (docs/matrix.md)",
     "only": "keep the cases whose id matches this pattern, e.g. 'e2e-*'",
     "runtime": "auto, docker or local",
     "device": "auto, cuda or cpu",
     "gpu": "index or UUID of the GPU",
+    "variant": "changes of the workload: a fix, a stack, or several joined by '+'",
     "preset": "auto, full or tiny",
     "size": "frame size WxH, multiples of 16",
     "weights": "folder with the published checkpoints; without it weights are seeded",
@@ -33,11 +34,12 @@ BENCH_HELP = {
     "mask": "mask video file to feed, of the video's frame size",
     "processes": "fresh processes of each case whose chunks are timed; three for a verdict",
     "budget": "minutes within which undecided comparisons get more processes",
+    "limit": "minutes after which a case counts as hung and is stopped",
     "resume": "id of an interrupted run to go on with",
     **IMAGE_HELP,
 }
 
-NOT_IN_SELFCHECK = ("matrix", "video", "depth", "mask")
+NOT_IN_SELFCHECK = ("matrix", "variant", "video", "depth", "mask")
 SELFCHECK_HELP = {name: text for name, text in BENCH_HELP.items() if name not in NOT_IN_SELFCHECK}
 
 
@@ -115,6 +117,7 @@ def bench(
     runtime: str = "auto",
     device: str = "auto",
     gpu: str | None = None,
+    variant: str | None = None,
     preset: str = "auto",
     size: str | None = None,
     weights: str | None = None,
@@ -123,6 +126,7 @@ def bench(
     mask: str | None = None,
     processes: str | None = None,
     budget: str | None = None,
+    limit: str | None = None,
     resume: str | None = None,
     base_image: str | None = None,
     torch: str | None = None,
@@ -138,7 +142,8 @@ def bench(
 
 def _bench(given: dict[str, str | bool | None]) -> None:
     from harness.analysis.comparisons import undecided
-    from harness.host.bench import Place, bench
+    from harness.host.bench import bench
+    from harness.host.ready import Place
     from harness.host.screen import Screen
     from harness.host.session import Tools
     from harness.report.render import render_run
@@ -159,6 +164,7 @@ def selfcheck(
     weights: str | None = None,
     processes: str | None = None,
     budget: str | None = None,
+    limit: str | None = None,
     resume: str | None = None,
     base_image: str | None = None,
     torch: str | None = None,
@@ -184,6 +190,7 @@ def profile(
     weights: str | None = None,
     processes: str | None = None,
     budget: str | None = None,
+    limit: str | None = None,
     resume: str | None = None,
     base_image: str | None = None,
     torch: str | None = None,
@@ -321,6 +328,9 @@ def clean(context: Context) -> None:
     """Remove the project's images, compile-cache volumes and leftovers of killed runs."""
     with one_line_errors():
         from harness.host.engine import connect
-        from harness.host.leftovers import remove_everything
+        from harness.host.leftovers import remove_from_engine, remove_local
+        from harness.host.locks import hold_reports
 
-        print(*remove_everything(connect()), sep="\n")
+        with hold_reports(REPORTS):  # a run under way here needs its image
+            print(*remove_local(), sep="\n")
+            print(*remove_from_engine(connect()), sep="\n")

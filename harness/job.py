@@ -46,6 +46,9 @@ class Job(Strict, frozen=True):
     weights_dir: str | None = None  # as the measured process sees it
     gpu: str | None = None  # index or UUID of the GPU to use; null: the first
     process: int = 0  # which of the case's processes this is
+    limit_s: float | None = (
+        None  # after which the process ends itself, with its stack as last words
+    )
 
 
 class PreflightRequest(Strict, frozen=True):

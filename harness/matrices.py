@@ -5,9 +5,37 @@ from pathlib import Path
 
 import msgspec
 
+from harness.arms import BASE_ARM
 from harness.errors import UsageError
 from harness.intake import read_file
-from harness.matrix import BASE_ARM, Axes, Matrix
+from harness.matrix import Axes, Matrix, Mode
+from harness.variants import FIXES, STACKS, WRONG
+
+QUALITY_ALONE = tuple(name for name in FIXES if name not in (*WRONG, "attention-sdpa"))
+
+
+def _alone(label: str, *fixes: str) -> Axes:
+    """Fixes that are measured alone, each against the baseline of its own process."""
+    return Axes(
+        kind=("paired",),
+        mode=("inpainting",),
+        arms=(BASE_ARM, *fixes),
+        label=label,
+        processes=3,
+        chunks_per_block=2,
+    )
+
+
+def _lossless(mode: Mode, size: tuple[str, ...] = ()) -> Axes:
+    return Axes(
+        kind=("paired",),
+        mode=(mode,),
+        arms=(BASE_ARM, "lossless"),
+        size=size,
+        processes=3,
+        chunks_per_block=4,
+    )
+
 
 MATRIX_LIMIT_BYTES = 1 << 16
 # The TOML reader takes a time that grows with the square of a key's length: 16 s for 30,000 dots.
@@ -81,6 +109,48 @@ MATRICES: dict[str, Matrix] = {
                 chunks_per_block=2,
             ),
             Axes(kind=("isolated",), mode=("inpainting",)),
+        ],
+    ),
+    # What each fix gains alone and in the stack, and that no output is worse.
+    "fixes": Matrix(
+        name="fixes",
+        cases=[
+            Axes(
+                kind=("paired",),
+                mode=("inpainting",),
+                arms=(BASE_ARM, *STACKS),
+                label="stack",
+                processes=3,
+                chunks_per_block=2,
+            ),
+            _lossless("inpainting", ("832x480",)),
+            _lossless("depth"),
+            _lossless("text"),
+            Axes(
+                kind=("quality",),
+                mode=("inpainting",),
+                arms=(BASE_ARM, *STACKS, *WRONG),
+                label="stack",
+            ),
+            Axes(
+                kind=("quality",),
+                mode=("text",),
+                arms=(BASE_ARM, "stack-3", "lossless", "wrong-stale-text"),
+                label="stack",
+            ),
+            _alone("cache", "host-index", "batched-update", "ring-cache", "hint-list"),
+            _alone("work", "lora-merged", "fused-qkv", "rope-real", "once"),
+            _alone("lean", "no-padding", "lean-clean", "tae-channels-last", "tae-compiled"),
+            _alone(
+                "kernels", "attention-cudnn", "attention-flash", "attention-flex", "gelu-epilogue"
+            ),
+            _alone("launches", "compiled-blocks", "graph-forward", "graph-loop", "graph-chunk"),
+            Axes(
+                kind=("quality",),
+                mode=("inpainting",),
+                arms=(BASE_ARM, *QUALITY_ALONE),
+                label="alone",
+            ),
         ],
     ),
 }

@@ -14,31 +14,33 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from harness.arms import check_arms, is_variant_arm
 from harness.errors import UsageError
 from harness.presets import PRESETS, SIZE_MULTIPLE_PX
+from harness.variants import BASELINE, needs_gpu, resolve
 
-Kind = Literal["isolated", "e2e", "paired"]
+Kind = Literal["isolated", "e2e", "paired", "quality"]
 Mode = Literal["inpainting", "depth", "text"]
 Device = Literal["cuda", "cpu"]
 PresetName = Literal["full", "tiny"]
 Vae = Literal["tae", "wanvae"]
 Attention = Literal["default", "sage", "sdpa", "flex"]
+Label = Annotated[str, Meta(pattern=r"^([a-z0-9][a-z0-9-]{0,31})?\Z")]
 Positive = Annotated[int, Meta(ge=1, le=100_000)]
 Side = Annotated[int, Meta(ge=SIZE_MULTIPLE_PX, le=4096, multiple_of=SIZE_MULTIPLE_PX)]
 Size = Annotated[str, Meta(pattern=r"^\d{1,5}x\d{1,5}\Z")]
 
-# What a paired case compares in one process. "base" is the workload as it is, "again" the same once
-# more, "delayN" adds N % of the chunk's busy time as a delay, "no-telemetry" stops the sampler.
-Arm = Annotated[str, Meta(pattern=r"^(base|again|compiled|no-telemetry|delay[1-9]\d?)\Z")]
-Arms = Annotated[tuple[Arm, ...], Meta(max_length=10)]  # they are part of a file's name
+Arm = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9+-]{1,239}\Z")]  # harness.arms says which
+Variant = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9+-]{1,239}\Z")]
+Arms = Annotated[tuple[Arm, ...], Meta(max_length=40)]
 # Known costs that can be planted, to check that the analysis names them.
 Plant = Literal[
     "", "items", "launches", "casts", "clones", "pause", "contention", "graph-break", "recompile"
 ]
 MatrixName = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}\Z")]
-BASE_ARM = "base"
 MOST_PROCESSES = 50
 MOST_CASES = 1000
+MOST_ID_CHARACTERS = 200  # it is part of a file's name
 
 FIRST_STEADY_CHUNK = 4  # the KV cache is full after chunk 3 and rolls from chunk 4 on
 
@@ -52,12 +54,14 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     width_px: Side
     height_px: Side
     device: Device
+    variant: Variant = BASELINE  # changes of the workload, by name
     compiled: bool = False  # VACE patch embedding and VACE blocks through torch.compile
     vae: Vae = "tae"
     attention: Attention = "default"  # backend of the cached self-attention
     weights: Literal["seeded", "checkpoint"] = "seeded"
     seed: Annotated[int, Meta(ge=0, lt=2**31)] = 42
-    arms: Arms = ()  # of a paired case; the first is the base
+    arms: Arms = ()  # of a paired or quality case; the first is the base
+    label: Label = ""  # stands for the arms in the id
     processes: Annotated[int, Meta(ge=1, le=MOST_PROCESSES)] = (
         1  # fresh processes that measure this case
     )
@@ -71,12 +75,19 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     warmup_max_s: Annotated[float, Meta(gt=0, le=3600)] = 120.0
     measure_max_s: Annotated[float, Meta(gt=0, le=3600)] = 60.0
 
+    def __post_init__(self) -> None:
+        if len(self.id) > MOST_ID_CHARACTERS:
+            raise ValueError("the arms make too long a name for a file: give them a label")
+
     @property
     def id(self) -> str:
         """Stable name of the case: what differs from the defaults is spelled out."""
         preset = PRESETS[self.preset]
         parts: list[str] = [self.kind, self.mode]
-        parts += self.arms[1:] if self.arms else ["compiled" if self.compiled else "eager"]
+        how = [self.label] if self.label else self.arms[1:]
+        parts += how or ["compiled" if self.compiled else "eager"]
+        if self.variant != BASELINE:
+            parts.append(self.variant)
         if (self.width_px, self.height_px) != (preset.width_px, preset.height_px):
             parts.append(f"{self.width_px}x{self.height_px}")
         if self.vae != "tae":
@@ -132,6 +143,8 @@ class Axes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     attention: tuple[Attention, ...] = ("default",)
     seed: tuple[Annotated[int, Meta(ge=0, lt=2**31)], ...] = (42,)
     arms: Arms = ()
+    label: Label = ""
+    variant: tuple[Variant, ...] = ()  # empty: the baseline, or --variant
     processes: Annotated[int, Meta(ge=1, le=MOST_PROCESSES)] | None = None
     bare: bool = False
     profile: bool = False
@@ -159,6 +172,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     size: str | None = None  # "WxH"
     weights: Literal["seeded", "checkpoint"] = "seeded"
     only: str | None = None  # glob over case ids
+    variant: str = BASELINE
     processes: int | None = None  # of every case whose chunks are timed, instead of its own number
 
 
@@ -233,11 +247,15 @@ def _combinations(axes: Axes, settings: Settings) -> list[Case]:
         "warmup_max_s",
         "measure_max_s",
     )
-    _check_arms(axes)
+    check_arms(axes.kind, axes.arms, modes=axes.mode, device=settings.device)
+    if axes.profile and set(axes.kind) != {"e2e"}:
+        raise UsageError(
+            "matrix: only end-to-end cases have a profile", next_step="write kind = ['e2e']"
+        )
     effort = dict(CPU_EFFORT) if settings.device == "cpu" else {}
     effort |= {name: value for name in names if (value := getattr(axes, name)) is not None}
     cases = []
-    for kind, mode, compiled, size, vae, attention, seed, plant in itertools.product(
+    for kind, mode, compiled, size, vae, attention, seed, plant, variant in itertools.product(
         axes.kind,
         axes.mode,
         axes.compiled,
@@ -246,64 +264,63 @@ def _combinations(axes: Axes, settings: Settings) -> list[Case]:
         axes.attention,
         axes.seed,
         axes.plant,
+        axes.variant or [settings.variant],
     ):
-        if mode == "text" and (compiled or kind == "isolated"):
-            raise UsageError(
-                f"matrix: a text-only case cannot be {'compiled' if compiled else 'isolated'}",
-                next_step="only the VACE branch is compiled or isolated, and text-only has none",
-            )
-        if settings.device == "cpu" and attention not in ("default", "sdpa"):
-            raise UsageError(
-                f"matrix: attention '{attention}' needs a GPU", next_step="use default or sdpa"
-            )
-        width_px, height_px = parse_size(size)
         fields = {
             "kind": kind,
             "mode": mode,
             "preset": settings.preset,
-            "width_px": width_px,
-            "height_px": height_px,
             "device": settings.device,
+            "variant": variant,
             "compiled": compiled,
             "vae": vae,
             "attention": attention,
             "weights": settings.weights,
             "seed": seed,
             "arms": axes.arms,
+            "label": axes.label,
             "bare": axes.bare,
             "profile": axes.profile,
             "plant": plant,
             "warm_cache": axes.warm_cache,
             **effort,
         }
-        if settings.processes is not None and kind != "isolated":
+        fields["width_px"], fields["height_px"] = parse_size(size)
+        if settings.processes is not None and kind not in ("isolated", "quality"):
             fields["processes"] = settings.processes
-        cases.append(msgspec.convert(fields, Case))
+        try:
+            case = msgspec.convert(fields, Case)
+        except msgspec.ValidationError as error:
+            raise UsageError(f"matrix: {error}", next_step="see docs/matrix.md") from error
+        if _makes_sense(case):
+            cases.append(case)
     return cases
 
 
-def _check_arms(axes: Axes) -> None:
-    paired = "paired" in axes.kind
-    if paired and (set(axes.kind) != {"paired"} or any(axes.compiled)):
+def _makes_sense(case: Case) -> bool:
+    """False for what another variant leaves nothing of. Raises UsageError for what cannot be."""
+    if case.mode == "text" and (case.compiled or case.kind == "isolated"):
         raise UsageError(
-            "matrix: a paired entry has no other kind and is not compiled as a whole",
-            next_step="give it an entry of its own, with the arm 'compiled'",
+            f"matrix: a text-only case cannot be {'compiled' if case.compiled else 'isolated'}",
+            next_step="only the VACE branch is compiled or isolated, and text-only has none",
         )
-    if not paired and axes.arms:
-        raise UsageError("matrix: arms are for kind paired", next_step="see docs/matrix.md")
-    if paired and (
-        len(axes.arms) < 2 or axes.arms[0] != BASE_ARM or len(set(axes.arms)) != len(axes.arms)
-    ):
+    if case.compiled and case.kind in ("paired", "quality"):
         raise UsageError(
-            f"matrix: a paired case needs different arms, '{BASE_ARM}' first",
-            next_step=f"write e.g. arms = ['{BASE_ARM}', 'compiled']",
+            "matrix: a paired entry is not compiled as a whole",
+            next_step="give it the arm 'compiled'",
         )
-    if axes.profile and set(axes.kind) != {"e2e"}:
+    if case.device == "cpu" and case.attention not in ("default", "sdpa"):
         raise UsageError(
-            "matrix: only end-to-end cases have a profile", next_step="write kind = ['e2e']"
+            f"matrix: attention '{case.attention}' needs a GPU", next_step="use default or sdpa"
         )
-    if "text" in axes.mode and "compiled" in axes.arms:
+    if case.variant == BASELINE:
+        return True
+    resolve(case.variant)
+    if case.device == "cpu" and needs_gpu(case.variant):
         raise UsageError(
-            "matrix: a text-only case has no compiled arm",
-            next_step="only the VACE branch is compiled, and text-only has none",
+            f"variant '{case.variant}' needs a GPU",
+            next_step="join those of its fixes that do not with '+', see docs/variants.md",
         )
+    # Compiling the VACE branch, and other variants beside it, are questions to the baseline alone.
+    beside = case.compiled or "compiled" in case.arms or any(map(is_variant_arm, case.arms))
+    return not beside

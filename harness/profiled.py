@@ -23,24 +23,51 @@ class PartTime(Strict, frozen=True):
     host_ms: NonNegative
     launch_ms: NonNegative  # of the host time: in calls that launch kernels and copies
     sync_ms: NonNegative  # of the host time: waiting for the device
+    # Of the host time: in operators and outside of such calls, and between operators. Null in
+    # records of schema 3. What is left is in other runtime calls.
+    operator_ms: NonNegative | None = None
+    python_ms: NonNegative | None = None
 
 
 class OperatorPart(Strict, frozen=True):
-    """Calls and device time of one operator inside one part, over all stages."""
+    """Calls and device time of one operator inside one part, over all stages.
+
+    On a GPU those that launch nothing are left out, unless the host spends time in them or their
+    calls are quoted.
+    """
 
     operator: str
     part: str
     calls: Count
     device_ms: NonNegative
+    host_ms: NonNegative | None = None  # without inner operators and runtime calls; null in 3
 
 
 class Gap(Strict, frozen=True):
-    """Device idle time of one cause in one part: the part whose launch ended the wait."""
+    """Device idle time of one cause in one place: the part whose launch ended the wait."""
 
     cause: Literal["launch", "sync", "copy", "operator", "python", "queue"]
     part: str
     gaps: Count
     idle_ms: NonNegative
+    stage: str | None = None  # null: of all stages
+
+
+class StageMark(Strict, frozen=True):
+    """A stretch of the host's time line in one stage; a stage may have several."""
+
+    stage: str
+    start_ms: NonNegative  # from the chunk's begin
+    end_ms: NonNegative
+
+
+class Timeline(Strict, frozen=True):
+    """A profiled chunk in bins of equal length: shares of each bin, 0 to 1."""
+
+    bin_ms: NonNegative
+    busy: list[NonNegative]  # the device works
+    host: dict[str, list[NonNegative]]  # cause of `Gap` without "queue" -> what the host does
+    stages: list[StageMark]
 
 
 class ProfiledChunk(Strict, frozen=True):
@@ -62,6 +89,7 @@ class ProfiledChunk(Strict, frozen=True):
     operators: list[OperatorPart]
     gaps: list[Gap]
     host_calls: dict[str, Count]  # runtime calls by name
+    timeline: Timeline | None = None
 
 
 class SyncSite(Strict, frozen=True):
@@ -85,8 +113,12 @@ class Profile(Strict, frozen=True):
     trace: str | None  # file name of the exported trace of a steady chunk
     problems: list[str]  # what the integrity checks found
     # Host time of each stage of an unprofiled chunk: as it runs, and synchronised at every mark.
+    # In records of schema 3 they were taken after other passes had met the profiler.
     stages_host_ms: dict[Key, NonNegative] = {}
     stages_synchronised_ms: dict[Key, NonNegative] = {}
+    # Host time inside calls that read a value from the device, of an unprofiled chunk as it runs.
+    reads_ms: NonNegative | None = None
+    reads: Count | None = None
 
 
 class Ceilings(Strict, frozen=True):

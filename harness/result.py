@@ -7,6 +7,8 @@ Schema history
     1  first version
     2  several processes a case, arms of paired cases, busy samples, state of each chunk, host load
     3  the profile: chunks attributed by recorded ranges, idle time by cause, measured ceilings
+    4  variants: their name in the case, memory and first chunk of each arm, errors of their output;
+       the profile: gaps by stage, operators apart from Python, a time line, unprofiled reads
 """
 
 import re
@@ -20,10 +22,12 @@ from harness.matrix import Case
 from harness.profiled import Ceilings, Profile
 from harness.strict import Count, Key, NonNegative, Seconds, Strict, TookMs, check_lengths
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 RECORD_LIMIT_BYTES = 8 * 2**20
 
-Phase = Literal["load", "compile", "warmup", "steady", "busy", "memory", "count", "profile"]
+Phase = Literal[
+    "load", "compile", "warmup", "steady", "busy", "memory", "count", "profile", "quality"
+]
 
 
 class Fact(Strict, frozen=True):
@@ -145,6 +149,33 @@ class Memory(Strict, frozen=True):
     reason: str | None = None  # why a field is null
 
 
+Event = Literal["first", "filling", "steady", "hard cut", "recache"]
+
+
+class ArmFacts(Strict, frozen=True):
+    """What an arm with a pipeline of its own has beside its chunks."""
+
+    first_chunk_s: NonNegative  # compiling included
+    memory: Memory  # of all pipelines of the process, while this one runs
+
+
+class OutputError(Strict, frozen=True):
+    """How far an arm's chunk is from a float32 run with exact attention, same weights and noise.
+
+    Errors are relative: the norm of the difference over the norm of the reference.
+    """
+
+    arm: str
+    chunk: Count  # counts from the start of the proof, over a prompt change
+    event: Event
+    flow: NonNegative  # over all steps
+    x0: NonNegative
+    keys: NonNegative  # over all blocks
+    values: NonNegative
+    latent_cosine: float
+    frame_psnr_db: float | None  # null where the frames are equal
+
+
 class Operator(Strict, frozen=True):
     """Calls of one operator in the count pass; `device_ms` sums the kernels it launched itself."""
 
@@ -252,6 +283,8 @@ class Result(Strict, frozen=True, tag="ok", tag_field="status"):
     host: HostSeries | None = None
     profile: Profile | None = None
     ceilings: Ceilings | None = None
+    arms: dict[Key, ArmFacts] = {}
+    output_errors: list[OutputError] = []
 
 
 class Failure(Strict, frozen=True, tag="failed", tag_field="status"):

@@ -14,7 +14,7 @@ Seconds = Annotated[float, Meta(ge=0, le=1e9)]
 # A time that something took: never nothing, so that it can be divided by.
 TookMs = Annotated[float, Meta(ge=1e-3, le=1e9)]
 # Of a dictionary: a report names a value by the path to it, which these can be a step of.
-Key = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_. -]{0,95}\Z")]
+Key = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_. +-]{0,239}\Z")]
 
 
 class Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

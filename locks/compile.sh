@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the three locks again; needs uv on PATH. Options are passed on: locks/compile.sh --upgrade
+# Makes the four locks again; needs uv on PATH. Options are passed on: locks/compile.sh --upgrade
 set -euo pipefail
 cd "$(dirname "$0")/.."
 lock() {
@@ -8,4 +8,5 @@ lock() {
 }
 lock "$@" locks/container.in --output-file locks/container.txt
 lock "$@" pyproject.toml locks/container.in --constraint locks/container.txt --output-file locks/host.txt
+lock "$@" locks/torch.in --constraint locks/host.txt --output-file locks/torch.txt
 lock "$@" pyproject.toml locks/container.in --extra dev --constraint locks/host.txt --output-file locks/dev.txt

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from harness.errors import UsageError
 from harness.matrices import MATRICES, load_matrix
 from harness.matrix import CPU_EFFORT, Axes, Matrix, Settings, expand, parse_size, schedule
+from harness.variants import FIXES, STACKS, WRONG
 from tests import samples
 
 CPU = Settings(preset="tiny", device="cpu")
@@ -45,11 +46,31 @@ def test_the_quick_matrix_covers_what_the_report_tells() -> None:
     ]
 
 
-@pytest.mark.parametrize("name", MATRICES)
+@pytest.mark.parametrize("name", set(MATRICES) - {"fixes"})
 def test_a_built_in_matrix_expands_everywhere_in_a_stable_order(name: str) -> None:
     matrix = load_matrix(name)
     assert matrix.name == name
     assert ids(matrix, GPU) == ids(matrix, CPU) == list(dict.fromkeys(ids(matrix)))
+
+
+def test_the_matrix_of_fixes_has_every_fix_and_its_proof_and_needs_a_gpu() -> None:
+    cases = expand(MATRICES["fixes"], GPU)
+    timed = {arm for case in cases if case.kind == "paired" for arm in case.arms}
+    judged = {arm for case in cases if case.kind == "quality" for arm in case.arms}
+    # SDPA as such is the yardstick of the proof: every proof has it anyway.
+    assert timed == {"base", *STACKS, *FIXES} - {"attention-sdpa", "tae-explicit", *WRONG}
+    assert judged == timed | {"tae-explicit", *WRONG}
+    with pytest.raises(UsageError, match="needs a GPU for"):
+        expand(MATRICES["fixes"], CPU)
+
+
+def test_a_variant_takes_the_place_of_the_baseline_and_leaves_its_comparisons_out() -> None:
+    cases = expand(MATRICES["full"], msgspec.structs.replace(CPU, variant="ring-cache"))
+    assert {case.variant for case in cases} == {"ring-cache"}
+    assert not any(case.compiled or "compiled" in case.arms for case in cases)
+    assert "e2e-text-eager-ring-cache" in [case.id for case in cases]
+    with pytest.raises(UsageError, match="variant 'lossless' needs a GPU"):
+        expand(MATRICES["quick"], msgspec.structs.replace(CPU, variant="lossless"))
 
 
 def test_the_full_matrix_holds_the_quick_one() -> None:
@@ -244,12 +265,18 @@ def test_a_size_is_a_size_or_a_usage_error(text: str) -> None:
     ("axes", "message"),
     [
         ({"kind": ["e2e", "paired"], "arms": ["base", "again"]}, "has no other kind"),
-        ({"kind": ["paired"], "arms": ["base", "again"], "compiled": [True]}, "has no other kind"),
+        (
+            {"kind": ["paired"], "arms": ["base", "again"], "compiled": [True]},
+            "not compiled as a whole",
+        ),
         ({"arms": ["base", "again"]}, "arms are for kind paired"),
         ({"kind": ["paired"], "arms": ["base"]}, "needs different arms, 'base' first"),
         ({"kind": ["paired"], "arms": ["again", "base"]}, "needs different arms, 'base' first"),
         ({"kind": ["paired"], "arms": ["base", "base"]}, "needs different arms, 'base' first"),
         ({"kind": ["paired"], "mode": ["text"], "arms": ["base", "compiled"]}, "no compiled arm"),
+        ({"kind": ["quality"], "arms": ["base", "again"]}, "no variant whose output"),
+        ({"kind": ["paired"], "arms": ["base", "wrong-no-lora"]}, "wrong on purpose"),
+        ({"kind": ["paired"], "arms": ["base", "ring-cash"]}, "unknown variant 'ring-cash'"),
         ({"kind": ["isolated"], "profile": True}, "only end-to-end cases have a profile"),
     ],
 )

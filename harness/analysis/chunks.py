@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from harness.analysis.experiment import Location, location
 from harness.analysis.stats import Spread, spread
-from harness.matrix import BASE_ARM, Case
+from harness.arms import BASE_ARM
+from harness.matrix import Case
 from harness.result import ChunkSample, Result
 
 STAGE_GROUPS = ("encode", "hints", "denoise", "clean", "decode", "other")

@@ -1,15 +1,17 @@
 """What a root cause is: a claim with its figures, what fixing it can gain at most, how to test it.
 
 Ceilings follow Amdahl, "Validity of the single processor approach" (1967), once for GPU-busy time
-and once for wall time. For a part p of the chunk with device time d and idle time i (waits that
-ended in its launches, scaled as in `harness.analysis.profile`):
+and once for wall time. For parts with device time d and host time h, in a chunk whose GPU idles i:
 
-    work that goes away          GPU-busy: sum of d      wall: sum of d + i
-    kernels that become cheaper  GPU-busy: sum of d      wall: sum of d * d / (d + i)
+    work that goes away          GPU-busy: d      wall: d + min(h, i)
+    kernels that become cheaper  GPU-busy: d      wall: d
 
-The second holds because device time is gained on wall only where the GPU is not waiting: in the
-share i / (d + i) of a part the host is late, and a shorter kernel only waits longer for the next.
-Both are upper limits, and those of different causes overlap: they must not be added.
+Wall time is the longest way through the launches of the host and the work of the device. Shortening
+some of the device's work by d shortens that way by d at most, taking h from the host by h at most;
+and what remains of the device's work must still fit, so that no more than d + i can go. Host and
+idle time are those of an unprofiled chunk (`harness.analysis.unprofiled`); how the host's time
+splits over the parts of a stage is the profiler's word. All are upper limits, and those of
+different causes overlap: they must not be added.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +19,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from harness.analysis.profile import Slot, idle_scale, main_slot, wall_ms
+from harness.analysis.profile import Slot, main_slot, wall_ms
+from harness.analysis.unprofiled import idle_ms, real_host
 from harness.result import Result
 
 Confidence = Literal["high", "medium", "low"]
@@ -104,6 +107,11 @@ class Subject:
         """Wall time of an unprofiled chunk."""
         return wall_ms(self.result, self.slot) if self.slot else 0.0
 
+    @property
+    def idle_ms(self) -> float:
+        """What of it the GPU idles."""
+        return idle_ms(self.result, self.slot) if self.slot else 0.0
+
     def read(self, value: float, unit: Unit, *paths: str) -> Measured:
         """A number from this result's record."""
         return Measured(value, unit, (self.result,), paths)
@@ -132,59 +140,45 @@ class Subject:
         )
 
 
-CEILING_PATHS = ("/parts/*/device_ms", "/gaps/*/idle_ms")
+CEILING_PATHS = ("/parts/*/device_ms", "/parts/*/host_ms")
 Fits = Callable[[str], bool]
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Device and idle time of one part path, summed over stages; idle as without profiler."""
+    """Device and host time of one part path, summed over stages; the host's without profiler."""
 
     part: str
     device_ms: float
-    idle_ms: float
+    host_ms: float
     kernels: int
-
-    @property
-    def device_on_wall_ms(self) -> float:
-        """What of the device time wall time would gain: d * d / (d + i)."""
-        both_ms = self.device_ms + self.idle_ms
-        return self.device_ms**2 / both_ms if both_ms else 0.0
 
 
 def costs(result: Result, slot: Slot) -> dict[str, Cost]:
-    """Every part path of a profiled chunk with its device and idle time."""
-    scale = idle_scale(result, slot)
-    idle: dict[str, float] = {}
-    for gap in slot.chunk.gaps:
-        idle[gap.part] = idle.get(gap.part, 0.0) + gap.idle_ms * scale
+    """Every part path of a profiled chunk with its device and host time."""
+    host = real_host(result, slot)
     device: dict[str, tuple[float, int]] = {}
     for part in slot.chunk.parts:
         ms, kernels = device.get(part.part, (0.0, 0))
         device[part.part] = (ms + part.device_ms, kernels + part.kernels)
-    names = dict.fromkeys((*device, *idle))
-    return {
-        name: Cost(
-            name, device.get(name, (0.0, 0))[0], idle.get(name, 0.0), device.get(name, (0, 0))[1]
-        )
-        for name in names
-    }
+    return {name: Cost(name, ms, host[name], kernels) for name, (ms, kernels) in device.items()}
 
 
 def removal(subject: Subject, fits: Fits, kept_ms: float = 0.0) -> Ceiling:
     """Ceiling of work that goes away; `kept_ms` of its device time must remain."""
-    found = _chosen(subject, fits)
-    device_ms = max(sum(cost.device_ms for cost in found) - kept_ms, 0.0)
-    return subject.ceiling(device_ms, device_ms + sum(cost.idle_ms for cost in found))
+    total = part_sum(subject, fits)
+    return gone(subject, max(total.device_ms - kept_ms, 0.0), total.host_ms)
+
+
+def gone(subject: Subject, device_ms: float, host_ms: float) -> Ceiling:
+    """Ceiling where that much of device and host time goes away."""
+    return subject.ceiling(device_ms, device_ms + min(host_ms, subject.idle_ms))
 
 
 def speedup(subject: Subject, fits: Fits, share: float = 1.0) -> Ceiling:
     """Ceiling of kernels that become cheaper by `share`, their launches staying."""
-    found = _chosen(subject, fits)
-    return subject.ceiling(
-        share * sum(cost.device_ms for cost in found),
-        share * sum(cost.device_on_wall_ms for cost in found),
-    )
+    device_ms = share * part_sum(subject, fits).device_ms
+    return subject.ceiling(device_ms, device_ms)
 
 
 def part_sum(subject: Subject, fits: Fits) -> Cost:
@@ -193,7 +187,7 @@ def part_sum(subject: Subject, fits: Fits) -> Cost:
     return Cost(
         "",
         sum(cost.device_ms for cost in found),
-        sum(cost.idle_ms for cost in found),
+        sum(cost.host_ms for cost in found),
         sum(cost.kernels for cost in found),
     )
 

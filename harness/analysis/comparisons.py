@@ -17,7 +17,8 @@ from harness.analysis.experiment import (
     verdict,
 )
 from harness.analysis.interval import median
-from harness.matrix import BASE_ARM, Case
+from harness.arms import BASE_ARM
+from harness.matrix import Case
 from harness.result import Result
 from harness.store import Run
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from harness.analysis.operators import FAMILIES
 from harness.analysis.part_groups import within
-from harness.analysis.profile import Slot, idle_scale, main_slot, wall_ms
+from harness.analysis.profile import Slot, main_slot, wall_ms
+from harness.analysis.unprofiled import idle_ms, real_host
 from harness.result import Result
 
 # Compiled are the VACE patch embedding and the VACE blocks; what prepares them stays eager.
@@ -31,7 +32,8 @@ class Cover:
     slot: Slot
     covered_ms: float
     library_ms: dict[str, float]  # kind of library kernel -> its device time in there
-    idle_ms: float  # of waits that end in covered launches, as without profiler
+    host_ms: float  # of the covered parts, as without profiler
+    idle_ms: float  # of the whole chunk, as without profiler
     busy_ms: float
     wall_ms: float
 
@@ -52,8 +54,8 @@ class Cover:
 
     @property
     def wall_ceiling(self) -> float:
-        """Largest gain as a share of wall time: the waits for covered launches gone as well."""
-        return min(1.0, (self.fusible_ms + self.idle_ms) / self.wall_ms)
+        """Largest gain as a share of wall time: its host time gone too, as far as the GPU idles."""
+        return min(1.0, (self.fusible_ms + min(self.host_ms, self.idle_ms)) / self.wall_ms)
 
 
 def cover(eager: Result) -> Cover | None:
@@ -69,12 +71,12 @@ def cover(eager: Result) -> Cover | None:
         kind = library_kind(item.operator)
         if kind is not None and item.device_ms and is_covered(item.part):
             library[kind] = library.get(kind, 0.0) + item.device_ms
-    gaps = sum(gap.idle_ms for gap in slot.chunk.gaps if is_covered(gap.part))
     return Cover(
         slot=slot,
         covered_ms=covered_ms,
         library_ms=dict(sorted(library.items(), key=lambda item: -item[1])),
-        idle_ms=gaps * idle_scale(eager, slot),
+        host_ms=sum(ms for part, ms in real_host(eager, slot).items() if is_covered(part)),
+        idle_ms=idle_ms(eager, slot),
         busy_ms=slot.chunk.busy_ms,
         wall_ms=wall_ms(eager, slot),
     )

@@ -22,7 +22,7 @@ from harness.analysis.targets import (
     why_not,
     with_host,
 )
-from harness.matrix import BASE_ARM
+from harness.arms import BASE_ARM
 from harness.store import Run
 
 NO_TELEMETRY = "no-telemetry"

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from harness.analysis.part_groups import within
-from harness.analysis.profile import Slot, idle_scale, main_slot, wall_ms
+from harness.analysis.profile import Slot, main_slot, wall_ms
+from harness.analysis.unprofiled import real_gaps
 from harness.profiled import ProfiledChunk
 from harness.result import Result
 
@@ -49,9 +50,8 @@ def cells(result: Result, *, fold_vace: bool) -> Cells | None:
         return "vace" if fold_vace and within(part, "vace") else part
 
     work = _sums((name(p.part), p.device_ms if on_gpu else p.host_ms) for p in chunk.parts)
-    scale = idle_scale(result, slot)
     idle: dict[tuple[str, str], float] = _sums(
-        ((str(gap.cause), name(gap.part)), gap.idle_ms * scale) for gap in chunk.gaps
+        ((str(gap.cause), name(gap.part)), gap.idle_ms) for gap in real_gaps(result, slot)
     )
     wall = wall_ms(result, slot)
     return Cells(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from harness.analysis.comparisons import Measure, compare_arms, process_values
 from harness.analysis.experiment import MIN_EFFECT, Call, Verdict
 from harness.analysis.interval import median
-from harness.matrix import BASE_ARM
+from harness.arms import BASE_ARM
 from harness.result import Result
 
 AGAIN = "again"

@@ -1,8 +1,7 @@
-"""The profiled chunks of a case as tables: by part, stage and operator, host time, idle by cause.
+"""The profiled chunks of a case as tables: by part, stage and operator, and the host's time.
 
-The profiler slows the host and not the GPU. So device times are taken as profiled; the idle time
-of the chunk as users see it is the unprofiled wall time less the busy time, split by cause as in
-the profile: idle_ms * min(1, (wall_ms - busy_ms) / profiled idle_ms).
+The profiler slows the host and not the GPU. So device times are taken as profiled, host times are
+shown as profiled and named so, and idle time has a module of its own (`unprofiled`).
 """
 
 from collections.abc import Callable
@@ -81,25 +80,23 @@ class OperatorUse:
 
 @dataclass(frozen=True)
 class HostTime:
-    """The host's time in a profiled chunk by category, in ms; they add up to `total_ms`."""
+    """The host's time in a profiled chunk by category, in ms; they add up to `total_ms`.
+
+    Operators and Python are one category, `mixed_ms`, in records that do not tell them apart.
+    """
 
     launch_ms: float
     sync_ms: float
-    other_ms: float  # operators and Python, which the record does not tell apart
+    operator_ms: float | None
+    python_ms: float | None
+    other_ms: float  # in other runtime calls
+    mixed_ms: float | None
 
     @property
     def total_ms(self) -> float:
         """All of it."""
-        return self.launch_ms + self.sync_ms + self.other_ms
-
-
-@dataclass(frozen=True)
-class WhatIf:
-    """Wall time of the chunk without some idle time; never below the busy time."""
-
-    name: str
-    wall_ms: float
-    ratio: float  # to the wall time as it is
+        own = (self.operator_ms or 0.0) + (self.python_ms or 0.0) + (self.mixed_ms or 0.0)
+        return self.launch_ms + self.sync_ms + self.other_ms + own
 
 
 def slots(profile: Profile, kind: Kind) -> list[Slot]:
@@ -116,13 +113,6 @@ def wall_ms(result: Result, slot: Slot) -> float:
     """Unprofiled wall time of a steady chunk; the profiled one where that is not known."""
     known = result.profile.wall_median_ms if result.profile else None
     return known or slot.chunk.wall_ms
-
-
-def idle_scale(result: Result, slot: Slot) -> float:
-    """By what the profiled idle time is multiplied to be that of an unprofiled chunk."""
-    idle_ms = slot.idle_ms
-    real_ms = max(wall_ms(result, slot) - slot.chunk.busy_ms, 0.0)
-    return min(1.0, real_ms / idle_ms) if idle_ms else 0.0
 
 
 def by_group(slot: Slot) -> list[Portion]:
@@ -184,22 +174,13 @@ def host_time(slot: Slot) -> HostTime:
     parts = slot.chunk.parts
     launch_ms = sum(part.launch_ms for part in parts)
     sync_ms = sum(part.sync_ms for part in parts)
-    total_ms = sum(part.host_ms for part in parts)
-    return HostTime(launch_ms, sync_ms, max(total_ms - launch_ms - sync_ms, 0.0))
-
-
-def idle_by_cause(slot: Slot) -> dict[str, float]:
-    """Profiled idle ms of each cause that occurs, in a fixed order."""
-    found = dict.fromkeys(IDLE_CAUSES, 0.0)
-    for gap in slot.chunk.gaps:
-        found[gap.cause] += gap.idle_ms
-    return {cause: ms for cause, ms in found.items() if ms}
-
-
-def real_idle(result: Result, slot: Slot) -> dict[str, float]:
-    """Idle ms of each cause in a chunk without profiler."""
-    scale = idle_scale(result, slot)
-    return {cause: ms * scale for cause, ms in idle_by_cause(slot).items()}
+    rest_ms = max(sum(part.host_ms for part in parts) - launch_ms - sync_ms, 0.0)
+    if any(part.operator_ms is None or part.python_ms is None for part in parts):
+        return HostTime(launch_ms, sync_ms, None, None, 0.0, rest_ms)
+    operator_ms = sum(part.operator_ms or 0.0 for part in parts)
+    python_ms = sum(part.python_ms or 0.0 for part in parts)
+    other_ms = max(rest_ms - operator_ms - python_ms, 0.0)
+    return HostTime(launch_ms, sync_ms, operator_ms, python_ms, other_ms, None)
 
 
 def busy_share(result: Result, slot: Slot) -> float:
@@ -212,23 +193,6 @@ def distortion(profile: Profile) -> float | None:
     if not profile.steady_wall_ms or not profile.wall_median_ms:
         return None
     return median(profile.steady_wall_ms) / profile.wall_median_ms
-
-
-def what_if(result: Result, slot: Slot) -> list[WhatIf]:
-    """Wall time without launch gaps, without waits of the host, and without any idle time."""
-    wall = wall_ms(result, slot)
-    idle = real_idle(result, slot)
-    cases = (
-        ("no launch gaps", LAUNCH_CAUSES),
-        ("no waits for the GPU", SYNC_CAUSES),
-        ("no idle time at all", IDLE_CAUSES),
-    )
-    found = []
-    for name, causes in cases:
-        gained_ms = sum(idle.get(cause, 0.0) for cause in causes)
-        left_ms = max(wall - gained_ms, min(slot.chunk.busy_ms, wall))
-        found.append(WhatIf(name, left_ms, left_ms / wall))
-    return found
 
 
 def _portions(

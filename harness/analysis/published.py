@@ -127,8 +127,8 @@ DIFFERENCES: dict[str, str] = {
     "products of the unmerged LoRA adapters. RoPE and modulation call no matrix product.",
     "sage": "The 150 sageattn calls, published as cross-attention, are the cached self-attention. "
     "Cross-attention makes 210 calls of its own.",
-    "sage_casts": "The specification's counts were taken on a CPU. On CUDA, SageAttention 1.0.6 "
-    "casts V to fp16, which adds casts and copies.",
+    "sage_casts": "On CUDA, SageAttention casts V to fp16: one cast and its copy in each call. The "
+    "specification took its kernel as one operator.",
     "flex": "The 60 flex_attention calls are the uncached VACE self-attention, not the base "
     "self-attention.",
 }

@@ -33,7 +33,7 @@ from harness.analysis.targets import (
     why_not,
     with_host,
 )
-from harness.matrix import BASE_ARM
+from harness.arms import BASE_ARM
 from harness.result import Result
 
 COMPILED = "compiled"

@@ -8,14 +8,16 @@ from harness.analysis.claims import (
     RootCause,
     Subject,
     costs,
+    gone,
     part_sum,
     removal,
 )
 from harness.analysis.part_groups import within
+from harness.analysis.profile import Slot
 from harness.analysis.roofline import cost_config
 from harness.cost_bytes import chunk_bytes, least_rope_bytes
 
-CAST_OPERATORS = ("aten::_to_copy", "aten::to", "aten::copy_")
+CAST, COPY = "aten::_to_copy", "aten::copy_"  # the first calls the second, which launches
 PARTS_NAMED = 3
 DEVICE_PATH = "/parts/*/device_ms"
 
@@ -78,11 +80,15 @@ def casts(subject: Subject) -> RootCause | None:
     slot = subject.slot
     if slot is None:
         return None
-    casting = {o.part for o in slot.chunk.operators if o.operator == "aten::_to_copy" and o.calls}
+    casts_of, copies_of = (_calls(slot, name) for name in (CAST, COPY))
     device: dict[str, float] = {}
     for item in slot.chunk.operators:
-        if item.operator in CAST_OPERATORS and item.part in casting and not cache_step(item.part):
-            device[item.part] = device.get(item.part, 0.0) + item.device_ms
+        known = casts_of.get(item.part, 0)
+        if item.operator in (CAST, COPY) and known and not cache_step(item.part):
+            share = (
+                1.0 if item.operator == CAST else known / max(copies_of.get(item.part, 0), known)
+            )
+            device[item.part] = device.get(item.part, 0.0) + share * item.device_ms
     total_ms = sum(device.values())
     if not total_ms:
         return None
@@ -103,26 +109,34 @@ def casts(subject: Subject) -> RootCause | None:
         ceiling=_cast_ceiling(subject, device),
         ceiling_paths=subject.at(at, *CEILING_PATHS),
         confidence="medium",
-        because="copies of the same operator in these parts that do not cast are counted with it; "
-        "a share of the time stays where a fused kernel reads the same data",
+        because="where a part copies and casts by one operator, its time is shared by calls; a "
+        "share of the time stays where a fused kernel reads the same data",
         fix="norms and RoPE as fused kernels that cast in registers",
         experiment="a paired case with fused RMS norms and RoPE, within the golden tolerance",
         subject=subject,
     )
 
 
+def _calls(slot: Slot, operator: str) -> dict[str, int]:
+    """Calls of an operator by part."""
+    found: dict[str, int] = {}
+    for item in slot.chunk.operators:
+        if item.operator == operator and item.calls:
+            found[item.part] = found.get(item.part, 0) + item.calls
+    return found
+
+
 def _cast_ceiling(subject: Subject, device: dict[str, float]) -> Ceiling:
-    """Each part's idle time goes with the casts in proportion to its device time."""
+    """Of each part's host time what its casts take of its device time."""
     if subject.slot is None:
         return subject.ceiling(0.0, 0.0)
     known = costs(subject.result, subject.slot)
-    idle_ms = sum(
-        known[part].idle_ms * min(1.0, ms / known[part].device_ms)
+    host_ms = sum(
+        known[part].host_ms * min(1.0, ms / known[part].device_ms)
         for part, ms in device.items()
         if part in known and known[part].device_ms
     )
-    total_ms = sum(device.values())
-    return subject.ceiling(total_ms, total_ms + idle_ms)
+    return gone(subject, sum(device.values()), host_ms)
 
 
 def is_rope(part: str) -> bool:

@@ -4,13 +4,8 @@ from harness.analysis.chunks import steady_chunks
 from harness.analysis.claims import Measured, RootCause, Subject, Words
 from harness.analysis.interval import median
 from harness.analysis.part_cells import ITEM_OPERATORS, reads_of
-from harness.analysis.profile import (
-    LAUNCH_CAUSES,
-    SYNC_CAUSES,
-    host_time,
-    idle_scale,
-    real_idle,
-)
+from harness.analysis.profile import LAUNCH_CAUSES
+from harness.analysis.unprofiled import real_idle, waits_ms
 
 LEAST_OTHER_CPU = 0.25  # busy share of all cores by other processes
 LEAST_DRIFT = 0.10  # of a fixed piece of host work, between the fastest and the slowest block
@@ -44,7 +39,8 @@ def launch_overhead(subject: Subject) -> RootCause | None:
         ceiling=subject.ceiling(0.0, gained_ms),
         ceiling_paths=subject.at(GAP_PATH),
         confidence="medium",
-        because="the split by cause is of a profiled chunk; its sum is that of unprofiled ones",
+        because="the sum is that of unprofiled chunks; the split is of a profiled one, and does "
+        "not tell which of it begins with a wait that left the queue empty",
         fix="capture the steady forwards in CUDA graphs, or launch fewer and larger kernels",
         experiment="a paired case whose second arm replays captured graphs: GPU-busy time must "
         "stay the same and wall time come down to it",
@@ -65,29 +61,39 @@ def host_waits(subject: Subject) -> RootCause | None:
     if slot is None:
         return None
     reads = reads_of(slot.chunk)
-    gained_ms = _waits_ms(subject, reads)
-    waited_ms = host_time(slot).sync_ms
-    if not gained_ms and not reads:
+    if not reads:
         return None
+    gained_ms = waits_ms(subject.result, slot)
     copies_ms = sum(o.device_ms for o in slot.chunk.operators if o.operator in ITEM_OPERATORS)
     words: list[str | Measured] = ["a chunk reads "]
     words += [subject.in_chunk(sum(reads.values()), "count", ITEM_PATH), " values by item calls"]
-    words += _largest(subject, reads)
-    words += ["; the host waits ", subject.in_chunk(waited_ms, "ms", "/parts/*/sync_ms")]
-    words += [" for the device while profiled; in waits and around these reads the GPU idles "]
-    words += [subject.in_chunk(gained_ms, "ms", GAP_PATH), _sites(subject)]
+    words += [*_largest(subject, reads), *_spent(subject), _sites(subject)]
     return RootCause(
         id="sync",
         title="Device-to-host synchronisation",
         claim=tuple(words),
-        ceiling=subject.ceiling(copies_ms, gained_ms + copies_ms),
-        ceiling_paths=subject.at(GAP_PATH, "/operators/*/device_ms"),
+        ceiling=None if gained_ms is None else subject.ceiling(copies_ms, gained_ms + copies_ms),
+        ceiling_paths=("/profile/reads_ms", *subject.at("/operators/*/device_ms")),
         confidence="medium",
-        because="a read leaves the queue empty, so all idle time of parts that read counts; what "
-        "of it a host that runs ahead would keep is not known before the experiment",
+        because="a host that never waits saves the time in its reads at most, and no more than "
+        "the GPU idles; under the profiler it hardly waits, so the trace cannot tell",
         fix="keep the cache indices on the host, where they are known without asking the device",
         experiment="a paired case whose second arm keeps the indices as Python integers",
         subject=subject,
+    )
+
+
+def _spent(subject: Subject) -> Words:
+    """What reads take of an unprofiled chunk, where that was taken."""
+    profile = subject.result.profile
+    if profile is None or profile.reads_ms is None or profile.reads is None:
+        return ("; what they cost a chunk without the profiler was not taken",)
+    return (
+        "; without the profiler the host spends ",
+        subject.read(profile.reads_ms, "ms", "/profile/reads_ms"),
+        " of a chunk in ",
+        subject.read(profile.reads, "count", "/profile/reads"),
+        " reads of the device",
     )
 
 
@@ -115,16 +121,17 @@ def contention(subject: Subject) -> RootCause | None:
             words += [" times its least"]
     if not words:
         return None
-    idle_ms = sum(real_idle(subject.result, subject.slot).values()) if subject.slot else None
+    walls_ms = [chunk.wall_ms for chunk in steady_chunks(subject.result)]
+    lost_ms = median(walls_ms) - min(walls_ms)
     return RootCause(
         id="contention",
         title="Contention on the host",
         claim=("the host is not the case's alone: ", *words),
-        ceiling=None if idle_ms is None else subject.ceiling(0.0, idle_ms),
-        ceiling_paths=subject.at(GAP_PATH),
+        ceiling=None if subject.slot is None else subject.ceiling(0.0, lost_ms),
+        ceiling_paths=("/chunks/*/wall_ms",),
         confidence="low",
-        because="that the host was disturbed is measured; how much of the idle time that explains "
-        "is not",
+        because="that the host was disturbed is measured; the ceiling takes the fastest steady "
+        "chunk for an undisturbed one, which it need not be",
         fix="measure on a host without other work",
         experiment="run the case again on an idle host and compare both runs",
         subject=subject,
@@ -132,17 +139,6 @@ def contention(subject: Subject) -> RootCause | None:
 
 
 FIXED_WORK = {"loop_us": "a fixed loop of Python", "operator_us": "one small operator"}
-
-
-def _waits_ms(subject: Subject, reads: dict[str, int]) -> float:
-    """Idle time by waits and copies anywhere, and all of it in parts that read values."""
-    slot = subject.slot
-    if slot is None:
-        return 0.0
-    idle_ms = sum(
-        gap.idle_ms for gap in slot.chunk.gaps if gap.cause in SYNC_CAUSES or gap.part in reads
-    )
-    return idle_ms * idle_scale(subject.result, slot)
 
 
 def _largest(subject: Subject, reads: dict[str, int]) -> Words:

@@ -16,7 +16,7 @@ from harness.analysis.causes import (
     host_words,
 )
 from harness.analysis.comparisons import Measure, over_processes, process_values
-from harness.matrix import BASE_ARM
+from harness.arms import BASE_ARM
 from harness.result import Result
 from harness.store import Run
 

@@ -4,44 +4,45 @@ Everything that can be known is checked before the first expensive step, and eac
 before the next process starts. A run that was interrupted goes on with --resume.
 """
 
-import os
 import shutil
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from harness.errors import DeviceError, UsageError
 from harness.host.choice import look
-from harness.host.containers import DockerRunner
 from harness.host.expected import expected_seconds
 from harness.host.facts import command_line, commit_facts, host_facts
-from harness.host.image import ensure_image, public_name
-from harness.host.interruption import lock, stoppable
-from harness.host.leftovers import sweep_containers, sweep_folders, temporary_folder
+from harness.host.image import public_name
+from harness.host.interruption import stoppable
+from harness.host.leftovers import (
+    sweep_unsaved,
+    temporary_folder,
+)
+from harness.host.locks import hold_gpu, hold_reports, hold_run
 from harness.host.options import BenchOptions, Given, keep, recall, state_path
-from harness.host.plan import Plan, measured_slug, new_plan, probable_slug, resumed_plan
-from harness.host.processes import LocalRunner
-from harness.host.runner import Runner, utc_now
+from harness.host.plan import (
+    Plan,
+    free_run_id,
+    gpu_name,
+    measured_slug,
+    new_plan,
+    probable_slug,
+    resumed_plan,
+)
+from harness.host.ready import Place, preflight, ready_runners, without_impossible_bare
+from harness.host.runner import utc_now
 from harness.host.screen import Screen, duration
-from harness.host.session import Runners, Session, Tools
-from harness.job import NOTE, Devices, PreflightRequest
+from harness.host.session import Session, Tools
 from harness.matrix import Case, schedule
 from harness.privacy import host_scrubber, load_salt, salt_path
 from harness.result import SCHEMA_VERSION, Fact, Result
-from harness.store import Manifest, RunFolder
+from harness.store import MANIFEST, Manifest, RunFolder
 
 BUDGET_FACTOR = 1.5  # of the expected time, where --budget does not say
-BARE_FACT = "run.bare"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where things are on this host."""
-
-    project: Path
-    reports: Path
-    environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+CLOCK_FACT = "run.clock"
 
 
 def bench(given: Given, place: Place, tools: Tools, screen: Screen) -> Path:
@@ -62,13 +63,21 @@ def bench(given: Given, place: Place, tools: Tools, screen: Screen) -> Path:
 def _start(given: Given, place: Place, tools: Tools, screen: Screen, folder: Path) -> Path:
     options = BenchOptions.parse(given)
     plan = new_plan(options, lambda gpu: look(gpu, place.environment), place.project, folder)
-    salt = load_salt(salt_path(place.environment))
+    with _held(plan, options, place, screen):
+        plan = replace(plan, run_id=free_run_id(plan.run_id, place.reports))
+        return _start_held(plan, options, place, tools, screen)
+
+
+def _start_held(
+    plan: Plan, options: BenchOptions, place: Place, tools: Tools, screen: Screen
+) -> Path:
     scrub = host_scrubber(place.project, options.placeholders)
     commit = commit_facts(place.project, place.environment)
+    salt = load_salt(salt_path(place.environment))
     _announce(plan, plan.cases, options, place, screen)
-    runners = _runners(plan, options, place, screen)
-    devices = _preflight(runners.chosen, [c for c in plan.cases if not c.bare], screen)
-    plan, bare = _without_impossible_bare(plan, runners, screen)
+    runners = ready_runners(plan, options, place, screen)
+    devices = preflight(runners.chosen, [c for c in plan.cases if not c.bare], screen)
+    plan, bare = without_impossible_bare(plan, runners, screen)
     slug = measured_slug(devices, plan.choice.device, options.gpu)
     expected_s = expected_seconds(plan.cases, place.reports, slug)
     total_s = _total_s(plan.cases, expected_s)
@@ -87,12 +96,17 @@ def _start(given: Given, place: Place, tools: Tools, screen: Screen, folder: Pat
         gpu_slug=slug,
         cases=plan.cases,
         expected_s=total_s,
-        facts={**facts, **runners.chosen.facts(), **bare},
+        facts={
+            **facts,
+            **runners.chosen.facts(),
+            **bare,
+            **_clock_fact(plan.run_id, place.reports / slug, screen),
+        },
         budget_s=_budget_s(options, total_s),
     )
     keep(options, state_path(plan.run_id, place.environment))
     run = RunFolder.create(place.reports, manifest)
-    with lock(run.path):
+    with hold_run(run.path):
         session = Session(
             run=run,
             runners=runners,
@@ -109,38 +123,71 @@ def _start(given: Given, place: Place, tools: Tools, screen: Screen, folder: Pat
 def _resume(given: Given, place: Place, tools: Tools, screen: Screen, folder: Path) -> Path:
     run = RunFolder.find(place.reports, str(given["resume"]))
     manifest = run.manifest()
-    with lock(run.path):
+    with hold_run(run.path):
         options = recall(given, state_path(manifest.run_id, place.environment))
         plan = resumed_plan(manifest, options, lambda gpu: look(gpu, place.environment), folder)
-        done = run.load()
-        _check_same_clips(plan, list(done.results.values()))
-        cases = [case for case in plan.cases if case.id in done.missing]
-        salt = load_salt(salt_path(place.environment))
-        scrub = host_scrubber(place.project, options.placeholders)
-        commit = commit_facts(place.project, place.environment)
-        _announce(plan, cases, options, place, screen)
-        runners = _runners(plan, options, place, screen)
-        if cases:
-            in_place = [case for case in cases if not case.bare] or cases
-            devices = _preflight(runners.chosen, in_place, screen)
-            slug = measured_slug(devices, plan.choice.device, options.gpu)
-            if slug != manifest.gpu_slug:
-                raise DeviceError(
-                    f"run {manifest.run_id} was started on {manifest.gpu_slug}, this is {slug}",
-                    next_step="start a new run here",
-                )
-        session = Session(
-            run=run,
-            runners=runners,
-            plan=plan,
-            salt=salt,
-            scrub=scrub,
-            facts={**host_facts(), **commit},
-            screen=screen,
-            budget_s=manifest.budget_s,
-        )
-        expected_s = expected_seconds(plan.cases, place.reports, manifest.gpu_slug)
-        return session.finish(tools, done.todo, expected_s)
+        with _held(plan, options, place, screen):
+            sweep_unsaved(run.path)
+            return _resume_held(run, plan, options, place, tools, screen)
+
+
+def _resume_held(
+    run: RunFolder, plan: Plan, options: BenchOptions, place: Place, tools: Tools, screen: Screen
+) -> Path:
+    done = run.load()
+    manifest = done.manifest
+    _check_same_clips(plan, list(done.results.values()))
+    cases = [case for case in plan.cases if case.id in done.missing]
+    scrub = host_scrubber(place.project, options.placeholders)
+    commit = commit_facts(place.project, place.environment)
+    salt = load_salt(salt_path(place.environment))
+    _announce(plan, cases, options, place, screen)
+    runners = ready_runners(plan, options, place, screen)
+    if cases:
+        in_place = [case for case in cases if not case.bare] or cases
+        devices = preflight(runners.chosen, in_place, screen)
+        slug = measured_slug(devices, plan.choice.device, options.gpu)
+        if slug != manifest.gpu_slug:
+            raise DeviceError(
+                f"run {manifest.run_id} was started on {manifest.gpu_slug}, this is {slug}",
+                next_step="start a new run here",
+            )
+    session = Session(
+        run=run,
+        runners=runners,
+        plan=plan,
+        salt=salt,
+        scrub=scrub,
+        facts={**host_facts(), **commit},
+        screen=screen,
+        budget_s=manifest.budget_s,
+    )
+    expected_s = expected_seconds(plan.cases, place.reports, manifest.gpu_slug)
+    return session.finish(tools, done.todo, expected_s)
+
+
+@contextmanager
+def _held(plan: Plan, options: BenchOptions, place: Place, screen: Screen) -> Iterator[None]:
+    """The reports folder and the GPU are ours; says so if their last holder was killed."""
+    gpu = gpu_name(plan.choice, options)
+    with ExitStack() as stack:
+        left = [stack.enter_context(hold_reports(place.reports))]
+        if gpu is not None:
+            left.append(stack.enter_context(hold_gpu(gpu)))
+        for holder in dict.fromkeys(filter(None, left)):
+            screen.say(f"took over from a bench that was killed ({holder})")
+        yield
+
+
+def _clock_fact(run_id: str, folder: Path, screen: Screen) -> dict[str, Fact]:
+    """What is wrong with the clock, if an earlier run of this GPU is dated later than this one."""
+    later = [path.parent.name for path in folder.glob(f"*/{MANIFEST}")]
+    newest = max(later, default="")
+    if newest <= run_id:
+        return {}
+    text = f"the clock was set back, or had been ahead: run {newest} is dated later than this one"
+    screen.say(f"note: {text}")
+    return {CLOCK_FACT: Fact(value=text)}
 
 
 def _announce(
@@ -172,68 +219,6 @@ def _total_s(cases: list[Case], expected_s: Mapping[str, float]) -> float:
 
 def _budget_s(options: BenchOptions, expected_s: float) -> float:
     return 60 * options.budget_min if options.budget_min else BUDGET_FACTOR * expected_s
-
-
-def _runners(plan: Plan, options: BenchOptions, place: Place, screen: Screen) -> Runners:
-    """The runner of the plan's choice, its image built, and leftovers of dead runs removed."""
-    sweep_folders()
-    engine = plan.choice.engine
-    caches = state_path("caches", place.environment).with_suffix("")
-    bare = LocalRunner(
-        project=place.project, weights_dir=plan.weights, gpu=options.gpu, warm_cache=caches
-    )
-    if engine is None:
-        return Runners(chosen=bare, bare=bare)
-    if removed := sweep_containers(engine, plan.run_id):
-        screen.say(f"removed {removed} containers or volumes of interrupted runs")
-    image = ensure_image(engine, place.project, options.image, screen.say)
-    chosen = DockerRunner(
-        engine=engine,
-        image=image,
-        run_id=plan.run_id,
-        way=plan.choice.way,
-        weights_dir=plan.weights,
-    )
-    return Runners(chosen=chosen, bare=bare)
-
-
-def _without_impossible_bare(
-    plan: Plan, runners: Runners, screen: Screen
-) -> tuple[Plan, dict[str, Fact]]:
-    """The plan without bare cases that this host cannot run, and a fact that says why.
-
-    Without a container there is nothing to hold a bare case against.
-    """
-    bare = [case for case in plan.cases if case.bare]
-    if not bare:
-        return plan, {}
-    reason = None
-    if runners.bare is runners.chosen:
-        reason = "the run's other cases are bare too"
-    else:
-        try:
-            _preflight(runners.bare, bare, screen)
-        except DeviceError as error:
-            reason = error.what
-    if reason is None:
-        return plan, {BARE_FACT: Fact(value="measured")}
-    screen.say(f"bare cases are left out: {reason}")
-    kept = replace(plan, cases=[case for case in plan.cases if not case.bare])
-    return kept, {BARE_FACT: Fact(value=None, reason=reason)}
-
-
-def _preflight(runner: Runner, cases: list[Case], screen: Screen) -> Devices:
-    devices = runner.preflight(PreflightRequest(cases=cases))
-    problems = [line for line in devices.problems if not line.startswith(NOTE)]
-    if problems:
-        raise DeviceError(problems[0], next_step="; ".join(problems[1:]))
-    for line in devices.problems:
-        screen.say(line)
-    if cases[0].device == "cuda" and not devices.gpus:
-        raise DeviceError(
-            f"torch {devices.torch_version} sees no GPU", next_step="run `invoke doctor`"
-        )
-    return devices
 
 
 def _check_same_clips(plan: Plan, results: list[Result]) -> None:

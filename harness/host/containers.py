@@ -5,26 +5,27 @@ comes out of it through the engine's archive calls. Only checkpoints are mounted
 copied into the volume where the engine is remote.
 """
 
-import io
 import json
-import tarfile
-import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import msgspec
 from docker.types import LogConfig, Mount
 
-from harness.errors import DeviceError, RecordError
+from harness.errors import DeviceError, EngineError, RecordError
+from harness.host.archives import only_file, packed
 from harness.host.engine import ContainerEnd, Engine
 from harness.host.gpu import Way
 from harness.host.image import Image
-from harness.host.leftovers import CACHE_LABEL, labels
+from harness.host.interruption import check, shielded
+from harness.host.leftovers import CACHE_LABEL, labels, sweep_containers
+from harness.host.lockdown import LOCKDOWN, USER_ID, confinement, memory_limit
 from harness.host.runner import (
-    KILLED,
+    GRACE_S,
     PREFLIGHT_LIMIT_S,
     Category,
     Notify,
@@ -32,6 +33,7 @@ from harness.host.runner import (
     case_limit_s,
     deadline,
     ended_without_record,
+    explain,
     keep_trace,
     read_record,
     utc_now,
@@ -51,10 +53,10 @@ from harness.result import Fact, Record, encode
 EXCHANGE = "/exchange"
 CACHE = "/cache"
 WEIGHTS = "/weights"
-USER_ID = 1000
-PIDS_LIMIT = 4096  # inductor starts a compile worker for each core
 INSTALL_REPORT = "/opt/vace-bench/install.json"
-LOCKDOWN = "network none, read-only root, no capabilities, no new privileges, user 1000"
+MEMORY_FACT = "container.memory_limit_bytes"
+RETURN_LIMIT_S = 120.0  # for an engine that restarts
+RETURN_POLL_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,18 +68,21 @@ class DockerRunner:
     run_id: str
     way: Way | None = None
     weights_dir: Path | None = None
+    limit_s: float | None = None  # of a case; left out: what its own budgets leave room for
+    memory_bytes: int | None = None  # left out: a share of what the engine's host has
     program: tuple[str, ...] = ()  # replaces the image's entry point, for tests
-    _installed: dict[str, Fact] = field(default_factory=dict)
+    _told: dict[str, Fact] = field(default_factory=dict)  # by engine and image
 
     def preflight(self, request: PreflightRequest) -> Devices:
         """Devices as the container sees them. Raises DeviceError if the container cannot tell."""
         request = msgspec.structs.replace(request, weights_dir=self._weights_path(), gpu=None)
         output = OutputReader(lambda progress: None)
+        self._ask_engine()
         with self._container("--preflight", warm_cache=False) as container:
             self._put(container, {PREFLIGHT_FILE: encode(request)}, [])
             end, _ = self._follow(container, PREFLIGHT_LIMIT_S, output)
             blob = self._read(container, f"{EXCHANGE}/{DEVICES_FILE}")
-            self._installed.update(install_facts(self._read(container, INSTALL_REPORT)))
+            self._told.update(install_facts(self._read(container, INSTALL_REPORT)))
         try:
             return msgspec.json.decode(blob or b"", type=Devices)
         except msgspec.MsgspecError as error:
@@ -92,8 +97,7 @@ class DockerRunner:
         way = self.way
         return {
             **self.image.facts,
-            **self._installed,
-            "engine.version": Fact(value=self.engine.version()),
+            **self._told,
             "container.lockdown": Fact(value=LOCKDOWN),
             "engine.gpu_way": Fact(value=f"{way.name}: {way.reason}")
             if way
@@ -102,10 +106,12 @@ class DockerRunner:
 
     def run(self, job: Job, clips: list[Path], notify: Notify, trace: Path | None = None) -> Record:
         """One case in a fresh container, which is gone afterwards whatever happened."""
-        job = msgspec.structs.replace(job, weights_dir=self._weights_path(), gpu=None)
+        limit_s = self.limit_s or case_limit_s(job.case)
+        job = msgspec.structs.replace(
+            job, weights_dir=self._weights_path(), gpu=None, limit_s=limit_s
+        )
         started = utc_now()
         output = OutputReader(notify)
-        limit_s = case_limit_s(job.case)
         with self._container("--job", warm_cache=job.case.warm_cache) as container:
             self._put(container, {JOB_FILE: encode(job)}, clips)
             end, late = self._follow(container, limit_s, output)
@@ -119,7 +125,7 @@ class DockerRunner:
                 return read_record(blob, job.case)
             except RecordError as error:
                 tail = f"{tail}\n{error.line}"
-        category, message = _explain(end, limit_s if late else None)
+        category, message = _explain(end, limit_s if late else None, tail)
         return ended_without_record(
             job.case,
             category=category,
@@ -129,16 +135,48 @@ class DockerRunner:
             started=started,
         )
 
+    def recover(self) -> None:
+        """Waits for an engine that has gone and removes what the lost case left there.
+
+        Raises EngineError if the engine stays away or has lost the image.
+        """
+        end_s = time.monotonic() + RETURN_LIMIT_S
+        while True:
+            try:
+                self._ask_engine()
+                break
+            except EngineError:
+                if time.monotonic() > end_s:
+                    raise
+                time.sleep(RETURN_POLL_S)
+        if self.engine.image(self.image.tag) is None:
+            raise EngineError(
+                f"image {self.image.tag} was removed while the run was under way",
+                next_step="go on with --resume, which builds it again",
+            )
+        sweep_containers(self.engine, self.run_id)
+
+    def _ask_engine(self) -> None:
+        """What a record says about the engine; asked again once it has restarted."""
+        limit = memory_limit(self.engine.information())
+        if self.memory_bytes is not None:
+            limit = Fact(value=self.memory_bytes)
+        self._told["engine.version"] = Fact(value=self.engine.version())
+        self._told[MEMORY_FACT] = limit
+
     @contextmanager
     def _container(self, option: str, *, warm_cache: bool) -> Iterator[str]:
-        container = self.engine.create(
-            self._settings(option, warm_cache=warm_cache),
-            self._host_settings(warm_cache=warm_cache),
-        )
+        settings = self._settings(option, warm_cache=warm_cache)
+        host_settings = self._host_settings(warm_cache=warm_cache)
+        container = None
         try:
+            with shielded():  # a container whose id is not known yet could not be removed
+                container = self.engine.create(settings, host_settings)
             yield container
         finally:
-            self.engine.remove(container)
+            if container is not None:
+                with shielded():
+                    self.engine.remove(container)
 
     def _settings(self, option: str, *, warm_cache: bool) -> dict[str, Any]:
         caches = CACHE if warm_cache else "/tmp"
@@ -175,14 +213,11 @@ class DockerRunner:
         if self.weights_dir is not None and self.engine.is_local:
             source = str(self.weights_dir.absolute())
             mounts.append(Mount(WEIGHTS, source, type="bind", read_only=True))
+        if MEMORY_FACT not in self._told:
+            self._ask_engine()
+        memory_bytes = self._told[MEMORY_FACT].value
         return {
-            "network_mode": "none",
-            "read_only": True,
-            "cap_drop": ["ALL"],
-            "security_opt": ["no-new-privileges"],
-            "init": True,
-            "pids_limit": PIDS_LIMIT,
-            "tmpfs": {"/tmp": "exec,nosuid,nodev,mode=1777"},
+            **confinement(memory_bytes if isinstance(memory_bytes, int) else None),
             "mounts": mounts,
             # The engine's own default may be a driver whose output cannot be read back.
             "log_config": LogConfig(type="json-file", config={"max-size": "16m", "max-file": "1"}),
@@ -198,38 +233,33 @@ class DockerRunner:
         return WEIGHTS if self.engine.is_local else f"{EXCHANGE}/weights"
 
     def _put(self, container: str, files: Mapping[str, bytes], clips: Iterable[Path]) -> None:
-        with tempfile.TemporaryFile() as archive:
-            with tarfile.open(fileobj=archive, mode="w") as tar:
-                for name, blob in files.items():
-                    item = _owned(tarfile.TarInfo(name))
-                    item.size = len(blob)
-                    tar.addfile(item, io.BytesIO(blob))
-                for clip in clips:
-                    tar.add(clip, clip.name, filter=_owned)
-                if self.weights_dir is not None and not self.engine.is_local:
-                    tar.add(self.weights_dir.resolve(), "weights", filter=_owned)
-            archive.seek(0)
+        folders = {}
+        if self.weights_dir is not None and not self.engine.is_local:
+            folders["weights"] = self.weights_dir.resolve()
+        with packed(files, clips, folders) as archive:
             self.engine.put(container, EXCHANGE, archive)
 
     def _follow(
         self, container: str, limit_s: float, output: OutputReader
     ) -> tuple[ContainerEnd, bool]:
-        with deadline(limit_s, lambda: self.engine.kill(container)) as limit:
+        """Runs a container to its end: how it ended, and whether the limit ended it."""
+        started_s = time.monotonic()
+        with deadline(limit_s + GRACE_S, lambda: self.engine.kill(container)) as limit:
             self.engine.start(container)
-            for piece in self.engine.follow(container):
+
+            def is_lost() -> bool:
+                check()
+                return limit.failed is not None
+
+            for piece in self.engine.follow(container, is_lost):
                 output.feed(piece)
-            return self.engine.wait(container), limit.passed
+            end = self.engine.wait(container, limit_s + 2 * GRACE_S)
+        return end, end.exit_code != 0 and time.monotonic() - started_s >= limit_s
 
     def _read(self, container: str, path: str) -> bytes | None:
         """One file of the container, or None if it is not there."""
         stream = self.engine.get(container, path)
-        if stream is None:
-            return None
-        with tempfile.TemporaryFile() as archive:
-            for piece in stream:
-                archive.write(piece)
-            archive.seek(0)
-            return _only_file(archive)
+        return None if stream is None else only_file(stream)
 
 
 def install_facts(report: bytes | None) -> dict[str, Fact]:
@@ -248,28 +278,9 @@ def install_facts(report: bytes | None) -> dict[str, Fact]:
     return facts
 
 
-def _explain(end: ContainerEnd, limit_s: float | None) -> tuple[Category, str]:
+def _explain(end: ContainerEnd, limit_s: float | None, tail: str) -> tuple[Category, str]:
     if limit_s is not None:
         return "timeout", f"stopped after {limit_s:.0f} s"
     if end.out_of_memory:
         return "memory", "the container ran out of memory"
-    if end.exit_code in (None, KILLED):
-        how = "removed" if end.exit_code is None else "killed"
-        return "killed", f"the container was {how} from outside"
-    return "bug", f"the container ended without a valid record (exit {end.exit_code})"
-
-
-def _owned(item: tarfile.TarInfo) -> tarfile.TarInfo:
-    item.uid = item.gid = USER_ID
-    item.uname = item.gname = ""
-    item.mode = 0o755 if item.isdir() else 0o644
-    return item
-
-
-def _only_file(archive: IO[bytes]) -> bytes | None:
-    with tarfile.open(fileobj=archive) as tar:
-        for member in tar:
-            content = tar.extractfile(member) if member.isfile() else None
-            if content is not None:
-                return content.read()
-    return None
+    return explain(end.exit_code, place="container", tail=tail)

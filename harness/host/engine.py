@@ -5,9 +5,11 @@ Docker SDK or the connection below it may raise leaves this module as an EngineE
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 from typing import IO, Any
 
 import docker
@@ -20,9 +22,9 @@ from docker.tls import TLSConfig
 from harness.errors import EngineError
 
 CONNECT_TIMEOUT_S = 15
-CALL_TIMEOUT_S = 300
+CALL_TIMEOUT_S = 120  # also what an engine that hangs costs, each time that it is asked
 BUILD_TIMEOUT_S = 3600  # between two lines of a build's output
-WAIT_TIMEOUT_S = 86_400  # the runner's own deadline comes first
+POLL_S = 0.5
 
 CONNECTION_ERRORS = (DockerException, requests.RequestException, urllib3.exceptions.HTTPError)
 
@@ -53,9 +55,10 @@ def translated(doing: str) -> Iterator[None]:
 class Engine:
     """The calls of the Docker API that a benchmark needs. `api` is a docker.APIClient."""
 
-    def __init__(self, api: Any, *, is_local: bool) -> None:
+    def __init__(self, api: Any, *, is_local: bool, address: str = "") -> None:
         self._api = api
         self.is_local = is_local
+        self.address = address
 
     def version(self) -> str:
         """Name and version, for example 'Docker 27.3.1'."""
@@ -127,8 +130,39 @@ class Engine:
         with translated("start a container"):
             self._api.start(container)
 
-    def follow(self, container: str) -> Iterator[bytes]:
-        """Output of a container, both streams as they come, until it ends or is removed."""
+    def follow(self, container: str, is_lost: Callable[[], bool]) -> Iterator[bytes]:
+        """Output of a container, both streams as they come, until it ends or is removed.
+
+        Read by a thread of its own, so that an engine that hangs can be given up: EngineError once
+        `is_lost` says so.
+        """
+        pieces: SimpleQueue[bytes | BaseException | None] = SimpleQueue()
+
+        def read() -> None:
+            try:
+                for piece in self._output(container):
+                    pieces.put(piece)
+                pieces.put(None)
+            except BaseException as error:  # noqa: BLE001 raised again by whoever follows
+                pieces.put(error)
+
+        threading.Thread(target=read, daemon=True).start()
+        while True:
+            try:
+                piece = pieces.get(timeout=POLL_S)
+            except Empty:
+                if is_lost():
+                    raise EngineError(
+                        "the container engine does not answer any more", next_step="restart it"
+                    ) from None
+                continue
+            if piece is None:
+                return
+            if isinstance(piece, BaseException):
+                raise piece
+            yield piece
+
+    def _output(self, container: str) -> Iterator[bytes]:
         with translated("read a container's output"):
             try:
                 stream = self._api.logs(container, stream=True, follow=True)
@@ -136,11 +170,11 @@ class Engine:
                 return
         yield from self._stream("read a container's output", stream)
 
-    def wait(self, container: str) -> ContainerEnd:
-        """How the container ended; waits until it has."""
+    def wait(self, container: str, limit_s: float) -> ContainerEnd:
+        """How the container ended; waits until it has. EngineError after `limit_s` seconds."""
         with translated("wait for a container"):
             try:
-                code = int(self._api.wait(container, timeout=WAIT_TIMEOUT_S)["StatusCode"])
+                code = int(self._api.wait(container, timeout=limit_s)["StatusCode"])
                 state = self._api.inspect_container(container)["State"]
             except NotFound:
                 return ContainerEnd(None, out_of_memory=False)
@@ -188,9 +222,18 @@ class Engine:
             return list(self._api.images(name=repository))
 
     def remove_image(self, name: str) -> None:
-        """Removes an image by tag."""
+        """Removes an image by tag; one that has gone is no error."""
         with translated(f"remove image {name}"):
-            self._api.remove_image(name)
+            try:
+                self._api.remove_image(name)
+            except NotFound:
+                return
+
+    def prune_images(self, label: str) -> int:
+        """Removes images without a tag that carry a label; returns the bytes that this freed."""
+        with translated("remove images without a tag"):
+            answer = self._api.prune_images(filters={"dangling": True, "label": label})
+        return int(answer.get("SpaceReclaimed") or 0)
 
     @staticmethod
     def _stream(doing: str, stream: Iterable[bytes]) -> Iterator[bytes]:
@@ -207,7 +250,8 @@ def connect(environment: Mapping[str, str] = os.environ) -> Engine:
         )
         api.timeout = CALL_TIMEOUT_S
     host = str(settings.get("base_url", "unix://"))
-    return Engine(api, is_local=host.startswith(("unix://", "http+unix://", "npipe://")))
+    is_local = host.startswith(("unix://", "http+unix://", "npipe://"))
+    return Engine(api, is_local=is_local, address=host)
 
 
 def _address(environment: Mapping[str, str]) -> dict[str, Any]:

@@ -13,9 +13,11 @@ DEFAULT_S: dict[tuple[Device, Kind], float] = {
     ("cuda", "isolated"): 60,
     ("cuda", "e2e"): 90,
     ("cuda", "paired"): 90,
+    ("cuda", "quality"): 180,
     ("cpu", "isolated"): 20,
     ("cpu", "e2e"): 25,
     ("cpu", "paired"): 25,
+    ("cpu", "quality"): 25,
 }
 ARM_EXTRA_S: dict[Device, float] = {"cuda": 10, "cpu": 3}  # for each arm of a paired case
 COMPILED_EXTRA_S: dict[Device, float] = {"cuda": 90, "cpu": 45}

@@ -21,8 +21,10 @@ from harness.host.engine import Engine
 from harness.result import Fact
 
 REPOSITORY = "vace-bench"
+BUILD_LABEL = "vace-bench.build"  # of every layer, so that builds that broke off are found
 LOCK = "locks/container.txt"
 LOCK_INPUT = "locks/container.in"
+TORCH_LOCK = "locks/torch.txt"
 DEFAULT_BASE = "nvidia/cuda:13.0.2-base-ubuntu24.04"  # the Dockerfile's own default
 DEFAULT_TORCH = "torch==2.13.0"
 LAST_LINES = 15
@@ -116,7 +118,7 @@ def context_files(project: Path) -> list[Path]:
     patterns = ["harness/*.py"]
     patterns += [f"harness/{package}/**/*.py" for package in ("analysis", "workload", "measure")]
     found = {path for pattern in patterns for path in project.glob(pattern)}
-    others = ("Dockerfile", LOCK, LOCK_INPUT, "harness/host/install.py")
+    others = ("Dockerfile", LOCK, LOCK_INPUT, TORCH_LOCK, "harness/host/install.py")
     found |= {project / name for name in others}
     missing = [path.name for path in found if not path.is_file()]
     if missing:
@@ -182,11 +184,12 @@ def public_name(image: str) -> str:
 
 
 def remove_images(engine: Engine) -> list[str]:
-    """Removes every image of the project; returns their tags."""
+    """Removes every image of the project, and what builds left without a tag; says which."""
     tags = [str(tag) for item in engine.images(REPOSITORY) for tag in item["RepoTags"] or []]
     for tag in tags:
         engine.remove_image(tag)
-    return tags
+    freed_bytes = engine.prune_images(BUILD_LABEL)
+    return [*tags, f"{freed_bytes >> 20} MiB of images without a tag"]
 
 
 def _pull(engine: Engine, name: str, say: Say) -> dict[str, Any]:

@@ -1,16 +1,20 @@
 """Runs inside the image build, with the standard library only: torch, then the locked packages.
 
-Usage: python3 install.py TORCH, in a folder that holds container.in and container.txt (the lock),
-wheelhouse/ and ca-bundle.pem (either may be empty). TORCH is a requirement such as `torch==2.13.0`,
-installed into a virtual environment of its own, or `keep`: the interpreter and torch of the base
-image stay, and only what it lacks goes into a folder on PYTHONPATH. With VACE_BENCH_OFFLINE=1 every
-package comes from the wheelhouse. What was installed, with hashes, is written to install.json.
+Usage: python3 install.py TORCH, in a folder that holds container.in, the locks container.txt and
+torch.txt, wheelhouse/ and ca-bundle.pem (either may be empty). TORCH is a requirement such as
+`torch==2.13.0`, installed into a virtual environment of its own, or `keep`: the interpreter and
+torch of the base image stay, and only what it lacks goes into a folder on PYTHONPATH. With
+VACE_BENCH_OFFLINE=1 every package comes from the wheelhouse.
+
+What is there afterwards, with hashes, is written to install.json. Files bear SOURCE_DATE_EPOCH, and
+compiled ones depend on their source alone, so that two builds of the same wheels are the same.
 """
 
 import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -25,6 +29,11 @@ WHEELHOUSE = BUILD / "wheelhouse"
 CA_BUNDLE = BUILD / "ca-bundle.pem"
 SITE = HOME / "site"
 KEEP = "keep"
+LOCKED_TORCH = "torch==2.13.0"  # what locks/torch.txt is made for
+# Of the virtual environment, and of no use once everything is installed.
+BALLAST = ("pip", "pip-*.dist-info", "torch/test", "torch/bin/test_*", "torch/bin/protoc*")
+
+LICENCE_CHARACTERS = 80  # more is the licence's text
 
 # Pure Python on top of Triton; not in the lock because it names torch as a dependency.
 SAGE_VERSION = "1.0.6"
@@ -45,14 +54,37 @@ def main(torch: str) -> None:
     else:
         subprocess.run([sys.executable, "-m", "venv", HOME / "venv"], check=True)
         python, where = [str(HOME / "venv/bin/python")], []
-        installed = pip(python, [torch])
-        torch_fact = {"source": "wheel", **installed.pop("torch"), "dependencies": installed}
+        torch_fact = install_torch(python, torch)
     lines = [*requirements((BUILD / "container.txt").read_text()), SAGE]
     wanted = [line for line in lines if distribution(line) not in kept]
     packages = install_locked(python, wanted, where) if wanted else {}
     wrap(python[0])
-    report = {"torch": torch_fact, "kept": kept, "installed": packages}
-    (HOME / "install.json").write_text(json.dumps(report, indent=1) + "\n")
+    report = {
+        "torch": torch_fact,
+        "kept": kept,
+        "installed": packages,
+        "base_python": base_packages() if torch == KEEP else {},
+        "python": sys.version.split()[0],
+        "system": system_packages(),
+        "removed": [] if torch == KEEP else remove_ballast(),
+    }
+    (HOME / "install.json").write_text(json.dumps(report, indent=1, sort_keys=True) + "\n")
+    settle(python[0], int(os.environ["SOURCE_DATE_EPOCH"]))
+
+
+def install_torch(python: list[str], torch: str) -> dict[str, Any]:
+    """Installs torch and what it needs: by hash for the torch that the lock was made for."""
+    locked = {}
+    if torch == LOCKED_TORCH:
+        locked = install_locked(python, requirements((BUILD / "torch.txt").read_text()), [])
+    installed = pip(python, [torch])
+    own = installed.pop("torch")
+    return {
+        "source": "wheel",
+        **own,
+        "dependencies": locked | installed,
+        "dependencies_locked": bool(locked),
+    }
 
 
 def install_locked(python: list[str], lines: list[str], where: list[str]) -> dict[str, Any]:
@@ -113,7 +145,7 @@ def release(version: str) -> tuple[int, ...]:
 
 def pip(python: list[str], arguments: list[str]) -> dict[str, Any]:
     """Runs pip; returns version, file and SHA-256 of each distribution it installed."""
-    options = ["--no-cache-dir", "--disable-pip-version-check", "--no-input"]
+    options = ["--no-cache-dir", "--disable-pip-version-check", "--no-input", "--no-compile"]
     options += ["--progress-bar", "off", "--find-links", str(WHEELHOUSE)]
     if os.environ.get("VACE_BENCH_OFFLINE") == "1":
         options.append("--no-index")
@@ -129,9 +161,63 @@ def pip(python: list[str], arguments: list[str]) -> dict[str, Any]:
             "version": item["metadata"]["version"],
             "file": unquote(item["download_info"]["url"].rpartition("/")[2]),
             "sha256": wheel_sha256(item["download_info"]),
+            "license": licence(item["metadata"]),
         }
         for item in items
     }
+
+
+def licence(metadata: dict[str, Any]) -> str | None:
+    """A package's licence as its metadata names it: an SPDX expression, else a short name."""
+    stated = metadata.get("license_expression") or metadata.get("license") or ""
+    return stated if 0 < len(stated) < LICENCE_CHARACTERS else None
+
+
+def base_packages() -> dict[str, str]:
+    """Every distribution of the base image's own interpreter."""
+    found = {item.metadata["Name"]: item.version for item in metadata.distributions()}
+    return {name: version for name, version in found.items() if name}
+
+
+def system_packages() -> dict[str, str]:
+    """Installed Debian packages by name; empty on a base without them."""
+    if shutil.which("dpkg-query") is None:
+        return {}
+    command = [
+        "dpkg-query",
+        "--show",
+        "--showformat",
+        "${db:Status-Status} ${Package} ${Version}\n",
+    ]
+    answer = subprocess.run(command, check=True, capture_output=True, text=True)
+    rows = (line.split() for line in answer.stdout.splitlines())
+    return {name: version for status, name, version in rows if status == "installed"}
+
+
+def remove_ballast() -> list[str]:
+    """Removes pip and the test programs that torch's wheel brings; returns what was there."""
+    found = [
+        path
+        for site in HOME.glob("venv/lib/python3*/site-packages")
+        for pattern in BALLAST
+        for path in site.glob(pattern)
+    ]
+    for path in found:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return sorted({pattern for pattern in BALLAST for path in found if path.match(pattern)})
+
+
+def settle(python: str, epoch: int) -> None:
+    """Compiles all modules, and gives every file the same time.
+
+    A compiled file is trusted without a look at its source: nothing in the image changes.
+    """
+    folders = [str(path) for path in (HOME / "venv/lib", SITE) if path.is_dir()]
+    compileall = ["-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash"]
+    # Some packages ship modules for other Python versions, which do not compile here.
+    subprocess.run([python, *compileall, *folders], stdout=subprocess.DEVNULL)
+    for path in [HOME, *HOME.rglob("*")]:
+        os.utime(path, (epoch, epoch), follow_symlinks=False)
 
 
 def wheel_sha256(download: dict[str, Any]) -> str:

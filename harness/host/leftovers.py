@@ -1,4 +1,4 @@
-"""Whose a container or temporary folder is, and the removal of what a killed harness left.
+"""Whose a container, process or folder is, and the removal of what a killed harness left.
 
 A harness that dies at once (kill -9) cannot clean up. Everything it makes carries a mark of its
 process, so that the next one can tell what nobody owns any more.
@@ -7,17 +7,22 @@ process, so that the next one can tell what nobody owns any more.
 import os
 import re
 import shutil
+import signal
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
+from harness.errors import StorageError
 from harness.host.engine import Engine
 from harness.host.image import remove_images
 
 RUN_LABEL = "vace-bench.run"
 OWNER_LABEL = "vace-bench.owner"
 CACHE_LABEL = "vace-bench.cache"
+OWNER_VARIABLE = "VACE_BENCH_OWNER"  # in the environment of local cases and all that they start
 FOLDER_PREFIX = "vace-bench-"
+UNFINISHED = (".saving-", ".rendering-")
 FOLDER_NAME = re.compile(rf"{FOLDER_PREFIX}(\d+)-(\d+)-.*")
 
 
@@ -32,9 +37,15 @@ def owner() -> str:
 
 
 def temporary_folder() -> Path:
-    """A new folder whose name says whose it is."""
+    """A new folder whose name says whose it is. Raises StorageError."""
     pid = os.getpid()
-    return Path(tempfile.mkdtemp(prefix=f"{FOLDER_PREFIX}{pid}-{_start_time(pid)}-"))
+    try:
+        return Path(tempfile.mkdtemp(prefix=f"{FOLDER_PREFIX}{pid}-{_start_time(pid)}-"))
+    except OSError as error:
+        raise StorageError(
+            f"no temporary folder can be made ({error.strerror})",
+            next_step="free space in the temporary folder or set TMPDIR",
+        ) from error
 
 
 def sweep_folders() -> int:
@@ -46,6 +57,28 @@ def sweep_folders() -> int:
             shutil.rmtree(folder, ignore_errors=True)  # another user's folder stays
             count += 1
     return count
+
+
+def sweep_processes() -> int:
+    """Kills local cases, with all that they started, whose harness is gone; returns how many.
+
+    The kernel kills a case with its harness; what the case had started may be slower.
+    """
+    count = 0
+    for pid, mark in _marked_processes():
+        if _is_dead(mark):
+            with suppress(ProcessLookupError):  # it has just ended by itself
+                os.kill(pid, signal.SIGKILL)
+                count += 1
+    return count
+
+
+def sweep_unsaved(run: Path) -> int:
+    """Removes files of a run that were never finished; returns how many. Its lock is held."""
+    files = [path for prefix in UNFINISHED for path in run.rglob(f"{prefix}*")]
+    for path in files:
+        path.unlink(missing_ok=True)
+    return len(files)
 
 
 def sweep_containers(engine: Engine, run_id: str | None = None) -> int:
@@ -70,16 +103,31 @@ def sweep_containers(engine: Engine, run_id: str | None = None) -> int:
     return count
 
 
-def remove_everything(engine: Engine) -> list[str]:
-    """Removes stale containers, compile-cache volumes and images; returns what was removed."""
-    removed = [
-        f"{sweep_containers(engine)} containers and volumes of dead runs",
+def remove_local() -> list[str]:
+    """Removes what dead runs left on this host without an engine; returns what was removed."""
+    return [
+        f"{sweep_processes()} processes of dead runs",
         f"{sweep_folders()} temporary folders of dead runs",
     ]
+
+
+def remove_from_engine(engine: Engine) -> list[str]:
+    """Removes stale containers, compile-cache volumes and images; returns what was removed."""
+    removed = [f"{sweep_containers(engine)} containers and volumes of dead runs"]
     for volume in engine.volumes(CACHE_LABEL):
         engine.remove_volume(str(volume["Name"]))
         removed.append(str(volume["Name"]))
     return removed + remove_images(engine)
+
+
+def _marked_processes() -> Iterator[tuple[int, str]]:
+    """Processes of local cases, as far as this user may look: number and owner's mark."""
+    variable = f"{OWNER_VARIABLE}=".encode()
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):  # another user's, or it has just ended
+            for word in path.read_bytes().split(b"\0"):
+                if word.startswith(variable):
+                    yield int(path.parent.name), word[len(variable) :].decode(errors="replace")
 
 
 def _is_dead(mark: str) -> bool:

@@ -18,8 +18,10 @@ from harness.host.choice import Auto, RuntimeName
 from harness.host.image import DEFAULT_BASE, DEFAULT_TORCH, ImageOptions
 from harness.job import ClipRole
 from harness.matrix import MOST_PROCESSES, Device, PresetName, parse_size
+from harness.variants import BASELINE, resolve
 
 Given = Mapping[str, str | bool | None]
+MOST_MINUTES = 7 * 24 * 60
 PATHS = ("weights", "video", "depth", "mask", "wheelhouse", "ca_bundle")
 
 
@@ -32,6 +34,7 @@ class BenchOptions:
     runtime: RuntimeName | Auto = "auto"
     device: Device | Auto = "auto"
     gpu: str | None = None
+    variant: str = BASELINE
     preset: PresetName | Auto = "auto"
     size: str | None = None
     weights: str | None = None
@@ -45,6 +48,7 @@ class BenchOptions:
     offline: bool = False
     processes: str | None = None  # of every case whose chunks are timed
     budget: str | None = None  # minutes
+    limit: str | None = None  # minutes
     resume: str | None = None
 
     @classmethod
@@ -64,8 +68,9 @@ class BenchOptions:
         options = cls(**chosen)  # type: ignore[arg-type]  # checked above, the rest is text
         if options.size is not None:
             parse_size(options.size)
+        resolve(options.variant)
         options.image.validate()
-        _ = options.budget_min, options.process_count
+        _ = options.budget_min, options.process_count, options.limit_s
         return options
 
     @property
@@ -85,17 +90,13 @@ class BenchOptions:
     @property
     def budget_min(self) -> float | None:
         """Minutes within which undecided comparisons get more processes. Raises UsageError."""
-        if self.budget is None:
-            return None
-        try:
-            minutes = float(self.budget)
-        except ValueError:
-            minutes = math.nan
-        if not 0 < minutes <= 7 * 24 * 60:
-            raise UsageError(
-                f"--budget '{self.budget}' is no number of minutes", next_step="write e.g. 30"
-            )
-        return minutes
+        return _minutes("budget", self.budget)
+
+    @property
+    def limit_s(self) -> float | None:
+        """Seconds after which a case counts as hung, if asked for. Raises UsageError."""
+        minutes = _minutes("limit", self.limit)
+        return None if minutes is None else 60 * minutes
 
     @property
     def image(self) -> ImageOptions:
@@ -123,6 +124,18 @@ class BenchOptions:
         """Paths that must not be published, with what stands for them."""
         named = ((name, getattr(self, name)) for name in PATHS)
         return {Path(value): f"<{name}>" for name, value in named if value}
+
+
+def _minutes(name: str, given: str | None) -> float | None:
+    if given is None:
+        return None
+    try:
+        minutes = float(given)
+    except ValueError:
+        minutes = math.nan
+    if not 0 < minutes <= MOST_MINUTES:
+        raise UsageError(f"--{name} '{given}' is no number of minutes", next_step="write e.g. 30")
+    return minutes
 
 
 def state_path(run_id: str, environment: Mapping[str, str] = os.environ) -> Path:

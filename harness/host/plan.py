@@ -17,6 +17,8 @@ from harness.matrices import load_matrix
 from harness.matrix import Case, Settings, expand
 from harness.store import Manifest
 
+STAMP = "%Y%m%d-%H%M%S"  # of a run's id, in UTC
+STAMP_LENGTH = len("20261123-080000")
 PreparedClips = dict[tuple[int, int], tuple[list[ClipFile], list[Path]]]
 
 
@@ -50,12 +52,13 @@ def new_plan(
         size=options.size,
         weights="checkpoint" if weights else "seeded",
         only=options.only,
+        variant=options.variant,
         processes=options.process_count,
     )
     cases = expand(matrix, settings)
     _check_image_driver(choice, options)
     return Plan(
-        run_id=f"{datetime.datetime.now(datetime.timezone.utc):%Y%m%d-%H%M%S}-{matrix.name}",
+        run_id=f"{datetime.datetime.now(datetime.timezone.utc):{STAMP}}-{matrix.name}",
         matrix=matrix.name,
         choice=choice,
         cases=cases,
@@ -86,6 +89,34 @@ def resumed_plan(
         clips=_clips(options, manifest.cases, folder),
         weights=weights,
     )
+
+
+def free_run_id(run_id: str, reports: Path) -> str:
+    """The id, or one of the next seconds where there is such a run already.
+
+    That is so where the clock was set back, or where a run ended within the second.
+    """
+    stamp, name = run_id[:STAMP_LENGTH], run_id[STAMP_LENGTH + 1 :]
+    moment = datetime.datetime.strptime(stamp, STAMP)
+    while any(reports.glob(f"*/{run_id}")):
+        moment += datetime.timedelta(seconds=1)
+        run_id = f"{moment:{STAMP}}-{name}"
+    return run_id
+
+
+def gpu_name(choice: Choice, options: BenchOptions) -> str | None:
+    """What names the GPU to every bench of this host; None on a CPU.
+
+    By index it is the one that nvidia-smi lists there.
+    """
+    if choice.device == "cpu":
+        return None
+    if choice.engine is not None and not choice.engine.is_local:
+        return f"{choice.engine.address} {options.gpu or '0'}"
+    for index, gpu in enumerate(host_gpus()):
+        if options.gpu in (None, str(index), gpu.uuid):
+            return gpu.uuid or f"minor {gpu.minor}"
+    return options.gpu or "0"
 
 
 def probable_slug(choice: Choice, options: BenchOptions) -> str | None:

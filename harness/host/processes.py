@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -18,9 +19,11 @@ from pathlib import Path
 
 import msgspec
 
-from harness.errors import DeviceError, RecordError
-from harness.host.leftovers import temporary_folder
+from harness.errors import DeviceError, RecordError, StorageError
+from harness.host.interruption import check, shielded
+from harness.host.leftovers import OWNER_VARIABLE, owner, temporary_folder
 from harness.host.runner import (
+    GRACE_S,
     PREFLIGHT_LIMIT_S,
     Category,
     Notify,
@@ -28,6 +31,7 @@ from harness.host.runner import (
     case_limit_s,
     deadline,
     ended_without_record,
+    explain,
     keep_trace,
     read_record,
     utc_now,
@@ -57,6 +61,7 @@ class LocalRunner:
     weights_dir: Path | None = None
     gpu: str | None = None
     warm_cache: Path | None = None  # compile caches of cases that ask for warm ones
+    limit_s: float | None = None  # of a case; left out: what its own budgets leave room for
     program: Sequence[str] = field(default=(sys.executable, "-m", "harness.measure"))
 
     def preflight(self, request: PreflightRequest) -> Devices:
@@ -83,15 +88,15 @@ class LocalRunner:
 
     def run(self, job: Job, clips: list[Path], notify: Notify, trace: Path | None = None) -> Record:
         """One case in a subprocess."""
-        job = msgspec.structs.replace(job, weights_dir=self._weights_path(), gpu=self.gpu)
+        limit_s = self.limit_s or case_limit_s(job.case)
+        job = msgspec.structs.replace(
+            job, weights_dir=self._weights_path(), gpu=self.gpu, limit_s=limit_s
+        )
         started = utc_now()
         with _exchange() as folder:
-            (folder / JOB_FILE).write_bytes(encode(job))
-            for clip in clips:
-                (folder / clip.name).symlink_to(clip)
+            _put(folder, job, clips)
             caches = self.warm_cache if job.case.warm_cache and self.warm_cache else folder
             output = OutputReader(notify)
-            limit_s = case_limit_s(job.case)
             code, late = self._start("--job", folder, caches, limit_s, output)
             tail = output.close()
             if trace is not None and (folder / TRACE_FILE).is_file():
@@ -102,7 +107,7 @@ class LocalRunner:
                     return read_record(record.read_bytes(), job.case)
                 except RecordError as error:
                     tail = f"{tail}\n{error.line}"
-        category, message = _explain(code, limit_s if late else None)
+        category, message = _explain(code, limit_s if late else None, tail)
         return ended_without_record(
             job.case,
             category=category,
@@ -112,6 +117,9 @@ class LocalRunner:
             started=started,
         )
 
+    def recover(self) -> None:
+        """Nothing to wait for: there is no engine."""
+
     def _weights_path(self) -> str | None:
         return str(self.weights_dir.absolute()) if self.weights_dir else None
 
@@ -119,7 +127,23 @@ class LocalRunner:
         self, option: str, folder: Path, caches: Path, limit_s: float, output: OutputReader
     ) -> tuple[int, bool]:
         """Runs the measured process to its end: its exit code, and whether the limit ended it."""
-        process = subprocess.Popen(
+        started_s = time.monotonic()
+        process = None
+        try:
+            with shielded():
+                process = self._spawn(option, folder, caches)
+            with deadline(limit_s + GRACE_S, process.kill):
+                for piece in _output(process):
+                    output.feed(piece)
+                code = process.wait()
+            return code, code != 0 and time.monotonic() - started_s >= limit_s
+        finally:
+            if process is not None:
+                with shielded():
+                    _end_session(process)
+
+    def _spawn(self, option: str, folder: Path, caches: Path) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
             [*self.program, option, str(folder)],
             cwd=self.project,
             env=_environment(os.environ, self.project, caches),
@@ -129,13 +153,18 @@ class LocalRunner:
             start_new_session=True,
             preexec_fn=_die_with(os.getpid()),
         )
-        try:
-            with deadline(limit_s, process.kill) as limit:
-                for piece in _output(process):
-                    output.feed(piece)
-                return process.wait(), limit.passed
-        finally:
-            _end_session(process)
+
+
+def _put(folder: Path, job: Job, clips: list[Path]) -> None:
+    try:
+        (folder / JOB_FILE).write_bytes(encode(job))
+        for clip in clips:
+            (folder / clip.name).symlink_to(clip)
+    except OSError as error:
+        raise StorageError(
+            f"the case cannot be written into the temporary folder ({error.strerror})",
+            next_step="free space there or set TMPDIR, then use --resume",
+        ) from error
 
 
 def _output(process: "subprocess.Popen[bytes]") -> Iterator[bytes]:
@@ -143,6 +172,7 @@ def _output(process: "subprocess.Popen[bytes]") -> Iterator[bytes]:
     assert process.stdout is not None
     handle = process.stdout.fileno()
     while True:
+        check()
         ended = process.poll() is not None
         if select.select([handle], [], [], 0 if ended else POLL_S)[0]:
             piece = os.read(handle, PIECE_BYTES)
@@ -159,15 +189,14 @@ def _environment(outer: Mapping[str, str], project: Path, caches: Path) -> dict[
     environment["PYTHONPATH"] = f"{project}{os.pathsep}{old}" if old else str(project)
     environment["TORCHINDUCTOR_CACHE_DIR"] = str(caches / "inductor")
     environment["TRITON_CACHE_DIR"] = str(caches / "triton")
+    environment[OWNER_VARIABLE] = owner()
     return environment
 
 
-def _explain(code: int, limit_s: float | None) -> tuple[Category, str]:
+def _explain(code: int, limit_s: float | None, tail: str) -> tuple[Category, str]:
     if limit_s is not None:
         return "timeout", f"stopped after {limit_s:.0f} s"
-    if code == -signal.SIGKILL:
-        return "killed", "the process was killed from outside (SIGKILL)"
-    return "bug", f"the process ended without a valid record (exit {code})"
+    return explain(128 - code if code < 0 else code, place="process", tail=tail)
 
 
 @contextmanager
@@ -176,7 +205,8 @@ def _exchange() -> Iterator[Path]:
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)  # a dying process may still write into it
+        with shielded():
+            shutil.rmtree(folder, ignore_errors=True)  # a dying process may still write into it
 
 
 def _die_with(parent: int) -> Callable[[], None]:

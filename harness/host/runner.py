@@ -5,14 +5,16 @@ record: the process's own, or a Failure that says how the process ended.
 """
 
 import datetime
+import signal
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, Protocol
 
-from harness.errors import RecordError, StorageError
+from harness.errors import HarnessError, RecordError, StorageError
 from harness.job import Devices, Job, PreflightRequest, Progress, parse_progress
 from harness.matrix import Case
 from harness.result import SCHEMA_VERSION, Fact, Failure, Record, decode
@@ -23,7 +25,10 @@ Notify = Callable[[Progress], None]
 TAIL_LINES = 40
 LINE_LIMIT_BYTES = 1 << 16
 PREFLIGHT_LIMIT_S = 600.0
-KILLED = 137  # 128 + SIGKILL, as a container engine reports it
+GRACE_S = 30.0  # a process that can still end itself at its limit is let do so, and says where
+ERROR = "error: "  # begins the one line of an expected error
+FROM_OUTSIDE = {signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+CRASHES = {signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL}
 
 
 class Runner(Protocol):
@@ -40,6 +45,9 @@ class Runner(Protocol):
         the job's weights folder and GPU as the measured process sees them. What a profiled case
         exports goes to `trace`.
         """
+
+    def recover(self) -> None:
+        """After an EngineError: waits until cases can run again. Raises EngineError if not."""
 
 
 class OutputReader:
@@ -75,32 +83,60 @@ class OutputReader:
 
 
 class Deadline:
-    """Whether the time limit of a process was reached."""
+    """Whether the time limit of a process was reached, and what kept it from being stopped."""
 
     passed = False
+    failed: HarnessError | None = None
 
 
 @contextmanager
-def deadline(limit_s: float, stop: Callable[[], None]) -> Iterator[Deadline]:
-    """Calls `stop` from another thread once `limit_s` seconds have passed inside the block."""
+def deadline(
+    limit_s: float, stop: Callable[[], None], clock: Callable[[], float] = time.monotonic
+) -> Iterator[Deadline]:
+    """Calls `stop` from another thread once `limit_s` seconds have passed inside the block.
+
+    The clock is asked again after each wait: on Python 3.10 a wait follows the wall clock, which
+    may be set.
+    """
     state = Deadline()
+    ended = threading.Event()
+    end_s = clock() + limit_s
 
-    def fire() -> None:
+    def watch() -> None:
+        while (left_s := end_s - clock()) > 0:
+            if ended.wait(left_s):
+                return
         state.passed = True
-        stop()
+        try:
+            stop()
+        except HarnessError as error:
+            state.failed = error  # whoever follows the process must not wait for ever
 
-    timer = threading.Timer(limit_s, fire)
-    timer.daemon = True
-    timer.start()
+    threading.Thread(target=watch, daemon=True).start()
     try:
         yield state
     finally:
-        timer.cancel()
+        ended.set()
 
 
 def case_limit_s(case: Case) -> float:
     """When a case counts as hung: its own budgets several times over, and time for compiling."""
     return 1200 + 3 * (case.warmup_max_s + case.measure_max_s)
+
+
+def explain(code: int | None, *, place: str, tail: str) -> tuple[Category, str]:
+    """Why a process gave no record. `code` as a shell has it: 128 + n for signal n; None: gone."""
+    if code is None:
+        return "killed", f"the {place} was removed from outside"
+    if code - 128 in FROM_OUTSIDE:
+        name = signal.Signals(code - 128).name
+        return "killed", f"the {place} was killed from outside ({name})"
+    if code - 128 in CRASHES:
+        return "bug", f"the {place} crashed ({signal.Signals(code - 128).name})"
+    stated = [line for line in tail.splitlines() if line.startswith(ERROR)]
+    if code == HarnessError.exit_code and stated:
+        return "infrastructure", f"no record: {stated[-1].removeprefix(ERROR)}"
+    return "bug", f"the {place} ended without a valid record (exit {code})"
 
 
 def utc_now() -> str:

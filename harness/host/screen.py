@@ -1,5 +1,6 @@
 """What `invoke bench` shows: plain lines, and on a terminal one that updates itself."""
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -27,6 +28,7 @@ class Screen:
         self._stream = stream
         self._clock = clock
         self._live = stream.isatty()
+        self._silent = False
         self._phase = ""
         self._started_s = 0.0
         self._expected: dict[str, float] = {}
@@ -38,7 +40,7 @@ class Screen:
     def say(self, text: str) -> None:
         """One line that stays."""
         self._clear()
-        print(text, file=self._stream, flush=True)
+        self._show(text + "\n")
 
     def plan(self, expected_s: dict[str, float], total: int) -> None:
         """Labels of the processes to come and their times; `total` counts finished ones too."""
@@ -62,7 +64,7 @@ class Screen:
         text = f"{self._number()} {label}: {progress.phase}{steps} {detail}".rstrip()
         if self._live:
             line = (text + self._left())[:BAR_WIDTH]
-            print(f"\r{line:<{BAR_WIDTH}}", end="", file=self._stream, flush=True)
+            self._show(f"\r{line:<{BAR_WIDTH}}")
         else:
             self.say(text)
 
@@ -92,4 +94,15 @@ class Screen:
 
     def _clear(self) -> None:
         if self._live:
-            print(f"\r{'':<{BAR_WIDTH}}\r", end="", file=self._stream, flush=True)
+            self._show(f"\r{'':<{BAR_WIDTH}}\r")
+
+    def _show(self, text: str) -> None:
+        """Writes at once. When nobody reads any more, the run goes on in silence."""
+        if self._silent:
+            return
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except BrokenPipeError:
+            self._silent = True
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())

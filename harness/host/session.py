@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from harness.errors import CaseError, EngineError, HarnessError, StorageError
+from harness.host.interruption import check, shielded
 from harness.host.plan import Plan
 from harness.host.runner import Runner, ended_without_record, utc_now
 from harness.host.screen import Screen, duration
@@ -87,15 +88,32 @@ class Session:
         expected = {process.label: expected_s[process.case.id] for process in todo}
         self.screen.plan(expected, total=before + len(todo))
         failed = []
+        lost_before = False
         for process in todo:
+            check()
             self._check_space()
             self.screen.begin(process)
-            record = self._measure(process)
-            self.run.save(record)
+            lost: EngineError | None = None
+            try:
+                record = self._measure(process)
+            except EngineError as error:
+                lost, record = error, self._lost_engine(process, error)
+            with shielded():
+                self.run.save(record)
             self.screen.end(record)
             if isinstance(record, Failure):
                 failed.append(process.label)
+            if lost is not None:
+                self._go_on_after(lost, process, lost_before=lost_before)
+            lost_before = lost is not None
         return failed
+
+    def _go_on_after(self, lost: EngineError, process: Process, *, lost_before: bool) -> None:
+        """Waits for the engine; raises EngineError if it stays away, or fails twice in a row."""
+        if lost_before:
+            raise lost
+        self.screen.say("waiting for the container engine")
+        self.runners.of(process.case).recover()
 
     def _extension(self, tools: Tools, expected_s: dict[str, float]) -> list[Process]:
         """More processes for comparisons that are undecided, as far as the budget allows."""
@@ -128,12 +146,7 @@ class Session:
         descriptions, files = self.plan.clips[case.width_px, case.height_px]
         job = Job(case=case, salt=self.salt, clips=descriptions, process=process.number)
         trace = self.run.trace(case.id) if case.profile and process.number == 0 else None
-        try:
-            record = runner.run(job, files, self.screen.progress, trace)
-        except EngineError as error:
-            self.run.save(self._lost_engine(process, error))
-            raise
-        return self._completed(record, process)
+        return self._completed(runner.run(job, files, self.screen.progress, trace), process)
 
     def _completed(self, record: Record, process: Process) -> Record:
         """The record with what only the host knows, and a failure's text without host names."""

@@ -11,7 +11,8 @@ Exit code 0 if the answer was written (a failed case has a record too), 2 with o
 import argparse
 import faulthandler
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -28,6 +29,8 @@ from harness.job import (
 )
 from harness.measure.exchange import read_request, write_answer
 
+WAITS_ARE_MONOTONIC = sys.hexversion >= 0x030B0000  # from Python 3.11 on
+
 
 def report(progress: Progress) -> None:
     """One line of progress on standard output."""
@@ -39,9 +42,27 @@ def measure_job(folder: Path) -> None:
     """Runs the job of an exchange folder and leaves its record there."""
     job = read_request(folder / JOB_FILE, Job)
     report(Progress(phase="load", done=0, total=1, text=f"{job.case.id}: torch"))
-    from harness.measure.session import run_job  # takes seconds: it imports torch
+    with watchdog(job.limit_s):
+        from harness.measure.session import run_job  # takes seconds: it imports torch
 
-    write_answer(folder / RECORD_FILE, run_job(job, folder, report))
+        write_answer(folder / RECORD_FILE, run_job(job, folder, report))
+
+
+@contextmanager
+def watchdog(limit_s: float | None) -> Iterator[None]:
+    """Ends this process, with the stack of every thread as its last words, if the block hangs.
+
+    Whoever started it has a limit too; but that one may have been killed. Before Python 3.11 the
+    wait follows the wall clock, which may be set, so there it is left to the other.
+    """
+    if limit_s is None or not WAITS_ARE_MONOTONIC:
+        yield
+        return
+    faulthandler.dump_traceback_later(limit_s, exit=True)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 def answer_preflight(folder: Path) -> None:

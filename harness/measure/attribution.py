@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from harness.errors import CaseError
+from harness.measure.host_time import Spells, spells, timeline
 from harness.measure.idle import (
-    EVER_NS,
     MS_DECIMALS,
     NO_CALL,
+    OPERATOR,
+    PYTHON,
     Activity,
     Launched,
     covering,
@@ -25,124 +26,12 @@ from harness.measure.idle import (
     idle_gaps,
     span_and_busy_ns,
 )
+from harness.measure.ranges import NONE, NOWHERE, Places, innermost
 from harness.measure.trace import NO_CORRELATION, HostEvents, Ints, Kind, Trace, read_trace
 from harness.profiled import OperatorPart, PartTime, ProfiledChunk
 
 NO_OPERATOR = "(no operator)"  # of launches right inside a part or stage
 PROFILER_STEP = "ProfilerStep#"  # torch's own range around everything says nothing
-NONE = -1
-NOWHERE = 0  # place outside of every stage and part
-MOST_PLACES = 10_000  # different stages times paths; the workload has a few hundred
-LONGEST_PATH = 1000  # characters
-
-
-@dataclass(frozen=True)
-class Steps:
-    """Which of some ranges is the innermost: `inner[i]` from `breaks_ns[i]` on, NONE for none."""
-
-    breaks_ns: Ints
-    inner: Ints
-    parent: list[int]  # of each range
-
-    def at(self, time_ns: Ints) -> Ints:
-        """Index of the innermost range at each time."""
-        return self.inner[np.searchsorted(self.breaks_ns, time_ns, side="right") - 1]
-
-
-def innermost(ranges: HostEvents) -> Steps:
-    """Sweeps ranges of one thread. One that outlasts the range around it ends with that."""
-    breaks, inner = [-EVER_NS], [NONE]
-    stack, ends = [NONE], [EVER_NS]
-    parent: list[int] = []
-
-    def close(until_ns: int) -> None:
-        while ends[-1] <= until_ns:
-            breaks.append(ends.pop())
-            stack.pop()
-            inner.append(stack[-1])
-
-    for index, (start, end) in enumerate(
-        zip(ranges.start_ns.tolist(), ranges.end_ns.tolist(), strict=True)
-    ):
-        close(start)
-        parent.append(stack[-1])
-        stack.append(index)
-        ends.append(min(end, ends[-1]))
-        breaks.append(start)
-        inner.append(index)
-    close(EVER_NS - 1)
-    return Steps(np.array(breaks, dtype=np.int64), np.array(inner, dtype=np.int64), parent)
-
-
-class Places:
-    """Where the main thread is at each time: (stage, path of parts), numbered as they appear."""
-
-    def __init__(self, main: HostEvents, names: list[str]) -> None:
-        stages = main.where(main.kind == Kind.STAGE)
-        parts = main.where(main.kind == Kind.PART)
-        stage_steps, part_steps = innermost(stages), innermost(parts)
-        stage_names = [names[name].removeprefix("stage.") for name in stages.name.tolist()] + [""]
-        paths, repeats = _paths(parts, part_steps, names)
-        self._number: dict[tuple[str, str], int] = {("", ""): NOWHERE}
-
-        def number(stage: Ints, part: Ints) -> Ints:
-            """Places of pairs of ranges; NONE is the last of either list, which is empty."""
-            pairs = zip(stage.tolist(), part.tolist(), strict=True)
-            keys = ((stage_names[i], paths[j]) for i, j in pairs)
-            known = self._number
-            return np.array([known.setdefault(key, len(known)) for key in keys], dtype=np.int64)
-
-        self.breaks_ns = np.unique(np.concatenate([stage_steps.breaks_ns, part_steps.breaks_ns]))
-        self._place = number(stage_steps.at(self.breaks_ns), part_steps.at(self.breaks_ns))
-        entered = parts.where(~repeats)
-        self.entry_ns = np.concatenate([stages.start_ns, entered.start_ns])
-        self.entry = np.concatenate(
-            [
-                number(np.arange(stages.name.size), np.full_like(stages.name, NONE)),
-                number(stage_steps.at(entered.start_ns), np.flatnonzero(~repeats)),
-            ]
-        )
-        self.names = list(self._number)
-        if len(self.names) > MOST_PLACES:
-            raise CaseError(
-                f"the trace has {len(self.names)} places, more than any workload has",
-                next_step="record the profile again",
-            )
-        self.parts = list(dict.fromkeys(part for _, part in self.names))
-        index = {part: i for i, part in enumerate(self.parts)}
-        self.part = np.array([index[part] for _, part in self.names])  # of each place
-
-    def at(self, time_ns: Ints) -> Ints:
-        """The place at each time."""
-        return self._place[np.searchsorted(self.breaks_ns, time_ns, side="right") - 1]
-
-    def host_ns(self, start_ns: int, end_ns: int) -> Ints:
-        """Time spent in each place within a window. It adds up to the window."""
-        inside = (self.breaks_ns > start_ns) & (self.breaks_ns < end_ns)
-        bounds = np.concatenate([[start_ns], self.breaks_ns[inside], [end_ns]])
-        return self.sums_ns(self.at(bounds[:-1]), np.diff(bounds))
-
-    def sums_ns(self, place: Ints, time_ns: Ints) -> Ints:
-        """Sum of times in each place; exact up to 2**53 ns."""
-        return np.bincount(place, time_ns, minlength=len(self.names)).astype(np.int64)
-
-
-def _paths(
-    parts: HostEvents, steps: Steps, names: list[str]
-) -> tuple[list[str], NDArray[np.bool_]]:
-    """Path of each part range, with "" at the end, and which ranges only repeat the one around."""
-    paths: list[str] = []
-    repeats = np.zeros(parts.name.size, dtype=np.bool_)
-    for index, (name, parent) in enumerate(zip(parts.name.tolist(), steps.parent, strict=True)):
-        own = names[name].removeprefix("part.")
-        outer = paths[parent] if parent != NONE else ""
-        repeats[index] = outer == own or outer.endswith("/" + own)
-        paths.append(outer if repeats[index] else f"{outer}/{own}".lstrip("/"))
-        if len(paths[-1]) > LONGEST_PATH:
-            raise CaseError(
-                "the trace has parts inside parts without end", next_step="record the profile again"
-            )
-    return [*paths, ""], repeats
 
 
 @dataclass(frozen=True)
@@ -170,6 +59,8 @@ class Attribution:
         steps = np.array([name.startswith(PROFILER_STEP) for name in trace.names])
         named = (host.kind == Kind.ANNOTATION) | (host.kind == Kind.OPERATOR)
         self.operators = operators = host.where(named & ~steps[host.name])
+        own = operators.where(operators.thread == trace.main_thread)
+        self.steps, self.main_operators = innermost(own), own.name
         self.operator_place = self._place(operators, operators.start_ns)
         self.operator_chunk = self._chunk(operators.start_ns)
         self.calls = self._calls(host.where(host.kind >= Kind.CALL))
@@ -215,8 +106,9 @@ class Attribution:
             call=call,
             call_start_ns=self.calls.events.start_ns[call],
             call_end_ns=self.calls.events.end_ns[call],
-            part=self.places.part[self.calls.place[call]],
+            place=self.calls.place[call],
         )
+        spent = spells(window, self.places, self.activity, self.steps, self.main_operators)
         span_ns, busy_ns = span_and_busy_ns(launched)
         lasted_ns = launched.end_ns - launched.start_ns
         # An event without a call has the table's last row: no operator and NOWHERE.
@@ -231,13 +123,16 @@ class Attribution:
             busy_ms=_ms(busy_ns),
             kernels=call.size,
             unattributed_ms=_ms(lasted_ns[~found].sum()),
-            parts=self._parts(index, call[found], lasted_ns[found]),
-            operators=self._operators(index, call[found], lasted_ns[found]),
-            gaps=idle_gaps(launched, self.activity, self.places.parts),
+            parts=self._parts(index, call[found], lasted_ns[found], spent),
+            operators=self._operators(index, call[found], lasted_ns[found], spent),
+            gaps=idle_gaps(launched, self.activity, self.places.names),
             host_calls=dict(Counter(self.trace.names[name] for name in made).most_common()),
+            timeline=timeline(
+                window, self.places, self.activity, launched.start_ns, launched.end_ns
+            ),
         )
 
-    def _parts(self, index: int, call: Ints, lasted_ns: Ints) -> list[PartTime]:
+    def _parts(self, index: int, call: Ints, lasted_ns: Ints, spent: Spells) -> list[PartTime]:
         """Rows in the order in which places first appear in the trace."""
         window, places, calls = self.trace.chunks[index], self.places, self.calls
         size, kind = len(places.names), calls.events.kind
@@ -247,6 +142,8 @@ class Attribution:
         host_ns = places.host_ns(window.start_ns, window.end_ns)
         kernels = np.bincount(calls.place[call], minlength=size)
         device_ns = places.sums_ns(calls.place[call], lasted_ns)
+        operator_ns = spent.in_cause(OPERATOR, places)
+        python_ns = spent.in_cause(PYTHON, places)
         launching = (kind == Kind.LAUNCH) | (kind == Kind.COPY)
         launch_ns, sync_ns = (
             places.sums_ns(calls.place[chosen], calls.alone_ns[chosen])
@@ -262,12 +159,16 @@ class Attribution:
                 host_ms=_ms(host_ns[i]),
                 launch_ms=_ms(launch_ns[i]),
                 sync_ms=_ms(sync_ns[i]),
+                operator_ms=_ms(operator_ns[i]),
+                python_ms=_ms(python_ns[i]),
             )
             for i, (stage, part) in enumerate(places.names)
             if host_ns[i] or kernels[i]
         ]
 
-    def _operators(self, index: int, call: Ints, lasted_ns: Ints) -> list[OperatorPart]:
+    def _operators(
+        self, index: int, call: Ints, lasted_ns: Ints, spent: Spells
+    ) -> list[OperatorPart]:
         """Rows by device time. Launches outside of operators are the calls of NO_OPERATOR."""
         names = [*self.trace.names, NO_OPERATOR]  # the last one is that of NONE
         part = [part for _, part in self.places.names]
@@ -279,8 +180,17 @@ class Attribution:
         for i, j, time_ns in zip(name, place, lasted_ns.tolist(), strict=True):
             calls[names[i], part[j]] += i == NONE
             device_ns[names[i], part[j]] += time_ns
+        host_ns: Counter[tuple[str, str]] = Counter()
+        for (i, j), time_ns in spent.in_operators().items():
+            host_ns[names[i], part[j]] += time_ns
         rows = [
-            OperatorPart(operator=key[0], part=key[1], calls=count, device_ms=_ms(device_ns[key]))
+            OperatorPart(
+                operator=key[0],
+                part=key[1],
+                calls=count,
+                device_ms=_ms(device_ns[key]),
+                host_ms=_ms(host_ns[key]),
+            )
             for key, count in calls.items()
         ]
         return sorted(rows, key=lambda row: (-row.device_ms, -row.calls, row.operator, row.part))

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from harness.measure.telemetry import Sample, Telemetry
+from harness.measure.series import Sample
+from harness.measure.telemetry import Telemetry
 from harness.result import ChunkSample, ChunkState
 
 STATE_FIELDS = (

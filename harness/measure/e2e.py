@@ -13,6 +13,7 @@ from harness.measure.profiler import COUNT_CHUNKS, count_pass
 from harness.measure.stop import StopRule
 from harness.measure.telemetry import mean_clock_mhz
 from harness.measure.warmup import WarmChunk, Warmup, WarmupLimits
+from harness.measure.witness import stage_witness
 from harness.result import ChunkSample
 from harness.workload.components import compile_vace
 
@@ -33,6 +34,8 @@ def measure(bench: Bench) -> None:
     if bench.case.compiled:
         cold_s = {"first_chunk": first.wall_ms / 1e3}
         findings.compile = CompileSnapshot.now().stats_since(before, cold_s)
+    # The witness sees the process before any profiler has been attached to it.
+    witness = stage_witness(bench) if bench.profile_folder is not None else None
     measure_busy(bench, None)
     bench.make_room(MEMORY_CHUNKS)
     findings.enter("memory")
@@ -42,9 +45,9 @@ def measure(bench: Bench) -> None:
     findings.enter("count")
     findings.progress(0, 1, "counting operators")
     findings.count_pass = count_pass(bench)
-    if bench.profile_folder is not None:
+    if bench.profile_folder is not None and witness is not None:
         findings.ceilings = measure_ceilings(bench)
-        findings.profile = profile_pass(bench, bench.profile_folder)
+        findings.profile = profile_pass(bench, bench.profile_folder, witness)
 
 
 def warm_up(bench: Bench, first: ChunkSample) -> None:

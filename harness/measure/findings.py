@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from harness.job import Progress
 from harness.profiled import Ceilings, Profile
 from harness.result import (
+    ArmFacts,
     BusySample,
     ChunkSample,
     ClipUse,
@@ -15,6 +16,7 @@ from harness.result import (
     Convergence,
     CountPass,
     Memory,
+    OutputError,
     Phase,
     PhaseMark,
 )
@@ -41,6 +43,8 @@ class Findings:
     planted_ms: dict[str, float] = field(default_factory=dict)
     profile: Profile | None = None
     ceilings: Ceilings | None = None
+    arms: dict[str, ArmFacts] = field(default_factory=dict)
+    output_errors: list[OutputError] = field(default_factory=list)
     stop_reason: str | None = None
     _open: tuple[Phase, float] | None = None
 

@@ -8,10 +8,10 @@ import msgspec
 
 from harness.analysis.interval import median
 from harness.measure.circumstances import samples_of
+from harness.measure.series import Sample
 from harness.measure.telemetry import (
     POWER_CAP_BIT,
     THROTTLE_BITS,
-    Sample,
     Telemetry,
     mean_clock_mhz,
 )

@@ -37,7 +37,7 @@ class Launched:
     call: Ints  # an id of the call
     call_start_ns: Ints
     call_end_ns: Ints
-    part: Ints  # of the call, as an index
+    place: Ints  # of the call, as an index
 
 
 class Activity:
@@ -48,26 +48,30 @@ class Activity:
         operators = main.where(main.kind == Kind.OPERATOR)
         call_start, call_end = disjoint(calls.start_ns, calls.end_ns)
         bounds = (call_start, call_end, *disjoint(operators.start_ns, operators.end_ns))
-        self._breaks = np.unique(np.concatenate([np.array([-EVER_NS]), *bounds]))
+        self.breaks_ns = np.sort(np.concatenate([np.array([-EVER_NS]), *bounds]))
         lookup = np.full(max(Kind) + 1, PYTHON)
         for kind, cause in CAUSE_OF_CALL.items():
             lookup[kind] = cause
-        call = covering(call_start, call_end, self._breaks)
-        operator = covering(*bounds[2:], self._breaks)
+        call = covering(call_start, call_end, self.breaks_ns)
+        operator = covering(*bounds[2:], self.breaks_ns)
         self._cause = np.where(operator >= 0, OPERATOR, PYTHON)
         if calls.kind.size:
             self._cause = np.where(call >= 0, lookup[calls.kind[call]], self._cause)
-        lasts_ns = np.diff(self._breaks, append=self._breaks[-1])
+        lasts_ns = np.diff(self.breaks_ns, append=self.breaks_ns[-1])
         by_cause = lasts_ns * (self._cause == np.arange(len(CAUSES))[:, None])
         self._before_ns = np.cumsum(by_cause, axis=1) - by_cause  # [cause, break]
+
+    def at(self, time_ns: Ints) -> Ints:
+        """The cause at each time, as an index into CAUSES."""
+        return self._cause[np.searchsorted(self.breaks_ns, time_ns, side="right") - 1]
 
     def spent_ns(self, begin_ns: Ints, end_ns: Ints) -> Ints:
         """Time in each cause within each interval: [cause, interval]; together the interval."""
         return self._until_ns(end_ns) - self._until_ns(begin_ns)
 
     def _until_ns(self, time_ns: Ints) -> Ints:
-        place = np.searchsorted(self._breaks, time_ns, side="right") - 1
-        inside_ns = time_ns - self._breaks[place]
+        place = np.searchsorted(self.breaks_ns, time_ns, side="right") - 1
+        inside_ns = time_ns - self.breaks_ns[place]
         now = self._cause[place] == np.arange(len(CAUSES))[:, None]
         return np.asarray(self._before_ns[:, place] + now * inside_ns)
 
@@ -98,10 +102,12 @@ def span_and_busy_ns(launched: Launched) -> tuple[int, int]:
     return int(launched.end_ns.max() - launched.start_ns[0]), int((end - begin).sum())
 
 
-def idle_gaps(launched: Launched, activity: Activity, parts: Sequence[str]) -> list[Gap]:
-    """Rows of idle time by cause and part, the longest first. They add up to span less busy.
+def idle_gaps(
+    launched: Launched, activity: Activity, places: Sequence[tuple[str, str]]
+) -> list[Gap]:
+    """Rows of idle time by cause and place, the longest first. They add up to span less busy.
 
-    A gap counts in each of its causes.
+    A gap counts in each of its causes. `places` are stages and parts by the index of a place.
     """
     if launched.start_ns.size == 0:
         return []
@@ -110,19 +116,21 @@ def idle_gaps(launched: Launched, activity: Activity, parts: Sequence[str]) -> l
     gap_start, after = covered_to[late], late + 1
     split_ns = _split_ns(launched, after, gap_start, activity)
     rows = []
-    for part in np.unique(launched.part[after]):
-        mine = split_ns[:, launched.part[after] == part]
+    for place in np.unique(launched.place[after]).tolist():
+        mine = split_ns[:, launched.place[after] == place]
+        stage, part = places[place]
         rows += [
             Gap(
                 cause=cause,
-                part=parts[part],
+                stage=stage,
+                part=part,
                 gaps=int(np.count_nonzero(idle_ns)),
                 idle_ms=round(int(idle_ns.sum()) / 1e6, MS_DECIMALS),
             )
             for cause, idle_ns in zip(CAUSES, mine, strict=True)
             if idle_ns.any()
         ]
-    return sorted(rows, key=lambda row: (-row.idle_ms, row.cause, row.part))
+    return sorted(rows, key=lambda row: (-row.idle_ms, row.cause, row.stage or "", row.part))
 
 
 def _split_ns(launched: Launched, after: NDArray[Any], gap_start: Ints, activity: Activity) -> Ints:

@@ -1,7 +1,8 @@
 """Several arms of one case in one process: blocks in rotated order, so that a drift hits all alike.
 
-The arms share pipeline, weights and warm-up, and differ only in what `Arms.active` switches. What a
-process adds of its own (its place in memory, the core it runs on) cancels out of their ratio.
+Most arms share pipeline, weights and warm-up, and differ only in what `Arms.active` switches; a
+variant has a pipeline of its own around the same weights. What a process adds of its own (its place
+in memory, the core it runs on) cancels out of their ratio.
 
 Delays are shares of the busy time, which the profiler tells. So a case with such arms has met the
 profiler before its timed blocks, and its wall times are to be held against the like only.
@@ -13,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from harness.analysis.interval import median
-from harness.matrix import BASE_ARM
+from harness.arms import BASE_ARM, is_variant_arm
 from harness.measure.bench import Bench
 from harness.measure.busy import BUSY_CHUNKS, busy_ms, measure_busy
 from harness.measure.compile_log import CompileSnapshot
@@ -21,13 +22,17 @@ from harness.measure.delay import NO_DELAY, Delay, cycles_per_ms
 from harness.measure.e2e import warm_up
 from harness.measure.memory import measure_memory
 from harness.measure.stop import StopRule
+from harness.result import ArmFacts
 from harness.workload.components import compile_vace
+from harness.workload.rollout import Pipeline
 from harness.workload.vace import VaceCalls
+from harness.workload.variants.registry import apply, twin
 
 DELAY_PREFIX = "delay"
 SETTLE_CHUNKS = 4  # of a compiled arm after its first chunk
 CALIBRATION_CHUNKS = 2
 MEMORY_CHUNKS = 2
+VARIANT_SETTLE_CHUNKS = 12  # the cache is full after 4; then 3 places, each met and captured
 
 
 @dataclass
@@ -37,12 +42,20 @@ class Arms:
     bench: Bench
     calls: dict[str, VaceCalls]  # what the VACE branch calls in each arm
     delays: dict[str, Delay]
+    variants: dict[str, Pipeline]
 
     @contextmanager
     def active(self, arm: str) -> Iterator[None]:
         """The bench runs this arm inside the block."""
-        bench = self.bench
-        bench.pipeline.vace.calls = self.calls[arm]
+        bench, base = self.bench, self.bench.pipeline
+        if arm in self.variants:
+            bench.pipeline = self.variants[arm]
+            try:
+                yield
+            finally:
+                bench.pipeline = base
+            return
+        base.vace.calls = self.calls[arm]
         bench.delay = self.delays.get(arm, NO_DELAY)
         try:
             if arm == "no-telemetry":
@@ -51,7 +64,7 @@ class Arms:
             else:
                 yield
         finally:
-            bench.pipeline.vace.calls = self.calls[BASE_ARM]
+            base.vace.calls = self.calls[BASE_ARM]
             bench.delay = NO_DELAY
 
 
@@ -59,10 +72,12 @@ def measure(bench: Bench) -> None:
     """Fills the bench's findings."""
     findings, case = bench.findings, bench.case
     before = CompileSnapshot.now()
+    # Before the first chunk: a pipeline that has run has no twin.
+    variants = {arm: twin(bench.pipeline) for arm in case.arms if is_variant_arm(arm)}
     findings.enter("warmup")
     findings.progress(0, case.warmup_max_chunks, "first chunk")
     warm_up(bench, bench.run_first_chunk("warmup"))
-    arms, cold_s = _prepare(bench)
+    arms, cold_s = _prepare(bench, variants)
     _timed_blocks(bench, arms)
     if cold_s:
         findings.compile = CompileSnapshot.now().stats_since(before, cold_s)
@@ -84,12 +99,16 @@ def rotated(arms: Sequence[str], block: int) -> list[str]:
     return order[::-1] if block % 2 else order
 
 
-def _prepare(bench: Bench) -> tuple[Arms, dict[str, float]]:
+def _prepare(bench: Bench, variants: dict[str, Pipeline]) -> tuple[Arms, dict[str, float]]:
     """Compiles and calibrates what the arms need; with the seconds of a cold compile."""
     case, pipeline = bench.case, bench.pipeline
     eager = pipeline.vace.calls
-    arms = Arms(bench, dict.fromkeys(case.arms, eager), {})
+    arms = Arms(bench, dict.fromkeys(case.arms, eager), {}, variants)
     cold_s: dict[str, float] = {}
+    for number, arm in enumerate(variants):
+        bench.findings.enter("compile")
+        bench.findings.progress(number, len(variants), f"first chunk of {arm}")
+        cold_s[arm] = _start_variant(arms, arm)
     if "compiled" in case.arms:
         bench.findings.enter("compile")
         bench.findings.progress(0, 1, "first compiled chunk")
@@ -102,6 +121,23 @@ def _prepare(bench: Bench) -> tuple[Arms, dict[str, float]]:
         pipeline.vace.calls = eager
     _plant_delays(bench, arms)
     return arms, cold_s
+
+
+def _start_variant(arms: Arms, arm: str) -> float:
+    """Changes, compiles and warms up a variant; the seconds of its first chunk.
+
+    Its CUDA graphs, one for each place in the cache, are captured when that place comes again.
+    """
+    bench, pipeline = arms.bench, arms.variants[arm]
+    apply(pipeline, arm)
+    with arms.active(arm):
+        first_s = bench.run_block(1, "compile", arm=arm)[0].wall_ms / 1e3
+        bench.findings.enter("warmup")
+        memory = measure_memory(
+            bench, lambda: bench.run_block(VARIANT_SETTLE_CHUNKS, "warmup", arm=arm)
+        )
+    bench.findings.arms[arm] = ArmFacts(first_chunk_s=round(first_s, 4), memory=memory)
+    return first_s
 
 
 def _plant_delays(bench: Bench, arms: Arms) -> None:
@@ -135,7 +171,8 @@ def _timed_blocks(bench: Bench, arms: Arms) -> None:
     wall_ms: dict[str, list[float]] = {arm: [] for arm in case.arms}
     for block in range(case.blocks):
         for arm in rotated(case.arms, block):
-            bench.make_room(case.chunks_per_block)
+            with arms.active(arm):
+                bench.make_room(case.chunks_per_block)
             findings.enter("steady")
             bench.telemetry.read_counters(f"steady.{block}.{arm}.start")
             with arms.active(arm):

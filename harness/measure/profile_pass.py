@@ -14,25 +14,35 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import torch
+from torch._C._profiler import _ExperimentalConfig
 from torch.profiler import ProfilerActivity, profile, record_function, schedule
 
 from harness.analysis.interval import median
 from harness.job import TRACE_FILE
 from harness.measure.attribution import profiled_chunks
 from harness.measure.bench import Bench
-from harness.measure.profile_checks import problems
 from harness.measure.sync_sites import sync_sites
-from harness.measure.witness import stage_witness
-from harness.profiled import Profile, ProfiledChunk
+from harness.measure.witness import Witness
+from harness.profile_checks import problems
+from harness.profiled import Gap, Profile, ProfiledChunk
 from harness.workload.parts import trace_parts
 from harness.workload.rollout import stage_names
 
 WAIT_CHUNKS, WARMUP_CHUNKS, ACTIVE_CHUNKS = 1, 2, 3
 FILLING_CHUNK = 2
 GZIP_LEVEL = 6
+LEAST_HOST_SHARE = 0.001  # of a chunk's wall time, for an operator that launches nothing
+# Their calls are quoted, or they stand around an operator that launches and say what it is for.
+QUOTED = {
+    "aten::_to_copy", "aten::cat", "aten::clone", "aten::convolution", "aten::copy_", "aten::item",
+    "aten::mul", "attention.cross", "flex_attention", "sageattn",
+}  # fmt: skip
+# Options that spare the profiler work which no attribution needs, where this torch has them.
+SPARING = ("disable_external_correlation", "trace_only")
 
 
 class StageRanges:
@@ -54,14 +64,13 @@ class StageRanges:
             self._open = None
 
 
-def profile_pass(bench: Bench, folder: Path) -> Profile:
+def profile_pass(bench: Bench, folder: Path, witness: Witness) -> Profile:
     """Profiles a bench in steady state; leaves the trace of its steady chunks in `folder`."""
     findings = bench.findings
     findings.enter("profile")
     findings.progress(0, 4, "synchronising lines")
     bench.make_room(1)
     sites, reason = sync_sites(bench)
-    as_it_runs, synchronised = stage_witness(bench)
     with tempfile.TemporaryDirectory(dir=folder) as temporary, _ranges(bench):
         traces = Path(temporary)
         findings.progress(1, 4, "steady chunks")
@@ -78,15 +87,17 @@ def profile_pass(bench: Bench, folder: Path) -> Profile:
     on_gpu = bench.pipeline.device.type == "cuda"
     middle = sorted(steady, key=lambda chunk: chunk.wall_ms)[len(steady) // 2]
     return Profile(
-        chunks=[_launching(chunk, on_gpu=on_gpu) for chunk in (middle, *others)],
+        chunks=[_kept(middle, on_gpu=on_gpu), *(_brief(_kept(c, on_gpu=on_gpu)) for c in others)],
         steady_wall_ms=[chunk.wall_ms for chunk in steady],
         wall_median_ms=median(unprofiled) if unprofiled else None,
         sync_sites=sites,
         sync_reason=reason,
         trace=TRACE_FILE,
         problems=problems([*steady, *others], on_gpu=on_gpu, stages=_stages(bench)),
-        stages_host_ms=as_it_runs,
-        stages_synchronised_ms=synchronised,
+        stages_host_ms=witness.stages_host_ms,
+        stages_synchronised_ms=witness.stages_synchronised_ms,
+        reads_ms=witness.reads_ms,
+        reads=witness.reads,
     )
 
 
@@ -108,7 +119,9 @@ def _steady(bench: Bench, trace: Path) -> list[ProfiledChunk]:
     bench.make_room(count)
     plan = schedule(wait=WAIT_CHUNKS, warmup=WARMUP_CHUNKS, active=ACTIVE_CHUNKS, repeat=1)
     events_ms: list[float | None] = []
-    with profile(activities=_activities(bench), schedule=plan) as profiler:
+    with profile(
+        activities=_activities(bench), schedule=plan, experimental_config=_sparing()
+    ) as profiler:
         for _ in range(count):
             events_ms.append(_chunk(bench, "steady"))
             profiler.step()
@@ -117,7 +130,7 @@ def _steady(bench: Bench, trace: Path) -> list[ProfiledChunk]:
 
 
 def _single(bench: Bench, kind: str, trace: Path) -> list[ProfiledChunk]:
-    with profile(activities=_activities(bench)) as profiler:
+    with profile(activities=_activities(bench), experimental_config=_sparing()) as profiler:
         event_ms = _chunk(bench, kind)
     profiler.export_chrome_trace(str(trace))
     return _attributed(bench, trace, [event_ms])
@@ -131,12 +144,31 @@ def _attributed(bench: Bench, trace: Path, events_ms: list[float | None]) -> lis
     ]
 
 
-def _launching(chunk: ProfiledChunk, *, on_gpu: bool) -> ProfiledChunk:
-    """Without the operators that launched nothing: views are most of them, and take no GPU time."""
+def _kept(chunk: ProfiledChunk, *, on_gpu: bool) -> ProfiledChunk:
+    """Without the operators that say nothing on a GPU: views are most of them."""
     if not on_gpu:
         return chunk
-    launching = [operator for operator in chunk.operators if operator.device_ms > 0]
-    return msgspec.structs.replace(chunk, operators=launching)
+    least_ms = LEAST_HOST_SHARE * chunk.wall_ms
+    operators = [
+        item
+        for item in chunk.operators
+        if item.device_ms > 0 or item.operator in QUOTED or (item.host_ms or 0.0) >= least_ms
+    ]
+    return msgspec.structs.replace(chunk, operators=operators)
+
+
+def _brief(chunk: ProfiledChunk) -> ProfiledChunk:
+    """Without time line, and with the gaps of all stages together."""
+    rows: dict[tuple[str, str], Gap] = {}
+    for gap in chunk.gaps:
+        known = rows.get((gap.cause, gap.part))
+        rows[gap.cause, gap.part] = msgspec.structs.replace(
+            gap,
+            stage=None,
+            gaps=gap.gaps + (known.gaps if known else 0),
+            idle_ms=gap.idle_ms + (known.idle_ms if known else 0.0),
+        )
+    return msgspec.structs.replace(chunk, gaps=list(rows.values()), timeline=None)
 
 
 def _stages(bench: Bench) -> list[str]:
@@ -165,6 +197,13 @@ def _chunk(bench: Bench, kind: str) -> float | None:
 def _activities(bench: Bench) -> list[ProfilerActivity]:
     on_gpu = bench.pipeline.device.type == "cuda"
     return [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
+
+
+def _sparing() -> _ExperimentalConfig:
+    """Less distortion and less work afterwards; a chunk's host time still says what is left."""
+    known = _ExperimentalConfig.__init__.__doc__ or ""
+    options: dict[str, Any] = {name: True for name in SPARING if name in known}
+    return _ExperimentalConfig(**options)
 
 
 def _compress(trace: Path, target: Path) -> None:

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 
 from harness.analysis.interval import median
 from harness.measure.tables import Row, table
+from harness.profile_checks import MOST_DISTORTION
+from harness.profile_witness import MOST_DEVIATION, witnessed
 from harness.profiled import Profile, ProfiledChunk
 from harness.result import Result
 
@@ -21,18 +23,19 @@ def profile_tables(result: Result, kind: str) -> Iterator[str]:
 def _stages(result: Result, profile: Profile) -> Iterator[str]:
     """The host's clock without and with synchronisation, beside events and the trace."""
     steady = [chunk for chunk in result.chunks if chunk.phase == "steady"]
-    traced = _steady(profile)
     rows: list[Row] = []
-    for stage, synchronised_ms in profile.stages_synchronised_ms.items():
-        event_ms = median(chunk.stage_ms.get(stage, 0.0) for chunk in steady)
-        busy_ms = median(
-            sum(part.device_ms for part in chunk.parts if part.stage == stage) for chunk in traced
-        )
-        host_ms = profile.stages_host_ms.get(stage, 0.0)
-        values = (host_ms, synchronised_ms, event_ms, busy_ms)
-        rows.append((stage, *(f"{value:.2f}" for value in values)))
-    head = ("stage", "host ms", "synchronised ms", "marks ms", "trace, device ms")
+    for seen in witnessed(profile):
+        event_ms = median(chunk.stage_ms.get(seen.stage, 0.0) for chunk in steady)
+        values = (seen.host_ms, seen.synchronised_ms, event_ms, seen.busy_ms, seen.traced_ms)
+        apart = f"{100 * seen.deviation:+.1f}{'' if seen.agrees else ' !'}"
+        rows.append((seen.stage, *(f"{value:.2f}" for value in values), apart))
+    head = ("stage", "host ms", "synchronised ms", "marks ms", "device ms", "traced ms", "apart %")
     yield from table("Stages of a steady chunk", head, rows)
+    if profile.steady_wall_ms and profile.wall_median_ms:
+        factor = median(profile.steady_wall_ms) / profile.wall_median_ms
+        target = f"target: at most {MOST_DISTORTION}"
+        yield f"Under the profiler a chunk takes {factor:.2f} times as long ({target})."
+    yield f"! more than {MOST_DEVIATION:.0%} apart, the chunk's own factor taken out"
 
 
 def _parts(profile: Profile) -> Iterator[str]:

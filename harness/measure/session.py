@@ -7,7 +7,7 @@ answer is a record: a Result, or a Failure that keeps what had been measured.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -16,11 +16,12 @@ import torch
 
 from harness.job import Job
 from harness.matrix import Kind
-from harness.measure import e2e, isolated, paired
+from harness.measure import e2e, isolated, paired, quality
 from harness.measure.bench import Bench
 from harness.measure.circumstances import with_states
 from harness.measure.clips import load_clip
 from harness.measure.clock import StageClock
+from harness.measure.clock_watch import ClockWatch
 from harness.measure.compile_log import keep_all_metrics
 from harness.measure.devices import Gpu, select, workload_config
 from harness.measure.failures import failure
@@ -33,12 +34,14 @@ from harness.measure.telemetry import Telemetry, sampler_command
 from harness.presets import WorkloadConfig
 from harness.result import SCHEMA_VERSION, Fact, Record, Result
 from harness.workload.build import build_pipeline
+from harness.workload.variants.registry import apply
 
 SAMPLES_FILE = "samples.jsonl"
 MEASURES: dict[Kind, Callable[[Bench], None]] = {
     "isolated": isolated.measure,
     "e2e": e2e.measure,
     "paired": paired.measure,
+    "quality": quality.measure,
 }
 
 StartTelemetry = Callable[[Gpu | None, Path], Telemetry]
@@ -62,6 +65,7 @@ class Session:
     device: torch.device | None = None
     gpu: Gpu | None = None
     telemetry: Telemetry | None = None
+    clocks: ClockWatch = field(default_factory=ClockWatch)
 
     def run(self) -> Result:
         """Measures the case. Raises what ended it."""
@@ -83,6 +87,8 @@ class Session:
         """What had been measured when the case ended early; None if nothing was."""
         if self.telemetry is None or not (self.findings.chunks or self.findings.components):
             return None
+        for text in [*self.clocks.flags(), *self.telemetry.troubles()]:
+            self.findings.flag(text)
         return self._result(started_utc, self.telemetry, {})
 
     def context(self) -> Context:
@@ -112,6 +118,7 @@ class Session:
         if job.case.weights == "checkpoint":
             weights_dir = Path(job.weights_dir or "")
         pipeline = build_pipeline(self.config, device=self.device, weights_dir=weights_dir)
+        apply(pipeline, job.case.variant)
         findings.progress(0, 1, "clip")
         clip, findings.clips = load_clip(job, self.config, self.device, self.folder)
         bench = Bench(job.case, pipeline, clip, StageClock(self.device), telemetry, findings)
@@ -125,6 +132,8 @@ class Session:
     def _add_flags(self, telemetry: Telemetry) -> None:
         findings = self.findings
         shared = any(flag.startswith(GPU_SHARED) for flag in findings.flags)
+        for text in [*self.clocks.flags(), *telemetry.troubles()]:
+            findings.flag(text)
         described = with_states(findings.chunks, telemetry, shared=shared)
         findings.chunks = flag_chunks(described, telemetry)
         for mark in findings.phases:
@@ -160,6 +169,8 @@ class Session:
             process=self.job.process,
             profile=findings.profile,
             ceilings=findings.ceilings,
+            arms=findings.arms,
+            output_errors=findings.output_errors,
         )
 
 
@@ -173,9 +184,17 @@ def run_job(
         return session.run()
     except Exception as error:  # noqa: BLE001 a case that fails, by a bug too, must leave a record
         session.findings.close()
-        facts = collect(session.context())
+        facts = _facts_of_failed(session)
         failed = failure(job, error, started_utc=started_utc, provenance=facts)
         return msgspec.structs.replace(failed, partial=session.partial(started_utc))
+
+
+def _facts_of_failed(session: Session) -> dict[str, Fact]:
+    """The provenance, as far as it can still be had: after some CUDA errors no call succeeds."""
+    try:
+        return collect(session.context())
+    except Exception as error:  # noqa: BLE001 the failure itself must be told
+        return {"provenance": Fact(value=None, reason=f"cannot be collected ({error})")}
 
 
 def utc_now() -> str:

@@ -22,22 +22,20 @@ from typing import Any
 import msgspec
 
 from harness.errors import CaseError
-from harness.measure.gpu_probe import SAMPLE_FIELDS, SLOW_FIELDS
-from harness.measure.host_load import HOST_FIELDS
+from harness.measure.gpu_probe import SLOW_FIELDS
 from harness.measure.nvml import SLOW_INTERVAL_S, Broken, CounterAnswer, Message, Ready
-from harness.result import CounterReading, GpuSeries, GpuState, HostSeries
+from harness.measure.series import Sample, gpu_series, host_series
+from harness.measure.stalls import stalls, told
+from harness.result import CounterReading, GpuState, HostSeries
 
 READY_TIMEOUT_S = 30.0
 ANSWER_TIMEOUT_S = 5.0
 # Bits of NVML's clocks-event reasons that mean the GPU runs slower than it could.
 THROTTLE_BITS = 0x8 | 0x20 | 0x40 | 0x80  # HW slowdown, SW thermal, HW thermal, HW power brake
 POWER_CAP_BIT = 0x4
-SAMPLER_FIELD = "sampler_ms"  # how long one turn of the sampler took
 THROTTLE_COUNTERS = ("sw_thermal_ns", "hw_thermal_ns", "hw_power_brake_ns")
 
 DAMAGED = "a line of the samples file was damaged and is left out"
-
-Sample = dict[str, float | None]
 
 
 class GpuGoneError(CaseError):
@@ -72,6 +70,8 @@ class Telemetry:
         self._unsupported: dict[str, str] = {}
         self._pcie: list[tuple[int, int]] = []
         self._sampling = False
+        self._lost: str | None = None  # how the sampler ended early
+        self._pauses: list[tuple[float, float]] = []
         self.reason = reason  # why the GPU is not sampled
         self.ready: Ready | None = None  # of a GPU that is sampled
 
@@ -182,14 +182,18 @@ class Telemetry:
         if process is None:
             yield
             return
+        start_s = time.monotonic()
         process.send_signal(signal.SIGSTOP)
         try:
             yield
         finally:
             process.send_signal(signal.SIGCONT)
+            self._pauses.append((start_s, time.monotonic()))
 
     def stop(self) -> None:
         """Ends the sampler; safe to call twice."""
+        if self._process is not None and self._process.poll() is not None:
+            self._note_loss(self._last_words())
         process, self._process = self._process, None
         if process is None:
             return
@@ -205,26 +209,24 @@ class Telemetry:
                 stream.close()
         self._poll()
 
+    def troubles(self) -> list[str]:
+        """What makes the samples incomplete, one line each."""
+        lost = [] if self._lost is None else [f"telemetry ended early: {self._lost}"]
+        self._poll()
+        return lost + told(stalls([s["t_s"] or 0.0 for s in self._samples], self._pauses))
+
     def state(self) -> GpuState:
         """Everything seen, column by column."""
         self._poll()
         samples = self._samples if self.ready else []
-        columns = {
-            name: [_compact(sample.get(name)) for sample in samples]
-            for name in SAMPLE_FIELDS
-            if any(sample.get(name) is not None for sample in samples)
-        }
-        for name in SAMPLE_FIELDS:
-            if samples and name not in columns:
-                self._unsupported.setdefault(name, "no reading succeeded")
+        series, silent = gpu_series(samples)
+        self._unsupported = silent | self._unsupported
         return GpuState(
             source="nvml" if self.ready else "none",
             reason=self.reason,
             interval_s=self._interval_s if self.ready else None,
             sampler_version=self.ready.version if self.ready else None,
-            series=GpuSeries(
-                t_s=[round(sample["t_s"] or 0.0, 3) for sample in samples], fields=columns
-            ),
+            series=series,
             counters=self._readings,
             unsupported=self._unsupported,
             events=self._events,
@@ -233,16 +235,7 @@ class Telemetry:
     def host(self) -> HostSeries | None:
         """The host's load, column by column; None if nothing was sampled."""
         self._poll()
-        if not self._samples:
-            return None
-        names = (*HOST_FIELDS, SAMPLER_FIELD)
-        columns = {name: [s.get(name) for s in self._samples] for name in names}
-        known = {
-            name: column for name, column in columns.items() if any(v is not None for v in column)
-        }
-        silent = {name: "no reading succeeded" for name in names if name not in known}
-        t_s = [round(sample["t_s"] or 0.0, 3) for sample in self._samples]
-        return HostSeries(t_s=t_s, fields=known, unsupported=silent)
+        return host_series(self._samples)
 
     def _poll(self) -> None:
         """Takes in complete new lines of the samples file."""
@@ -284,12 +277,22 @@ class Telemetry:
         return message  # type: ignore[no-any-return]
 
     def _give_up(self, what: str) -> None:
-        assert self._process is not None
-        code = self._process.poll()
-        self._events.append(
-            f"{what} (exit code {code}) at {time.monotonic():.3f} s; no samples after"
-        )
+        self._note_loss(what)
         self.stop()
+
+    def _note_loss(self, what: str) -> None:
+        """The sampler is lost; the first reason found is the one that is told."""
+        if self._lost is not None or not self._sampling or self._process is None:
+            return
+        self._lost = f"{what} (exit code {self._process.poll()})"
+        self._events.append(f"{self._lost}, noticed at {time.monotonic():.3f} s; no samples after")
+
+    def _last_words(self) -> str:
+        try:
+            self._receive(ANSWER_TIMEOUT_S)
+        except GpuGoneError as error:
+            return f"the sampler ended: {error.what}"
+        return "the sampler ended"
 
 
 def _sample(line: bytes) -> Sample | None:
@@ -299,11 +302,6 @@ def _sample(line: bytes) -> Sample | None:
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
     return sample if sample.get("t_s") is not None else None
-
-
-def _compact(value: float | None) -> float | None:
-    """Whole numbers without their decimals: a third of the record's size."""
-    return int(value) if value is not None and value == int(value) else value
 
 
 def mean_clock_mhz(samples: list[Sample]) -> float | None:

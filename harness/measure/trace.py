@@ -24,6 +24,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from harness.errors import CaseError
+from harness.runtime_calls import Role, role_of
 
 Ints = NDArray[np.int64]
 ChunkKind = Literal["first", "filling", "steady"]
@@ -44,10 +45,6 @@ EVENTS_BEGIN = re.compile(rb'"traceEvents"\s*:\s*\[')
 EVENT_KEY = b'"ph"'
 BETWEEN_EVENTS = re.compile(rb"\}\s*(,)\s*\{\s*\Z")
 BETWEEN_BYTES = 64
-
-WAITING_CALL = re.compile(r"Synchronize|cu(da)?Memcpy(?!.*Async)")
-COPY_CALL = re.compile(r"cu(da)?Mem(cpy|set)")
-LAUNCH_CALL = re.compile(r"Launch(?!HostFunc)")
 
 
 class Kind(IntEnum):
@@ -167,13 +164,12 @@ def read_trace(path: Path) -> Trace:
         raise _unusable(path, f"is cut off or no Chrome trace ({error})") from error
 
 
+KIND_OF: dict[Role, Kind] = {"sync": Kind.SYNC, "copy": Kind.COPY, "launch": Kind.LAUNCH}
+
+
 def call_kind(name: str) -> Kind:
     """Kind of a runtime or driver call, by its name."""
-    if WAITING_CALL.search(name):
-        return Kind.SYNC
-    if COPY_CALL.match(name):
-        return Kind.COPY
-    return Kind.LAUNCH if LAUNCH_CALL.search(name) else Kind.CALL
+    return KIND_OF.get(role_of(name), Kind.CALL)
 
 
 def _unusable(path: Path, what: str) -> CaseError:

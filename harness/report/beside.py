@@ -11,10 +11,12 @@ from pathlib import Path
 from harness.analysis.repeatability import COMPILED
 from harness.analysis.trust import Trust, compiled_processes, trust
 from harness.errors import RecordError
+from harness.matrix import Mode
 from harness.report.cells import Source
 from harness.report.material import Material, of
 from harness.result import Result
 from harness.store import MANIFEST, Manifest, Run, RunFolder
+from harness.variants import BASELINE
 
 SELFCHECK = "selfcheck"
 
@@ -47,6 +49,23 @@ def find_trust(material: Material) -> TrustFound:
     if not compiled_processes(checked):
         compiled = run if compiled_processes(run) else _newest(run, _has_compiled_arm, troubles)
     return TrustFound(trust(checked, compiled), tuple(dict.fromkeys(troubles)))
+
+
+def find_profiled(material: Material, mode: Mode, size: tuple[int, int]) -> Run | None:
+    """A run with a profiled baseline of this mode and size (width, height, px): own or beside."""
+
+    def fits(manifest: Manifest) -> bool:
+        return any(
+            case.profile
+            and (case.mode, case.variant, case.preset) == (mode, BASELINE, preset)
+            and (case.width_px, case.height_px) == size
+            for case in manifest.cases
+        )
+
+    preset = material.run.manifest.cases[0].preset
+    if fits(material.run.manifest) and material.profiled(mode) is not None:
+        return material.run
+    return _newest(material.run, fits, [])
 
 
 def source(material: Material, run: Run, result: Result, path: str) -> Source:

@@ -28,13 +28,14 @@ class Cell:
 
     text: str
     sources: tuple[Source, ...] = ()
-    form: Literal["text", "code", "strong"] = "text"
+    form: Literal["text", "code", "strong", "struck"] = "text"
 
     def __html__(self) -> str:
         if self.form == "code":
             return code(self.text)
         text = escape(self.text)
-        return f"**{text}**" if self.form == "strong" else text
+        marks = {"strong": "**", "struck": "~~"}.get(self.form, "")
+        return f"{marks}{text}{marks}"
 
     @property
     def html(self) -> Markup:

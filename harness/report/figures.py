@@ -5,22 +5,33 @@ from collections.abc import Iterator
 from harness.analysis.chunks import grouped_stages
 from harness.analysis.comparisons import TIMES, compare_arms, process_values
 from harness.analysis.components import component_times
-from harness.analysis.experiment import MIN_EFFECT, Verdict
+from harness.analysis.experiment import MIN_EFFECT, Location, Verdict
+from harness.analysis.fixes import measured_fixes
 from harness.analysis.interval import median
 from harness.analysis.part_groups import group_of
-from harness.analysis.profile import Slot, main_slot, real_idle
+from harness.analysis.profile import Slot, main_slot
 from harness.analysis.repeatability import COMPILED
 from harness.analysis.trust import Trust
-from harness.matrix import BASE_ARM, Kind
+from harness.analysis.unprofiled import real_idle
+from harness.arms import BASE_ARM
+from harness.matrix import Kind
 from harness.report.material import MODE_LABELS, MODES, Material, case_label
 from harness.report.plots import CaseTrack, component_figure, gpu_figure, stage_figure
+from harness.report.plots_fixes import StackBar, fixes_figure
 from harness.report.plots_profile import idle_figure, parts_figure
+from harness.report.plots_timeline import timeline_figure
 from harness.report.plots_trust import ArmRow, Bar, trust_figure
 from harness.report.sections.components import COMPONENT_LABELS
+from harness.report.sections.fixes import floor_of
 from harness.report.sections.profiling import profiled_modes
 from harness.result import Result
 
-KINDS: dict[Kind, str] = {"isolated": "isolated", "e2e": "end to end", "paired": "paired"}
+KINDS: dict[Kind, str] = {
+    "isolated": "isolated",
+    "e2e": "end to end",
+    "paired": "paired",
+    "quality": "output",
+}
 
 
 def draw(material: Material, trust: Trust | None) -> dict[str, bytes]:
@@ -29,7 +40,9 @@ def draw(material: Material, trust: Trust | None) -> dict[str, bytes]:
         "stages.svg": _stages(material),
         "profile_parts.svg": _profile_parts(material),
         "idle.svg": _idle(material),
+        "timeline.svg": _timeline(material),
         "components.svg": _components(material),
+        "fixes.svg": _fixes(material),
         "gpu_state.svg": _gpu_state(material),
         "trust.svg": _trust(trust) if trust is not None else None,
     }
@@ -75,6 +88,13 @@ def _idle(material: Material) -> bytes | None:
     return idle_figure(bars) if bars else None
 
 
+def _timeline(material: Material) -> bytes | None:
+    """Of the first profiled mode; older records hold none."""
+    found = next(_on_gpu(material), None)
+    line = found[1].chunk.timeline if found is not None else None
+    return timeline_figure(line) if line is not None else None
+
+
 def _on_gpu(material: Material) -> Iterator[tuple[Result, Slot]]:
     """Profiled modes with GPU time."""
     for result in profiled_modes(material):
@@ -116,6 +136,22 @@ def _track(result: Result) -> CaseTrack | None:
         t_s=tuple(t_s - first_s for t_s in series.t_s),
         fields={name: tuple(column) for name, column in series.fields.items()},
     )
+
+
+def _fixes(material: Material) -> bytes | None:
+    """The stack as it grows, each bar an arm; the floor below it where it is known."""
+    fixes = measured_fixes(material.run.processes)
+    if fixes is None or fixes.base is None or not fixes.steps:
+        return None
+    bars = [StackBar("Baseline", fixes.base.wall.value, _ms(fixes.base.busy), False)]
+    for step in fixes.steps:
+        fails = step.output is not None and step.output.fails
+        bars.append(StackBar(step.title, step.times.wall.value, _ms(step.times.busy), fails))
+    return fixes_figure(bars, floor_of(material, fixes).ms)
+
+
+def _ms(location: Location | None) -> float | None:
+    return location.value if location is not None else None
 
 
 def _trust(trust: Trust) -> bytes | None:

@@ -3,7 +3,18 @@
 from dataclasses import dataclass
 
 from harness.analysis.chunks import fps_over_processes
-from harness.report.cells import NOTHING, Cell, Inline, Link, Table, number, rate, ratio, table
+from harness.report.cells import (
+    NOTHING,
+    Cell,
+    Inline,
+    Link,
+    Source,
+    Table,
+    number,
+    rate,
+    ratio,
+    table,
+)
 from harness.report.material import Material, of_all, plan
 from harness.report.sections.compiled import chunk_change
 from harness.report.view import device_name
@@ -64,8 +75,15 @@ def _row(run: Run) -> tuple[Inline | str, ...]:
         inside(chunk),
         inside(fps),
         inside(compiled),
-        "functional check" if material.functional_only else "measurement",
+        _kind(material, at("/cases/*/variant")),
     )
+
+
+def _kind(material: Material, source: Source) -> Cell:
+    """What a run is good for, and of which variant it is."""
+    kind = "functional check" if material.functional_only else "measurement"
+    names = ", ".join(material.variants)
+    return Cell(f"{kind}, variant {names}", (source,)) if names else Cell(kind)
 
 
 def _figures(material: Material) -> tuple[Cell, Cell, Cell]:

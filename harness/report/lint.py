@@ -19,11 +19,16 @@ from harness.analysis import (
     components,
     experiment,
     findings,
+    fixes,
+    output_errors,
     published,
+    published_advice,
     root_causes,
     targets,
 )
 from harness.matrix import FIRST_STEADY_CHUNK
+from harness.profile_checks import CHECKS, MOST_DISTORTION
+from harness.profile_witness import MOST_DEVIATION
 from harness.report.cells import Block, Cell
 from harness.result import Record
 from harness.store import MANIFEST, Manifest
@@ -32,12 +37,17 @@ RULES: dict[str, float] = {
     **findings.LIMITS,
     **targets.TARGETS,
     **root_causes.LIMITS,
+    **fixes.FIX_TARGETS,
+    **output_errors.LIMITS,
     "CONFIDENCE": experiment.CONFIDENCE,
     "MOST_P": causes.MOST_P,
     "LEAST_RHO": causes.LEAST_RHO,
     "MIN_EFFECT": compiled.MIN_EFFECT,
     "RESIDUAL_LIMIT": components.RESIDUAL_LIMIT,
     "FIRST_STEADY_CHUNK": FIRST_STEADY_CHUNK,
+    "MOST_DISTORTION": MOST_DISTORTION,
+    "MOST_DEVIATION": MOST_DEVIATION,
+    **{f"profile.{check.name}": check.least for check in CHECKS},
 }
 # A digit that begins a number; those inside a word (e2e, sha256) are part of a name.
 NUMBER = re.compile(r"(?<![A-Za-z0-9_])\d")
@@ -45,6 +55,7 @@ PUBLISHED = {
     *published.FIGURES,
     *(item.name for item in published.OPERATORS),
     *published.DIFFERENCES,
+    *published_advice.NAMES,
 }
 
 

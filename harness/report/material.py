@@ -17,6 +17,7 @@ from harness.presets import PRESETS
 from harness.report.cells import Cell, Source
 from harness.result import Fact, Failure, Result
 from harness.store import Run, RunFolder, result_name
+from harness.variants import BASELINE
 
 MODES: tuple[Mode, ...] = ("inpainting", "depth", "text")
 MODE_LABELS: dict[Mode, str] = {"inpainting": "Inpainting", "depth": "Depth", "text": "Text-only"}
@@ -52,6 +53,19 @@ class Material:
         """Wall time of a case's steady chunk over its processes."""
         return over_processes(self.processes(result), "wall", base_arm(result.case))
 
+    @cached_property
+    def variants(self) -> list[str]:
+        """Variants that cases of the run are of, arms of a case left out."""
+        names = dict.fromkeys(case.variant for case in self.run.manifest.cases)
+        return [name for name in names if name != BASELINE]
+
+    @property
+    def shows_variant(self) -> bool:
+        """Whether a variant stands where a section looks for the workload as it is."""
+        kinds: tuple[Kind, ...] = ("e2e", "isolated")
+        plain = (self.plain(kind, mode) for kind in kinds for mode in MODES)
+        return any(result.case.variant != BASELINE for result in plain if result is not None)
+
     @property
     def functional_only(self) -> bool:
         """A CPU or the tiny preset: the path is exercised, the numbers mean nothing."""
@@ -59,7 +73,7 @@ class Material:
         return any(case.device == "cpu" or case.preset == "tiny" for case in cases)
 
     def plain(self, kind: Kind, mode: Mode, *, compiled: bool = False) -> Result | None:
-        """The first finished case of this kind and mode with default attention and VAE.
+        """The first finished case of this kind and mode: baseline, default attention and VAE.
 
         Where no such case was planned, the first of this kind and mode.
         """
@@ -72,6 +86,7 @@ class Material:
             result
             for result in fitting
             if (result.case.attention, result.case.vae, result.case.plant) == ("default", "tae", "")
+            and result.case.variant == BASELINE
         ]
         return next(iter(ordinary or fitting), None)
 
@@ -172,7 +187,9 @@ def case_label(result: Result) -> Cell:
     """What sets a case apart, in words: mode, compiled or not, and what is not the default."""
     case = result.case
     words = [MODE_LABELS[case.mode]]
-    words += [f"arms {' '.join(case.arms)}"] if case.arms else []
+    words += [f"variant {case.variant}"] if case.variant != BASELINE else []
+    words += ["proof of output"] if case.kind == "quality" else []
+    words += [f"arms {case.label or ' '.join(case.arms)}"] if case.arms else []
     words += [] if case.arms else ["compiled" if case.compiled else "eager"]
     words += ["WanVAE"] if case.vae != "tae" else []
     words += [f"attention {case.attention}"] if case.attention != "default" else []

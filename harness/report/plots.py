@@ -42,6 +42,7 @@ PHASE_COLOURS = {
     "memory": "#e6ddf0",
     "count": "#d8e6f3",
     "profile": "#cfe0dd",
+    "quality": "#e3eac9",
 }
 GPU_PANELS = (
     ("sm_clock_mhz", 1.0, "SM clock (MHz)", "#2f6f9f"),

@@ -5,6 +5,7 @@ idle.svg            one bar a mode: GPU busy, then idle by what the host did mea
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
@@ -51,10 +52,11 @@ def parts_figure(bars: Sequence[tuple[str, str, Segments]]) -> bytes:
         total = sum(value for _, _, parts in bars for _, value in parts)
         for row, (_, family, parts) in enumerate(bars):
             left = 0.0
-            for part, value in parts:
+            for part, value in _large(parts, widest):
                 _segment(axes, left, row, value, FAMILY_COLOURS[family][1], widest)
-                if value > 0.013 * widest * (len(part) + 2):
-                    centred(axes, left + value / 2, row, part, dark=True)
+                name = part.replace("cross_attention", "cross")
+                if value > 0.0092 * widest * (len(name) + 1):
+                    axes.text(left + value / 2, row, name, color="white", **SMALL)
                 left += value
             beside(axes, left, row, f"{short(left)} ms, {100 * left / total:.1f} %", widest)
         name_rows(axes, [label for label, _, _ in bars])
@@ -90,10 +92,22 @@ def idle_figure(bars: Sequence[tuple[str, dict[str, float]]]) -> bytes:
         return svg(figure)
 
 
+SMALL: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 6.5}
+LEAST_SEGMENT = 0.012  # of the longest bar; what is smaller is drawn as one
+
+
+def _large(parts: Segments, widest: float) -> Segments:
+    """The parts with the small ones as a last, nameless one."""
+    large = [(part, value) for part, value in parts if value >= LEAST_SEGMENT * widest]
+    rest = sum(value for _, value in parts) - sum(value for _, value in large)
+    return [*large, ("", rest)] if rest > 0 else large
+
+
 DARK = ("busy", "launch", "sync")
 
 
 def _segment(axes: Axes, left: float, row: int, value: float, colour: str, widest: float) -> None:
     """A piece of a bar; a thin one has no edge, which would cover it."""
-    edge = "white" if value > 0.01 * widest else colour
-    axes.barh(row, value, left=left, height=0.66, color=colour, edgecolor=edge, linewidth=0.8)
+    thin = value <= 0.01 * widest
+    edge, width = (colour, 0.0) if thin else ("white", 0.8)
+    axes.barh(row, value, left=left, height=0.66, color=colour, edgecolor=edge, linewidth=width)

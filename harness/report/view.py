@@ -14,6 +14,7 @@ from harness.report.sections.circumstances import Circumstances, circumstances
 from harness.report.sections.compile_cover import compile_sentences
 from harness.report.sections.compiled import Compiled, compiled_section
 from harness.report.sections.components import ComponentGroup, component_groups
+from harness.report.sections.fixes import FixSection, fix_section
 from harness.report.sections.gpu import GpuSection, gpu_section
 from harness.report.sections.modes import Modes, modes_section
 from harness.report.sections.overview import Overview, overview
@@ -45,6 +46,8 @@ class RunView:
     compile_cover: tuple[Line, ...]
     causes: tuple[CauseGroup, ...]
     recommendations: Recommendations | None
+    fixes: FixSection | None
+    variant: Line | None
     gpu: GpuSection
     circumstances: Circumstances
     trust: TrustSection
@@ -70,7 +73,7 @@ def build(run: Run, draw: Draw = draw) -> Report:
     found = find_trust(material)
     figures = draw(material, found.trust)
     view = RunView(
-        title=line(device_name(material)),
+        title=line(device_name(material), *_changed(material)),
         functional_only=material.functional_only,
         partial=_partial(material),
         overview=overview(material),
@@ -84,6 +87,8 @@ def build(run: Run, draw: Draw = draw) -> Report:
         compile_cover=compile_sentences(material),
         causes=cause_groups(material),
         recommendations=recommendations(material),
+        fixes=fix_section(material),
+        variant=_variant(material),
         gpu=gpu_section(material),
         circumstances=circumstances(material),
         trust=trust_section(material, found),
@@ -102,6 +107,19 @@ def device_name(material: Material) -> Cell:
     if found is not None and found[0].value is not None:
         return Cell(str(found[0].value), (found[1],))
     return Cell(material.run.manifest.gpu_slug, (plan("/gpu_slug"),))
+
+
+def _variant(material: Material) -> Line | None:
+    """Which variants the run is of; None for a run of baselines."""
+    if not material.variants:
+        return None
+    return line("Changed workload", *_changed(material), ".")
+
+
+def _changed(material: Material) -> list[Cell]:
+    """Words for the variants of a run, to put behind its name."""
+    text = ", ".join(material.variants)
+    return [Cell(f", variant {text}", (plan("/cases/*/variant"),))] if text else []
 
 
 def _partial(material: Material) -> Line | None:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.attention.flex_attention import flex_attention
 from torch.profiler import record_function
 
@@ -44,6 +45,22 @@ def sage(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return out.transpose(1, 2).contiguous()
 
 
+def _sage_on_a_copy(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return sage(q, k.clone(), v)
+
+
+def cudnn(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """SDPA through cuDNN's kernel and no other; torch raises where there is none."""
+    with sdpa_kernel(SDPBackend.CUDNN_ATTENTION):
+        return sdpa(q, k, v)
+
+
+def flash(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """SDPA through PyTorch's flash kernel and no other; torch raises where there is none."""
+    with sdpa_kernel(SDPBackend.FLASH_ATTENTION):
+        return sdpa(q, k, v)
+
+
 class CompiledFlex:
     """flex_attention without a block mask, compiled with static shapes as in the baseline."""
 
@@ -55,6 +72,9 @@ class CompiledFlex:
         out = self._call(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
         assert isinstance(out, Tensor)  # no log-sum-exp was asked for
         return out.transpose(1, 2)
+
+
+KERNELS: dict[str, Backend] = {"cudnn": cudnn, "flash": flash}
 
 
 def resolve(name: str, capability: tuple[int, int] | None) -> AttentionChoice:
@@ -93,6 +113,16 @@ class Attention:
         }
         return cls({use: _load(name, use, device, head_dim) for use, name in uses.items()})
 
+    def use(self, use: str, name: str, *, device: torch.device, head_dim: int) -> None:
+        """Another backend for one use. Raises CaseError where it cannot run here."""
+        self._backends[use] = _load(name, use, device, head_dim)
+
+    def keep_keys(self, use: str) -> None:
+        """For keys that are read again later: Sage, which changes them, then gets a copy."""
+        name, backend = self._backends[use]
+        if backend is sage:
+            self._backends[use] = (name, _sage_on_a_copy)
+
     def cached_self(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Self-attention over the KV cache's window."""
         return self._call("cached_self", q, k, v)
@@ -120,8 +150,13 @@ def _load(name: str, use: str, device: torch.device, head_dim: int) -> tuple[str
         raise CaseError(f"attention '{name}' needs a GPU", next_step="use sdpa on a CPU")
     if name == "flex":
         return "flex_attention", CompiledFlex()
+    if name in KERNELS:
+        return name, KERNELS[name]
     if name != "sage":
-        raise CaseError(f"unknown attention '{name}' for {use}", next_step="use sage, sdpa or flex")
+        raise CaseError(
+            f"unknown attention '{name}' for {use}",
+            next_step="use sage, sdpa, cudnn, flash or flex",
+        )
     if head_dim not in SAGE_HEAD_DIMS:
         raise CaseError(
             f"SageAttention has no kernel for head size {head_dim}",

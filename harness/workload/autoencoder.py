@@ -134,20 +134,6 @@ def _decoder() -> nn.Sequential:
     )
 
 
-def _run(layers: nn.Sequential, x: Tensor, memory: FrameMemory | None) -> Tensor:
-    """Frames [T,C,H,W] through all layers; reads and refills the memory where one is given."""
-    slot = 0
-    for layer in layers:
-        if isinstance(layer, MemoryBlock):
-            x, last = layer(x, None if memory is None else memory.slots[slot])
-            if memory is not None:
-                memory.slots[slot] = last
-            slot += 1
-        else:
-            x = layer(x)
-    return x
-
-
 def _to_pixel_range(x: Tensor) -> Tensor:
     """[T,3,H,W] around [0,1] -> [1,T,3,H,W] in [-1,1]."""
     return (x.clamp(0, 1) * 2 - 1).clamp(-1, 1)[None]
@@ -179,21 +165,35 @@ class Tae(nn.Module):
         missing = -frames.shape[0] % TIME_FACTOR
         if missing:
             frames = torch.cat([frames, frames[-1:].expand(missing, -1, -1, -1)])
-        return _run(self.encoder, frames, memory)[None]
+        return self.run_layers(self.encoder, frames, memory)[None]
 
     @part("vae")
     def decode(self, latent: Tensor) -> Tensor:
         """[1,F,16,h,w] -> [1,4F,3,H,W] in [-1,1], three frames fewer on the first call."""
         if not self._first_decode:
-            return _to_pixel_range(_run(self.decoder, latent[0], self.decoder_memory))
+            return _to_pixel_range(self.run_layers(self.decoder, latent[0], self.decoder_memory))
         self._first_decode = False
         parts = [part for part in (latent[0, :1], latent[0, 1:]) if len(part)]
-        frames = torch.cat([_run(self.decoder, part, self.decoder_memory) for part in parts])
+        memory = self.decoder_memory
+        frames = torch.cat([self.run_layers(self.decoder, part, memory) for part in parts])
         return _to_pixel_range(frames[WARMUP_FRAMES:])
 
     def decode_batch(self, latent: Tensor) -> Tensor:
         """[1,F,16,h,w] -> [1,4F-3,3,H,W] in [-1,1], from zeros and without touching the stream."""
-        return _to_pixel_range(_run(self.decoder, latent[0], None)[WARMUP_FRAMES:])
+        return _to_pixel_range(self.run_layers(self.decoder, latent[0], None)[WARMUP_FRAMES:])
+
+    def run_layers(self, layers: nn.Sequential, x: Tensor, memory: FrameMemory | None) -> Tensor:
+        """Frames [T,C,H,W] through all layers; reads and refills the memory where one is given."""
+        slot = 0
+        for layer in layers:
+            if isinstance(layer, MemoryBlock):
+                x, last = layer(x, None if memory is None else memory.slots[slot])
+                if memory is not None:
+                    memory.slots[slot] = last
+                slot += 1
+            else:
+                x = layer(x)
+        return x
 
     def clear(self) -> None:
         """A hard cut: the next decode begins a stream. Encoder memories given out stay."""

@@ -1,10 +1,11 @@
 """Does this implementation reproduce the reference? Checks every golden file of a folder.
 
-    python -m harness.workload.conformance DIR
+    python -m harness.workload.conformance DIR [--variant NAME] [--device cuda]
 
 One line a file: outputs compared of outputs stored, largest difference, its limit, their ratio.
 Exit code 1 if a limit is passed, a stored output was not compared or a file is not recognised,
-2 if the folder holds no golden file.
+2 if the folder holds no golden file. A variant is held against the files of forwards and of the
+chunk loop; of a forward's inner outputs, which it may not have, only the hints and caches count.
 """
 
 import argparse
@@ -16,11 +17,15 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 
+from harness.errors import HarnessError
+from harness.variants import BASELINE
 from harness.workload import conformance_model as model
 from harness.workload import conformance_units as units
 from harness.workload import conformance_vae as vae
+from harness.workload.conformance_subject import Subject
 from harness.workload.golden import Comparison, GoldenFile
 
+BASELINE_HERE = Subject()
 BF16_MEAN_LIMIT = 0.01  # mean absolute difference over a bfloat16 file
 
 
@@ -29,21 +34,31 @@ class Check:
     """How files with one name prefix are checked, and which of their tensors are inputs."""
 
     prefix: str
-    compare: Callable[[GoldenFile], Iterator[Comparison]]
+    compare: Callable[[GoldenFile, Subject], Iterator[Comparison]]
     inputs: Callable[[GoldenFile], set[str]]
+    of_variants: bool = False
+
+
+def _part(
+    prefix: str,
+    compare: Callable[[GoldenFile], Iterator[Comparison]],
+    inputs: Callable[[GoldenFile], set[str]],
+) -> Check:
+    """A check of single operations and modules, which is the same for every variant."""
+    return Check(prefix, lambda file, _: compare(file), inputs)
 
 
 CHECKS = (
-    Check("weights_", lambda _: iter(()), lambda file: set(file.tensors)),
-    Check("units", units.check_units, units.inputs_units),
-    Check("scheduler", units.check_scheduler, units.inputs_scheduler),
-    Check("lora_unit", units.check_lora, units.inputs_lora),
-    Check("dit_vace_unpadded", model.check_unpadded, model.inputs_unpadded),
-    Check("dit_", model.check_dit, model.inputs_dit),
-    Check("loop_", model.check_loop, model.inputs_loop),
-    Check("tae", vae.check_tae, vae.inputs_tae),
-    Check("wanvae", vae.check_wanvae, vae.inputs_wanvae),
-    Check("vace_context", vae.check_vace_context, vae.inputs_vace_context),
+    _part("weights_", lambda _: iter(()), lambda file: set(file.tensors)),
+    _part("units", units.check_units, units.inputs_units),
+    _part("scheduler", units.check_scheduler, units.inputs_scheduler),
+    _part("lora_unit", units.check_lora, units.inputs_lora),
+    Check("dit_vace_unpadded", model.check_unpadded, model.inputs_unpadded, of_variants=True),
+    Check("dit_", model.check_dit, model.inputs_dit, of_variants=True),
+    Check("loop_", model.check_loop, model.inputs_loop, of_variants=True),
+    _part("tae", vae.check_tae, vae.inputs_tae),
+    _part("wanvae", vae.check_wanvae, vae.inputs_wanvae),
+    _part("vace_context", vae.check_vace_context, vae.inputs_vace_context),
 )
 
 
@@ -55,16 +70,21 @@ class Verdict:
     problems: list[str]
 
 
+def _check_of(path: Path) -> Check | None:
+    return next((check for check in CHECKS if path.name.startswith(check.prefix)), None)
+
+
 @torch.no_grad()
-def check_file(path: Path) -> Verdict:
+def check_file(path: Path, subject: Subject = BASELINE_HERE) -> Verdict:
     """Runs the check that the file's name asks for."""
-    check = next((check for check in CHECKS if path.name.startswith(check.prefix)), None)
+    check = _check_of(path)
     if check is None:
         return Verdict(f"{path.name}: not recognised", ["no check has this name prefix"])
     try:
         file = GoldenFile.load(path)
-        comparisons = list(check.compare(file))
+        comparisons = list(check.compare(file, subject))
         stored = set(file.tensors) - check.inputs(file)
+        stored = {name for name in stored if subject.gives(name)}
     except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
         problem = f"cannot be checked ({type(error).__name__}: {error})"
         return Verdict(f"{path.name}: {problem}", [problem])
@@ -112,14 +132,25 @@ def main(arguments: list[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument("folder", type=Path, metavar="DIR", help="folder with golden files")
-    folder: Path = parser.parse_args(arguments).folder
+    parser.add_argument("--variant", default=BASELINE, help="the fix, stack or fixes to examine")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    given = parser.parse_args(arguments)
+    folder: Path = given.folder
+    try:
+        subject = Subject.of(given.variant, given.device)
+    except HarnessError as error:
+        print(f"error: {error.line}", file=sys.stderr)
+        return error.exit_code
     paths = sorted(folder.glob("*.safetensors"))
+    if not subject.is_baseline:
+        paths = [path for path in paths if (check := _check_of(path)) and check.of_variants]
+        print(subject.description, flush=True)
     if not paths:
         print(f"{folder}: no golden file (*.safetensors) here; name their folder", file=sys.stderr)
         return 2
     failed = 0
     for path in paths:
-        verdict = check_file(path)
+        verdict = check_file(path, subject)
         print(verdict.line, flush=True)
         for problem in verdict.problems:
             print(f"    {path.name}: {problem}", flush=True)

@@ -8,18 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from harness.presets import WorkloadConfig
+from harness.workload.autoencoder import Tae
+from harness.workload.conformance_subject import Subject
 from harness.workload.golden import Comparison, GoldenFile
-from harness.workload.golden_build import (
-    CPU,
-    golden_config,
-    golden_pipeline,
-    golden_transformer,
-    golden_vace,
-)
+from harness.workload.golden_build import golden_pipeline, golden_vae
 from harness.workload.kv_cache import BlockCache
-from harness.workload.rollout import new_caches
-from harness.workload.scheduler import FlowScheduler
-from harness.workload.transformer import Embedded
+from harness.workload.rollout import ignore
 
 BF16_ATOL = 0.08
 PIXEL_ATOL = 1e-5  # video and VACE context
@@ -34,54 +28,57 @@ BLOCK_PARTS = {
 
 
 class _Runner:
-    """Forwards of one `dit_*` file; keeps the outputs of inner modules."""
+    """Forwards of one `dit_*` file; keeps the outputs of inner modules of the baseline."""
 
-    def __init__(self, file: GoldenFile) -> None:
-        self.file = file
-        self.config = golden_config(file)
-        self.transformer = golden_transformer(file, self.config)
-        self.vace = golden_vace(file, self.config)
-        self.scheduler = FlowScheduler(self.config.shift, device=CPU)
-        self.caches = new_caches(self.config, CPU)
+    def __init__(self, file: GoldenFile, subject: Subject) -> None:
+        self.prompt = file.tensors["prompt_embeds"].to(subject.device)
+        self.pipeline = golden_pipeline(file, Tae(), subject.device)
+        subject.change(self.pipeline)
+        self.pipeline.caches = self.pipeline.new_caches()
+        self.pipeline.set_conditioning(self.prompt)
         self.inner: dict[str, Tensor] = {}
-        self._keep_inner_outputs()
+        if subject.is_baseline:
+            self._keep_inner_outputs()
+
+    @property
+    def config(self) -> WorkloadConfig:
+        """Sizes from the file's metadata."""
+        return self.pipeline.config
 
     def forward(
-        self, x: Tensor, timestep: Tensor, start_frame: int, context: Tensor | None
+        self, x: Tensor, step: int, start_frame: int, context: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """x [1, F, 16, h, w] -> (flow, x0)."""
-        start_token = start_frame * self.config.tokens_per_frame
-        prompt = self.file.tensors["prompt_embeds"]
+        device = self.pipeline.device
+        x = x.to(device)
+        dtype = torch.int64 if step > 0 else x.dtype
+        ones = torch.ones(1, x.shape[1], dtype=dtype, device=device)
+        given = None if context is None else context.to(device)
         self.inner = {}
-        state = self.transformer.embed(x, timestep, prompt, start_token)
-        self.inner["patch_embedding"] = state.x
-        hints = None if context is None else self._hints(context, state)
-        scale = self.config.context_scale
-        flow = self.transformer.run_blocks(state, self.caches, hints, scale)
-        x0 = self.scheduler.x0(flow.flatten(0, 1), x.flatten(0, 1), timestep.flatten())
-        return flow, x0.unflatten(0, (1, x.shape[1]))
-
-    def _hints(self, context: Tensor, state: Embedded) -> tuple[Tensor, ...]:
-        places = (state.lengths, state.grid, state.table)
-        embedded = self.vace.calls.embed(context.unsqueeze(0))
-        self.inner["vace_patch_embedding"] = embedded.flatten(2).transpose(1, 2)
-        hints = self.vace.hints(embedded, state.x, state.e0, state.text, places)
-        self.inner |= {f"hint{j}": hint for j, hint in enumerate(hints)}
-        return hints
+        self.pipeline.start_frame = start_frame
+        timestep = self.pipeline.timestep(ones, step)
+        return self.pipeline.forward(x, timestep, start_frame, given, ignore, f"step{step}")
 
     def _keep_inner_outputs(self) -> None:
+        transformer, vace = self.pipeline.transformer, self.pipeline.vace
         modules: dict[str, nn.Module] = {
-            "e": self.transformer.time_embedding,
-            "e0_flat": self.transformer.time_projection,
-            "context": self.transformer.text_embedding,
-            "head_tokens": self.transformer.head,
+            "e": transformer.time_embedding,
+            "e0_flat": transformer.time_projection,
+            "context": transformer.text_embedding,
+            "head_tokens": transformer.head,
         }
-        for index, block in enumerate(self.transformer.blocks):
+        for index, block in enumerate(transformer.blocks):
             modules[f"block{index}/out"] = block
             for part, path in BLOCK_PARTS.items():
                 modules[f"block{index}/{part}"] = block.get_submodule(path)
         for name, module in modules.items():
             module.register_forward_hook(self._keep(name))
+        for embedding, name in (
+            (transformer.patch_embedding, "patch_embedding"),
+            (vace.vace_patch_embedding, "vace_patch_embedding"),
+        ):
+            embedding.register_forward_hook(self._keep_tokens(name))
+        vace.register_forward_hook(self._keep_hints)
 
     def _keep(self, name: str) -> Callable[[nn.Module, object, object], None]:
         def hook(_: nn.Module, __: object, output: object) -> None:
@@ -91,8 +88,18 @@ class _Runner:
 
         return hook
 
+    def _keep_tokens(self, name: str) -> Callable[[nn.Module, object, Tensor], None]:
+        def hook(_: nn.Module, __: object, output: Tensor) -> None:
+            self.inner[name] = output.flatten(2).transpose(1, 2)
+
+        return hook
+
+    def _keep_hints(self, _: nn.Module, __: object, hints: tuple[Tensor, ...]) -> None:
+        self.inner |= {f"hint{j}": hint for j, hint in enumerate(hints)}
+
 
 def _limit(config: WorkloadConfig, name: str, got: Tensor, want: Tensor) -> Comparison:
+    got = got.cpu()
     if not want.is_floating_point():
         return Comparison(name, got, want, atol=0.0, rtol=0.0)
     if config.dtype == "bfloat16":
@@ -109,36 +116,36 @@ def _cache_comparisons(
     for rest, want in file.with_prefix(prefix).items():
         if rest == "indices":
             for cache in caches:
-                got = torch.cat([cache.global_end, cache.local_end])
-                yield _limit(config, prefix + rest, got, want)
+                yield _limit(config, prefix + rest, cache.indices(), want)
             continue
         layer, _, side = rest.partition("/")
         cache = caches[int(layer.removeprefix("layer"))]
-        name = f"text_{side}" if prefix == "crossattn/" else side
-        yield _limit(config, prefix + rest, getattr(cache, name).clone(), want)
+        if prefix == "crossattn/":
+            got = cache.text_k if side == "k" else cache.text_v
+            assert got is not None
+        else:
+            got = cache.contents()[side == "v"]
+        yield _limit(config, prefix + rest, got.clone(), want)
 
 
-def check_dit(file: GoldenFile) -> Iterator[Comparison]:
+def check_dit(file: GoldenFile, subject: Subject) -> Iterator[Comparison]:
     """Every stored output of a `dit_*` file; inputs of each forward are the file's."""
-    runner = _Runner(file)
+    runner = _Runner(file, subject)
     config, tensors = runner.config, file.tensors
     frames = config.model.frames_per_chunk
     for chunk in range(file.json("chunks")):
         context = tensors.get(f"chunk{chunk}/vace_context")
         for step, value in enumerate(file.json("timesteps")):
             prefix = f"chunk{chunk}/step{step}/"
-            x = tensors[f"{prefix}x"]
-            dtype = torch.int64 if value > 0 else x.dtype
-            timestep = torch.full((1, frames), value, dtype=dtype)
             given = context if value > 0 else None
-            flow, x0 = runner.forward(x, timestep, chunk * frames, given)
+            flow, x0 = runner.forward(tensors[f"{prefix}x"], value, chunk * frames, given)
             outputs = {"flow": flow, "x0": x0}
             outputs |= {f"inter/{name}": got for name, got in runner.inner.items()}
             for name, want in file.with_prefix(prefix).items():
                 if name in outputs:
                     yield _limit(config, prefix + name, outputs[name], want)
-        yield from _cache_comparisons(file, config, runner.caches, f"chunk{chunk}/cache/")
-    yield from _cache_comparisons(file, config, runner.caches, "crossattn/")
+        yield from _cache_comparisons(file, config, runner.pipeline.caches, f"chunk{chunk}/cache/")
+    yield from _cache_comparisons(file, config, runner.pipeline.caches, "crossattn/")
 
 
 def inputs_dit(file: GoldenFile) -> set[str]:
@@ -151,22 +158,21 @@ def inputs_dit(file: GoldenFile) -> set[str]:
     }
 
 
-def check_unpadded(file: GoldenFile) -> Iterator[Comparison]:
+def check_unpadded(file: GoldenFile, subject: Subject) -> Iterator[Comparison]:
     """One forward at a token count that needs no padding, for several hint scales."""
     tensors = file.tensors
     mask = tensors["vace_context_mask_u8"].to(tensors["x"].dtype)
     context = torch.cat([tensors["vace_context_latents"], mask])
     for index, scale in enumerate(file.json("vace_context_scales")):
-        runner = _Runner(file)
-        runner.config = replace(runner.config, context_scale=float(scale))
-        timestep = torch.full((1, tensors["x"].shape[1]), file.json("timestep"))
-        flow, _ = runner.forward(tensors["x"], timestep, 0, context)
+        runner = _Runner(file, subject)
+        runner.pipeline.config = replace(runner.config, context_scale=float(scale))
+        flow, _ = runner.forward(tensors["x"], file.json("timestep"), 0, context)
         name = f"flow_scale{scale}"
         if name in tensors:
-            yield Comparison(name, flow, tensors[name])
+            yield Comparison(name, flow.cpu(), tensors[name])
         hints = {name for name in tensors if name.startswith("hint")} if index == 0 else set()
-        for hint in sorted(hints):
-            yield Comparison(hint, runner.inner[hint], tensors[hint])
+        for hint in sorted(hints & set(runner.inner)):
+            yield Comparison(hint, runner.inner[hint].cpu(), tensors[hint])
 
 
 def inputs_unpadded(_: GoldenFile) -> set[str]:
@@ -177,39 +183,41 @@ def inputs_unpadded(_: GoldenFile) -> set[str]:
 class _RecordedNoise:
     """The noise that was drawn when the file was made."""
 
-    def __init__(self, tensors: dict[str, Tensor]) -> None:
-        self._tensors = tensors
+    def __init__(self, tensors: dict[str, Tensor], device: torch.device) -> None:
+        self._tensors, self._device = tensors, device
         self.chunk = -1
         self._draw = 0
 
     def initial(self, start_frame: int, shape: tuple[int, ...]) -> Tensor:
         """The chunk's initial latent."""
         self._draw = 0
-        return self._tensors[f"chunk{self.chunk}/noise0"]
+        return self._tensors[f"chunk{self.chunk}/noise0"].to(self._device)
 
     def next(self, shape: tuple[int, ...]) -> Tensor:
         """The noise of the next step."""
         self._draw += 1
-        return self._tensors[f"chunk{self.chunk}/noise{self._draw}"]
+        return self._tensors[f"chunk{self.chunk}/noise{self._draw}"].to(self._device)
 
 
-def check_loop(file: GoldenFile) -> Iterator[Comparison]:
+def check_loop(file: GoldenFile, subject: Subject) -> Iterator[Comparison]:
     """Every stored output of a `loop_*` file; only noise, pixels and prompts are given."""
     tensors = file.tensors
-    pipeline = golden_pipeline(file)
-    noise = _RecordedNoise(tensors)
+    pipeline = golden_pipeline(file, golden_vae(file), subject.device)
+    subject.change(pipeline)
+    noise = _RecordedNoise(tensors, subject.device)
     pipeline.noise = noise
     for chunk in range(file.json("chunks")):
         prefix = f"chunk{chunk}/"
         given = file.with_prefix(prefix)
         noise.chunk = chunk
         if "prompt_embeds" in given:
-            pipeline.set_conditioning(given["prompt_embeds"])
+            pipeline.set_conditioning(given["prompt_embeds"].to(subject.device))
             if chunk and file.metadata["prompt_change_action"] == "hard_cut":
                 pipeline.reset()
         seen: dict[str, Tensor] = {}
         pipeline.watch = seen.__setitem__
-        pipeline.run_chunk(*_pixels(given))
+        frames, mask = (None if p is None else p.to(subject.device) for p in _pixels(given))
+        pipeline.run_chunk(frames, mask)
         for name, got in seen.items():
             if name in given:
                 yield _limit(pipeline.config, prefix + name, got, given[name])

@@ -29,7 +29,7 @@ class ContextEncoder:
 
     def __init__(self, vae: Vae, *, mask_threshold: float = MASK_THRESHOLD) -> None:
         self._vae = vae
-        self._mask_threshold = mask_threshold
+        self.mask_threshold = mask_threshold
         self._inactive_memory: FrameMemory | None = None
         self._reactive_memory: FrameMemory | None = None
 
@@ -50,11 +50,14 @@ class ContextEncoder:
             frames = frames.repeat(1, 3, 1, 1, 1)
         mask = torch.ones_like(frames[:, :1]) if mask is None else mask.to(self._vae.dtype)
 
-        hard = torch.where(mask > self._mask_threshold, 1.0, 0.0)  # float32, whatever the mask is
+        hard = torch.where(mask > self.mask_threshold, 1.0, 0.0)  # float32, whatever the mask is
         inactive = (frames * (1 - hard) + 0 * hard).to(self._vae.dtype)
         reactive = (frames * hard + 0 * (1 - hard)).to(self._vae.dtype)
-        generate_all = bool((hard > MASK_THRESHOLD).all())  # one wait for the device a chunk
-        return inactive, reactive, mask, generate_all
+        return inactive, reactive, mask, self._generates_all(hard)
+
+    def _generates_all(self, hard: Tensor) -> bool:
+        """Whether no pixel is kept: one wait for the device a chunk."""
+        return bool((hard > MASK_THRESHOLD).all())
 
     @part("mask_channels")
     def _joined(self, streams: list[Tensor], mask: Tensor) -> Tensor:

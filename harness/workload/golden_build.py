@@ -103,10 +103,12 @@ def golden_vae(file: GoldenFile) -> Tae | WanVae:
     return vae.to(getattr(torch, file.metadata["dtype"].removeprefix("torch.")))
 
 
-def golden_pipeline(file: GoldenFile) -> Pipeline:
-    """The whole pipeline with the file's weights."""
+def golden_pipeline(file: GoldenFile, vae: Tae | WanVae, device: torch.device = CPU) -> Pipeline:
+    """The whole pipeline with the file's weights around an autoencoder."""
     config = golden_config(file)
     transformer, vace = golden_transformer(file, config), golden_vace(file, config)
-    attention = Attention.load(CPU_ATTENTION, device=CPU, head_dim=config.model.head_dim)
-    parts = Parts(transformer, vace, golden_vae(file), attention)
-    return Pipeline(config, parts, device=CPU)
+    for module in (transformer, vace, vae):
+        module.to(device)
+    transformer.make_table(device)
+    attention = Attention.load(CPU_ATTENTION, device=device, head_dim=config.model.head_dim)
+    return Pipeline(config, Parts(transformer, vace, vae, attention), device=device)

@@ -69,6 +69,14 @@ class BlockCache:
         """The next forward computes the text's keys and values again."""
         self.text_k = self.text_v = None
 
+    def contents(self) -> tuple[Tensor, Tensor]:
+        """Keys and values [1, T, n, D] as they lie in the reference cache: oldest first."""
+        return self.k, self.v
+
+    def indices(self) -> Tensor:
+        """[2] int64: global and local end, in tokens."""
+        return torch.cat([self.global_end, self.local_end])
+
     def attend(self, k: Tensor, v: Tensor, start_token: int) -> tuple[Tensor, Tensor, Update]:
         """Keys and values to attend to for new k, v [1, N, n, D], and the update to apply later."""
         update = self._plan(k, v, start_token)
@@ -79,6 +87,10 @@ class BlockCache:
     def apply(self, update: Update) -> None:
         """The deferred write, once all blocks have run."""
         self._write(self.k, self.v, update)
+        self.note(update)
+
+    def note(self, update: Update) -> None:
+        """The indices after a write."""
         if not update.recompute:
             self.global_end.fill_(update.global_end)
             self.local_end.fill_(update.write_end)

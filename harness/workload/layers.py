@@ -4,7 +4,7 @@ Letters: L tokens = F frames of S tokens, d width, n heads, D head size, T text 
 """
 
 import math
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,13 @@ from harness.workload.kv_cache import BlockCache, Update
 from harness.workload.parts import part
 
 VACE_TOKEN_MULTIPLE = 128
+
+
+class HoldsText(Protocol):
+    """Where the text's keys and values [1, T, n, D] are kept once they are computed."""
+
+    text_k: Tensor | None
+    text_v: Tensor | None
 
 
 class RMSNorm(nn.Module):
@@ -60,6 +67,12 @@ class AttentionLayer(nn.Module):
         """[1, L, d] -> [1, L, n, D]."""
         return x.view(x.shape[0], x.shape[1], self.num_heads, -1)
 
+    def projected(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """x [1, L, d] -> queries and keys, both normed, and values, [1, L, n, D] each."""
+        q = self.heads(self.norm_q(self.q(x)))
+        k = self.heads(self.norm_k(self.k(x)))
+        return q, k, self.heads(self.v(x))
+
 
 class CachedSelfAttention(AttentionLayer):
     """Self-attention of a base block over sink and window of its cache."""
@@ -68,20 +81,21 @@ class CachedSelfAttention(AttentionLayer):
         self, x: Tensor, grid: Tensor, table: Tensor, cache: BlockCache, start_token: int
     ) -> tuple[Tensor, Update]:
         """x [1, L, d] -> ([1, L, d], the deferred cache update)."""
-        q = self.heads(self.norm_q(self.q(x)))
-        k = self.heads(self.norm_k(self.k(x)))
-        v = self.heads(self.v(x))
-        # Two multiplications and an item on CPU tensors, in every block: baseline.
-        frame_tokens = int(math.prod(grid[0][1:]).item())  # type: ignore[attr-defined]
-        start_frame = start_token // frame_tokens
+        q, k, v = self.projected(x)
+        start_frame = start_token // self.frame_tokens(grid)
         q = self.rotate(q, grid, table, start_frame)
         k = self.rotate(k, grid, table, start_frame)
         keys, values, update = cache.attend(k, v, start_token)
-        out = self._attend(q, keys, values)
+        out = self.attend(q, keys, values)
         return self.o(out.flatten(2)), update
 
+    def frame_tokens(self, grid: Tensor) -> int:
+        """Tokens of a frame: two multiplications and an item on CPU tensors, in every block."""
+        return int(math.prod(grid[0][1:]).item())  # type: ignore[attr-defined]
+
     @part("attention")
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """q [1, L, n, D] over the cached k, v [1, K, n, D] -> [1, L, n, D]."""
         return self.attention.cached_self(q, k, v)
 
 
@@ -96,46 +110,47 @@ class ContextSelfAttention(AttentionLayer):
         """x [1, L, d] -> [1, L, d]; `lengths` [1] int64 on the CPU is L."""
         if x.shape[1] != lengths[0].item():
             raise ValueError(f"{x.shape[1]} tokens where {lengths.tolist()} were announced")
-        q = self.rotate(self.heads(self.norm_q(self.q(x))), grid, table)
-        k = self.rotate(self.heads(self.norm_k(self.k(x))), grid, table)
-        v = self.heads(self.v(x))
-        q, k, v = self._padded(q, k, v)
-        out = self._attend(q, k, v)[:, : x.shape[1]]
+        q, k, v = self.projected(x)
+        q, k = self.rotate(q, grid, table), self.rotate(k, grid, table)
+        out = self.attend(*self.padded(q, k, v))[:, : x.shape[1]]
         projected: Tensor = self.o(out.flatten(2))
         return projected
 
     @part("pad")
-    def _padded(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def padded(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """[1, L, n, D] each -> [1, L', n, D]."""
         padding = q.new_zeros(1, -q.shape[1] % VACE_TOKEN_MULTIPLE, *q.shape[2:])
         q, k, v = (torch.cat([tokens, padding], dim=1) for tokens in (q, k, v))
         return q, k, v
 
     @part("attention")
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """[1, L', n, D] each -> [1, L', n, D]."""
         return self.attention.vace_self(q, k, v)
 
 
 class CrossAttention(AttentionLayer):
     """Attention over the text; with a cache its keys and values are computed once."""
 
-    def forward(self, x: Tensor, text: Tensor, cache: BlockCache | None) -> Tensor:
+    def forward(self, x: Tensor, text: Tensor, cache: HoldsText | None) -> Tensor:
         """x [1, L, d], text [1, T, d] -> [1, L, d]."""
         q = self.heads(self.norm_q(self.q(x)))
         if cache is None:
-            k, v = self._keys(text)
+            k, v = self.keys(text)
         else:
             if cache.text_k is None or cache.text_v is None:
-                cache.text_k, cache.text_v = self._keys(text)
+                cache.text_k, cache.text_v = self.keys(text)
             k, v = cache.text_k, cache.text_v
-        out: Tensor = self.o(self._attend(q, k, v).flatten(2))
+        out: Tensor = self.o(self.attend(q, k, v).flatten(2))
         return out
 
     @part("attention")
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """q [1, L, n, D] over the text's k, v [1, T, n, D] -> [1, L, n, D]."""
         return self.attention.cross(q, k, v)
 
-    def _keys(self, text: Tensor) -> tuple[Tensor, Tensor]:
+    def keys(self, text: Tensor) -> tuple[Tensor, Tensor]:
+        """The text's keys and values, text [1, T, d] -> [1, T, n, D] each."""
         return self.heads(self.norm_k(self.k(text))), self.heads(self.v(text))
 
 
@@ -147,11 +162,11 @@ class Block(nn.Module):
         "ffn": "ffn",
     }
 
-    def __init__(self, model: ModelConfig, attention: Attention, self_attn: nn.Module) -> None:
+    def __init__(self, model: ModelConfig, attention: Attention, self_attn: AttentionLayer) -> None:
         super().__init__()
         dim = model.dim
         self.norm1 = nn.LayerNorm(dim, model.eps, elementwise_affine=False)
-        self.self_attn = self_attn
+        self.self_attn: AttentionLayer = self_attn
         self.norm3 = nn.LayerNorm(dim, model.eps)
         self.cross_attn = CrossAttention(model, attention)
         self.norm2 = nn.LayerNorm(dim, model.eps, elementwise_affine=False)
@@ -177,7 +192,7 @@ class Block(nn.Module):
         attended: Tensor,
         e: tuple[Tensor, ...],
         text: Tensor,
-        cache: BlockCache | None,
+        cache: HoldsText | None,
     ) -> Tensor:
         """Gated residual, cross-attention and FFN, [1, L, d]."""
         x = self._gated_sum(x, attended, e[2])
@@ -195,7 +210,7 @@ class Block(nn.Module):
 
     @part("cross_attention")
     def _with_text(
-        self, x: Tensor, normed: Tensor, text: Tensor, cache: BlockCache | None
+        self, x: Tensor, normed: Tensor, text: Tensor, cache: HoldsText | None
     ) -> Tensor:
         attended: Tensor = self.cross_attn(normed, text, cache)
         return x + attended

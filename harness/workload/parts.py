@@ -7,10 +7,11 @@ range `part.<name>`. Classes and all other objects stay as they are, so what tor
 objects that are not traced stays valid.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache, wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from torch import nn
 from torch.profiler import record_function
 
 if TYPE_CHECKING:
@@ -40,9 +41,21 @@ def trace_parts(pipeline: "Pipeline", *, base: bool, vace: bool) -> None:
     assert pipeline.caches, "run a chunk first"
     loop = (pipeline, pipeline.noise, pipeline.scheduler)
     coders = (pipeline.context_encoder, pipeline.vae)
-    base_modules = (*pipeline.transformer.modules(), pipeline.vace)
+    base_modules = (*_open(pipeline.transformer), pipeline.vace)
     _set_ranges([*loop, *coders, *pipeline.caches, *base_modules], on=base)
-    _set_ranges(pipeline.vace.vace_blocks.modules(), on=vace)
+    _set_ranges(_open(pipeline.vace.vace_blocks), on=vace)
+
+
+def _open(module: nn.Module) -> Iterator[nn.Module]:
+    """A module and those inside it, without what a variant has compiled in regions.
+
+    There a range would only make the compiler start anew.
+    """
+    if getattr(module, "compiled_in_regions", False):
+        return
+    yield module
+    for child in module.children():
+        yield from _open(child)
 
 
 def _set_ranges(owners: Iterable[object], *, on: bool) -> None:

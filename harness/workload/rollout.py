@@ -6,7 +6,6 @@ latent sides, T pixel frames, H, W pixel sides.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -15,6 +14,7 @@ from harness.presets import WorkloadConfig
 from harness.workload.attention import Attention
 from harness.workload.context import ContextEncoder
 from harness.workload.kv_cache import BlockCache, CacheSize
+from harness.workload.noise import Noise, SeededNoise
 from harness.workload.parts import part
 from harness.workload.prompt import blend
 from harness.workload.recache import unused_block_mask
@@ -45,45 +45,15 @@ def stage_names(config: WorkloadConfig, mode: str) -> list[str]:
     return [*names, "clean", "decode", "finish"]
 
 
-def new_caches(config: WorkloadConfig, device: torch.device) -> list[BlockCache]:
-    """Empty caches of all blocks."""
+def cache_size(config: WorkloadConfig) -> CacheSize:
+    """Sizes of every block's cache."""
     model, tokens = config.model, config.tokens_per_frame
-    size = CacheSize(
+    return CacheSize(
         tokens=model.local_attn_frames * tokens,
         sink_tokens=model.sink_frames * tokens,
         num_heads=model.num_heads,
         head_dim=model.head_dim,
     )
-    dtype = getattr(torch, config.dtype)
-    return [BlockCache(size, device=device, dtype=dtype) for _ in range(model.num_layers)]
-
-
-class Noise(Protocol):
-    """Where a chunk's noise comes from."""
-
-    def initial(self, start_frame: int, shape: tuple[int, ...]) -> Tensor:
-        """The chunk's initial latent."""
-
-    def next(self, shape: tuple[int, ...]) -> Tensor:
-        """The noise of the next step."""
-
-
-class SeededNoise:
-    """A generator seeded with seed + start frame for each chunk."""
-
-    def __init__(self, seed: int, *, device: torch.device, dtype: torch.dtype) -> None:
-        self._seed, self._device, self._dtype = seed, device, dtype
-        self._generator = torch.Generator(device)
-
-    def initial(self, start_frame: int, shape: tuple[int, ...]) -> Tensor:
-        """The chunk's initial latent."""
-        self._generator.manual_seed(self._seed + start_frame)
-        return self.next(shape)
-
-    @part("noise")
-    def next(self, shape: tuple[int, ...]) -> Tensor:
-        """The noise of the next step."""
-        return torch.randn(shape, generator=self._generator, device=self._device, dtype=self._dtype)
 
 
 @dataclass(frozen=True)
@@ -127,13 +97,18 @@ class Pipeline:
             0 if self._reset_requested else self.start_frame // self.config.model.frames_per_chunk
         )
 
+    def new_caches(self) -> list[BlockCache]:
+        """Empty caches of all blocks."""
+        size, blocks = cache_size(self.config), range(self.config.model.num_layers)
+        return [BlockCache(size, device=self.device, dtype=self.dtype) for _ in blocks]
+
     def set_prompt(self, embeds: Tensor) -> None:
         """A new prompt [1, T', text_dim], blended and used from the next chunk on."""
         self._pending = embeds
 
     def set_conditioning(self, embeds: Tensor) -> None:
         """A new conditioning embedding that is used as it is, without a blend."""
-        self.conditioning, self._changed = embeds, True
+        self.conditioning, self._changed, self._pending = embeds, True, None
 
     def reset(self) -> None:
         """Hard cut: the next chunk is chunk 0."""
@@ -156,6 +131,16 @@ class Pipeline:
         if recache:
             mark("recache")
             self._recache()
+        output = self._chunk(x, steps, (frames, mask), mark)
+        self.start_frame += model.frames_per_chunk
+        self.watch("video", output)
+        return output
+
+    def _chunk(
+        self, x: Tensor, steps: Tensor, pixels: tuple[Tensor | None, Tensor | None], mark: Mark
+    ) -> Tensor:
+        """From the initial noise [1, F, 16, h, w] and the input's frames and mask to the output."""
+        frames, mask = pixels
         context = None
         if frames is not None:
             mark("encode")
@@ -169,10 +154,7 @@ class Pipeline:
         video = self.vae.decode(latent)
         mark("finish")
         self._buffer = self._history(latent)
-        self.start_frame += model.frames_per_chunk
-        output = self._output(video)
-        self.watch("video", output)
-        return output
+        return self._output(video)
 
     @part("history")
     def _history(self, latent: Tensor) -> Tensor:
@@ -189,7 +171,6 @@ class Pipeline:
         """Prompt, steps and caches -> (timesteps on the CPU, whether to recache)."""
         if self._pending is not None:
             self.set_conditioning(blend([self._pending], [1.0], self.dtype))
-            self._pending = None
         if self.conditioning is None:
             raise ValueError("a prompt is needed before the first chunk")
         changed, self._changed = self._changed, False
@@ -212,7 +193,7 @@ class Pipeline:
     def _reset(self) -> None:
         """A cache reset. The two VACE encoder memories survive it: baseline."""
         if not self.caches:
-            self.caches = new_caches(self.config, self.device)
+            self.caches = self.new_caches()
         for cache in self.caches:
             cache.reset()
         self.vae.clear()
@@ -229,44 +210,50 @@ class Pipeline:
         x = self._buffer[:, -frames:]
         self._recache_mask = unused_block_mask(self.config, frames, self.device)
         timestep = torch.zeros(1, frames, dtype=torch.int64, device=self.device)
-        flow, _ = self._forward(x, timestep, self.start_frame - frames, None, ignore, "recache")
+        flow, _ = self.forward(x, timestep, self.start_frame - frames, None, ignore, "recache")
         self._forget_text()
         self.watch("recache/x", x)
         self.watch("recache/flow", flow)
 
     def _denoise(self, x: Tensor, steps: Tensor, context: Tensor | None, mark: Mark) -> Tensor:
         """Initial noise [1, F, 16, h, w] -> the chunk's latent of the same shape."""
-        frames = x.shape[1]
-        ones = torch.ones(1, frames, dtype=torch.int64, device=self.device)
+        ones = torch.ones(1, x.shape[1], dtype=torch.int64, device=self.device)
         x0 = x
         for index, step in enumerate(steps):
             self.watch(f"step{index}/x", x)
             name = f"denoise.{index}"
             mark(name)
-            flow, x0 = self._forward(x, ones * step, self.start_frame, context, mark, name)
+            timestep = self.timestep(ones, step)
+            flow, x0 = self.forward(x, timestep, self.start_frame, context, mark, name)
             self.watch(f"step{index}/flow", flow)
             self.watch(f"step{index}/x0", x0)
             if index + 1 < len(steps):
                 x = self._noised(x0, steps[index + 1])
         return x0
 
+    def timestep(self, ones: Tensor, step: Tensor | int) -> Tensor:
+        """A timestep for every frame, of the shape of `ones`; `step` is a CPU scalar."""
+        return ones * step
+
     @part("add_noise")
     def _noised(self, x0: Tensor, step: Tensor) -> Tensor:
         """x0 [1, F, 16, h, w] with the noise of the next timestep."""
         clean = x0.flatten(0, 1)  # [F, 16, h, w]
         noise = self.noise.next(tuple(clean.shape))
-        timestep = step * torch.ones(x0.shape[1], dtype=torch.int64, device=self.device)
+        ones = torch.ones(x0.shape[1], dtype=torch.int64, device=self.device)
+        timestep = self.timestep(ones, step)
         noised: Tensor = self.scheduler.add_noise(clean, noise, timestep)
         x: Tensor = noised.unflatten(0, (1, x0.shape[1]))
         return x
 
     def _clean_pass(self, latent: Tensor) -> None:
         """Writes the clean latent's keys and values; flow and x0 are computed and dropped."""
-        zero = torch.ones(1, latent.shape[1], device=self.device, dtype=self.dtype) * 0
-        flow, _ = self._forward(latent, zero, self.start_frame, None, ignore, "clean")
+        ones = torch.ones(1, latent.shape[1], device=self.device, dtype=self.dtype)
+        zero = self.timestep(ones, 0)
+        flow, _ = self.forward(latent, zero, self.start_frame, None, ignore, "clean")
         self.watch("clean/flow", flow)
 
-    def _forward(
+    def forward(
         self,
         x: Tensor,
         timestep: Tensor,

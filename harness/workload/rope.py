@@ -17,7 +17,7 @@ def rope_table(head_dim: int, positions: int, *, device: torch.device) -> Tensor
     """
     position = torch.arange(positions, dtype=torch.float64, device=device)
     axes = []
-    for columns in _axis_columns(head_dim):
+    for columns in axis_columns(head_dim):
         exponent = torch.arange(columns, dtype=torch.float64, device=device) / columns
         angle = torch.outer(position, 10000.0**-exponent)
         axes.append(torch.polar(torch.ones_like(angle), angle))
@@ -33,7 +33,7 @@ def rotate(x: Tensor, grid: Tensor, table: Tensor, start_frame: int = 0) -> Tens
     concatenated, a one-element stack.
     """
     heads, columns = x.shape[2], x.shape[3] // 2
-    time, row, column = table.split(_axis_columns(x.shape[3]), dim=1)
+    time, row, column = table.split(axis_columns(x.shape[3]), dim=1)
     rotated = []
     for sample, (f, h, w) in zip(x, grid.tolist(), strict=True):
         tokens = f * h * w
@@ -51,6 +51,7 @@ def rotate(x: Tensor, grid: Tensor, table: Tensor, start_frame: int = 0) -> Tens
     return torch.stack(rotated).to(x.dtype)
 
 
-def _axis_columns(head_dim: int) -> list[int]:
+def axis_columns(head_dim: int) -> list[int]:
+    """Columns of the table for time, rows and columns, of a head size."""
     space = head_dim // 6
     return [head_dim // 2 - 2 * space, space, space]

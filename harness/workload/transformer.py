@@ -36,11 +36,12 @@ class BaseBlock(Block):
         )
         x = self.after_attention(x, attended, e, state.text, cache)
         if hint is not None:
-            x = self._hinted(x, hint, scale)
+            x = self.hinted(x, hint, scale)
         return x, update
 
     @part("hints")
-    def _hinted(self, x: Tensor, hint: Tensor, scale: float) -> Tensor:
+    def hinted(self, x: Tensor, hint: Tensor, scale: float) -> Tensor:
+        """The hint is multiplied by a scale of 1.0 too: baseline."""
         return x + hint * scale
 
 

@@ -1,5 +1,6 @@
 """Tables of a profiled chunk: they add up, name their parts, and never gain more than there is."""
 
+import msgspec
 import pytest
 
 from harness.analysis.profile import (
@@ -8,16 +9,12 @@ from harness.analysis.profile import (
     by_stage,
     distortion,
     host_time,
-    idle_scale,
     main_slot,
     named_parts,
-    real_idle,
     slots,
-    wall_ms,
-    what_if,
 )
 from harness.profiled import OperatorPart
-from tests.analysis.profiled import eager, plain, steady, with_chunk, with_wall
+from tests.analysis.profiled import eager, with_chunk, with_wall
 from tests.records import build
 
 
@@ -52,40 +49,22 @@ def test_an_operator_is_described_by_its_parts_largest_first() -> None:
     assert [where.share for where in reads.where] == [0.9, 0.1]
 
 
-def test_idle_time_is_scaled_to_the_unprofiled_chunk() -> None:
-    result = eager()
-    chunk = steady(result)
-    idle_ms = sum(gap.idle_ms for gap in chunk.gaps)
-    half = with_wall(result, chunk.busy_ms + idle_ms / 2)
-    slot = main_slot(half.profile)
-    assert slot is not None
-    assert idle_scale(half, slot) == pytest.approx(0.5)
-    assert sum(real_idle(half, slot).values()) == pytest.approx(idle_ms / 2)
-    slower = with_wall(result, chunk.busy_ms + 10 * idle_ms)
-    assert idle_scale(slower, slot) == 1.0
-    unknown = main_slot(with_wall(result, 0.0).profile)
-    assert unknown is not None
-    assert wall_ms(with_wall(result, 0.0), unknown) == chunk.wall_ms
-
-
-def test_what_if_never_goes_below_the_busy_time() -> None:
-    result = plain(eager())
-    slot = main_slot(result.profile)
-    assert slot is not None
-    cases = {case.name: case for case in what_if(result, slot)}
-    assert cases["no idle time at all"].wall_ms == pytest.approx(slot.chunk.busy_ms)
-    assert cases["no launch gaps"].ratio < cases["no waits for the GPU"].ratio < 1
-    bound = with_wall(result, slot.chunk.busy_ms)
-    assert all(case.ratio == 1.0 for case in what_if(bound, slot))
-
-
 def test_host_time_and_distortion() -> None:
     result = eager()
     slot = main_slot(result.profile)
     assert slot is not None and result.profile is not None
     spent = host_time(slot)
     assert spent.total_ms == pytest.approx(sum(part.host_ms for part in slot.chunk.parts))
-    assert 0 < spent.sync_ms < spent.launch_ms < spent.other_ms
+    assert spent.operator_ms is not None and spent.python_ms is not None
+    assert 0 < spent.sync_ms < spent.launch_ms < spent.operator_ms
+    assert spent.mixed_ms is None and spent.other_ms < 0.02 * spent.total_ms
+    old = [
+        msgspec.structs.replace(part, operator_ms=None, python_ms=None) for part in slot.chunk.parts
+    ]
+    mixed = main_slot(with_chunk(result, parts=old).profile)
+    assert mixed is not None
+    assert (host_time(mixed).operator_ms, host_time(mixed).python_ms) == (None, None)
+    assert host_time(mixed).total_ms == pytest.approx(spent.total_ms)
     assert distortion(result.profile) == pytest.approx(1.18, abs=0.01)
     wall = result.profile.wall_median_ms
     assert distortion(with_wall(result, 0.0).profile) is None  # type: ignore[arg-type]
@@ -104,5 +83,4 @@ def test_kinds_of_chunks_and_a_cpu_without_device_time() -> None:
     assert slot is not None
     assert sum(item.share for item in by_group(slot)) == pytest.approx(1.0)
     assert by_group(slot)[0].device_ms == 0.0
-    assert what_if(on_cpu, slot)[-1].ratio == 1.0
     assert main_slot(None) is None

@@ -34,13 +34,14 @@ class FakeApi:
     calls: list[str] = field(default_factory=list)
     created: list[dict[str, Any]] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)
+    memory: dict[str, Any] = field(default_factory=dict)  # what info() tells of it
     built_arguments: dict[str, str] = field(default_factory=dict)
 
     def version(self) -> dict[str, Any]:
         return {"Version": "99.0", "Platform": {"Name": ""}}
 
     def info(self) -> dict[str, Any]:
-        return {"Runtimes": {"runc": {}}}
+        return {"Runtimes": {"runc": {}}, **self.memory}
 
     def inspect_image(self, name: str) -> dict[str, Any]:
         if name not in self.images_by_name:
@@ -115,6 +116,13 @@ class FakeApi:
 
     def volumes(self, **_: Any) -> dict[str, Any]:
         return {"Volumes": list(self.volumes_by_name.values()) or None}
+
+    def images(self, **_: Any) -> list[dict[str, Any]]:
+        return []
+
+    def prune_images(self, **_: Any) -> dict[str, Any]:
+        self.calls.append("prune")
+        return {"ImagesDeleted": None, "SpaceReclaimed": 0}
 
     def remove_volume(self, name: str) -> None:
         self.calls.append(f"remove volume {name}")

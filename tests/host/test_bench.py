@@ -6,7 +6,10 @@ import pytest
 
 from harness.errors import DeviceError, UsageError
 from harness.host import bench as bench_module
-from harness.host.bench import Place, bench
+from harness.host import ready
+from harness.host.bench import bench
+from harness.host.plan import Plan
+from harness.host.ready import Place
 from harness.host.screen import Screen
 from harness.host.session import Runners
 from harness.matrix import Case
@@ -29,11 +32,11 @@ def test_a_resumed_run_is_fed_with_the_same_clips(tmp_path: Path) -> None:
 
 def test_problems_of_the_preflight_stop_the_run_and_notes_do_not() -> None:
     stream = io.StringIO()
-    bench_module._preflight(FakeRunner(problems=["note: the GPU is warm"]), CASES, Screen(stream))
+    ready.preflight(FakeRunner(problems=["note: the GPU is warm"]), CASES, Screen(stream))
     assert "note: the GPU is warm" in stream.getvalue()
     small = FakeRunner(problems=["GPU memory is too small: needs 20 GiB, 3 GiB free", "note: warm"])
     with pytest.raises(DeviceError, match="needs 20 GiB, 3 GiB free"):
-        bench_module._preflight(small, CASES, Screen(stream))
+        ready.preflight(small, CASES, Screen(stream))
 
 
 @pytest.mark.slow
@@ -67,7 +70,7 @@ def test_a_run_from_start_to_report(tmp_path: Path, surroundings: dict[str, str]
     assert not isinstance(record, Failure)
 
 
-def plan_of(tmp_path: Path, cases: list[Case]) -> "bench_module.Plan":
+def plan_of(tmp_path: Path, cases: list[Case]) -> Plan:
     return session(tmp_path, FakeRunner(), cases).plan
 
 
@@ -80,14 +83,14 @@ def test_bare_cases_are_left_out_where_the_host_cannot_run_them(tmp_path: Path) 
         (FakeRunner(problems=["no torch here"]), "no torch here"),
     ):
         runners = Runners(chosen=boxed, bare=bare)
-        plan, facts = bench_module._without_impossible_bare(
+        plan, facts = ready.without_impossible_bare(
             plan_of(tmp_path / reason[:7], cases), runners, Screen(stream)
         )
         assert plan.cases == cases[:1]
-        assert facts[bench_module.BARE_FACT].reason == reason
+        assert facts[ready.BARE_FACT].reason == reason
         assert reason in stream.getvalue()
-    plan, facts = bench_module._without_impossible_bare(
+    plan, facts = ready.without_impossible_bare(
         plan_of(tmp_path / "kept", cases), Runners(boxed, FakeRunner()), Screen(stream)
     )
     assert plan.cases == cases
-    assert facts[bench_module.BARE_FACT].value == "measured"
+    assert facts[ready.BARE_FACT].value == "measured"

@@ -6,13 +6,16 @@ from typing import Any
 
 import msgspec
 import pytest
+from requests import ReadTimeout
 
-from harness.errors import DeviceError
+from harness.errors import DeviceError, EngineError
+from harness.host import containers
 from harness.host.containers import DockerRunner, install_facts
 from harness.host.engine import Engine
 from harness.host.gpu import Way
 from harness.host.image import Image
 from harness.host.leftovers import RUN_LABEL
+from harness.host.runner import case_limit_s
 from harness.job import Devices, Job, PreflightRequest, Progress
 from harness.result import Failure, Record, Result, encode
 from tests.host.fake_api import FakeApi
@@ -67,7 +70,8 @@ def test_the_job_goes_in_before_the_start_and_the_container_is_removed() -> None
     api = FakeApi(on_start=answering(encode(result())))
     run(api)
     assert api.calls == ["create", "put", "start", "get /exchange/record.json", "remove c1"]
-    assert msgspec.json.decode(api.files["/exchange/job.json"], type=Job) == JOB
+    sent = msgspec.json.decode(api.files["/exchange/job.json"], type=Job)
+    assert sent == msgspec.structs.replace(JOB, limit_s=case_limit_s(JOB.case))
 
 
 def test_the_way_to_the_gpu_and_the_weights_are_added(tmp_path: Path) -> None:
@@ -106,7 +110,14 @@ def test_warm_caches_are_a_named_volume() -> None:
 @pytest.mark.parametrize(
     ("changes", "category", "message"),
     [
-        ({"end": {"StatusCode": 137}}, "killed", "killed from outside"),
+        ({"end": {"StatusCode": 137}}, "killed", "killed from outside (SIGKILL)"),
+        ({"end": {"StatusCode": 143}}, "killed", "killed from outside (SIGTERM)"),
+        ({"end": {"StatusCode": 139}}, "bug", "the container crashed (SIGSEGV)"),
+        (
+            {"end": {"StatusCode": 2}, "output": [b"error: record.json cannot be written\n"]},
+            "infrastructure",
+            "no record: record.json cannot be written",
+        ),
         (
             {"end": {"StatusCode": 137}, "state": {"OOMKilled": True}},
             "memory",
@@ -123,7 +134,7 @@ def test_how_a_container_ended(changes: dict[str, Any], category: str, message: 
     assert record.category == category
     assert message in record.message
     if api.output:
-        assert record.detail == "Traceback"
+        assert record.detail == b"".join(api.output).decode().strip()
     assert api.calls[-1] == "remove c1"
 
 
@@ -139,6 +150,72 @@ def test_a_container_removed_from_outside_is_a_failure() -> None:
     assert isinstance(record, Failure)
     assert (record.category, record.exit_code) == ("killed", None)
     assert "removed from outside" in record.message
+
+
+class Hanging(FakeApi):
+    """The engine accepts calls and answers none, once the container runs."""
+
+    def logs(self, container: str, **_: Any) -> Any:
+        threading.Event().wait()
+
+    def kill(self, container: str) -> None:
+        raise ReadTimeout("timed out")
+
+
+def test_an_engine_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(containers, "GRACE_S", 0.1)
+    with pytest.raises(EngineError, match="does not answer any more"):
+        run(Hanging(), limit_s=0.1)
+
+
+class Restarting(FakeApi):
+    """An engine that is away for a while, and comes back as a newer one."""
+
+    away: int = 0
+
+    def info(self) -> dict[str, Any]:
+        if self.away:
+            self.away -= 1
+            raise ConnectionRefusedError(111, "Connection refused")
+        return super().info()
+
+    def version(self) -> dict[str, Any]:
+        return {"Version": "100.0", "Platform": {"Name": ""}}
+
+
+def test_after_a_restart_of_the_engine_cases_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(containers, "RETURN_POLL_S", 0.01)
+    left = {"Id": "left", "Labels": {RUN_LABEL: "run-1"}}
+    api = Restarting(images_by_name={FAKE_IMAGE.tag: {"Id": "i"}}, containers_by_id={"left": left})
+    api.away = 3
+    restarted = runner(api)
+    restarted.recover()
+    assert api.containers_by_id == {}
+    assert restarted.facts()["engine.version"].value == "Docker 100.0"
+
+
+def test_an_engine_that_stays_away_or_lost_the_image_ends_the_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(containers, "RETURN_LIMIT_S", 0.05)
+    monkeypatch.setattr(containers, "RETURN_POLL_S", 0.01)
+    api = Restarting()
+    api.away = 1000
+    with pytest.raises(EngineError, match="cannot be reached"):
+        runner(api).recover()
+    with pytest.raises(EngineError, match="vace-bench:1 was removed while the run was under way"):
+        runner(FakeApi()).recover()
+
+
+def test_what_a_record_says_of_the_engine_needs_no_engine() -> None:
+    """The failure of a case whose engine has gone is written while it is away."""
+    api = FakeApi(memory={"MemoryLimit": True, "MemTotal": 1000})
+    seen = runner(api)
+    seen.run(JOB, [], lambda progress: None)
+    api.version = None  # type: ignore[method-assign, assignment]  # any call of it would fail
+    assert seen.facts()["engine.version"].value == "Docker 99.0"
+    assert seen.facts()["container.memory_limit_bytes"].value == 900
+    assert api.created[0]["host_config"]["mem_limit"] == 900
 
 
 class Interrupted(FakeApi):

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.errors import StorageError
 from harness.host import leftovers
 from harness.host.engine import Engine
-from harness.host.leftovers import OWNER_LABEL, RUN_LABEL, labels
+from harness.host.leftovers import OWNER_LABEL, OWNER_VARIABLE, RUN_LABEL, labels
 from tests.host.fake_api import FakeApi
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,3 +58,48 @@ def test_a_reused_process_number_is_another_owner() -> None:
     here, pid, start = labels("r")[OWNER_LABEL].split(":")
     assert not leftovers._is_dead(f"{here}:{pid}:{start}")
     assert leftovers._is_dead(f"{here}:{pid}:{int(start) - 1}")
+
+
+def test_cases_of_a_dead_harness_are_killed_and_no_others() -> None:
+    sleeper = [sys.executable, "-c", "import time; print(flush=True); time.sleep(60)"]
+    marks = {"dead": dead_owner(), "alive": leftovers.owner(), "elsewhere": "another-boot:1:2"}
+    started = {
+        name: subprocess.Popen(sleeper, env={OWNER_VARIABLE: mark}, stdout=subprocess.PIPE)
+        for name, mark in marks.items()
+    }
+    try:
+        for process in started.values():
+            assert process.stdout is not None
+            process.stdout.readline()  # only now is its environment that of the program
+        assert leftovers.sweep_processes() == 1
+        assert started["dead"].wait(timeout=10) == -9
+        assert started["alive"].poll() is None and started["elsewhere"].poll() is None
+    finally:
+        for process in started.values():
+            process.kill()
+            process.wait()
+
+
+def test_files_that_were_never_finished_are_removed(tmp_path: Path) -> None:
+    (tmp_path / "cases").mkdir()
+    for name in ("cases/.saving-x", ".rendering-y", "cases/a.json"):
+        (tmp_path / name).touch()
+    assert leftovers.sweep_unsaved(tmp_path) == 2
+    assert [path.name for path in tmp_path.rglob("*.json")] == ["a.json"]
+
+
+def test_a_temporary_folder_that_cannot_be_made_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    with pytest.raises(StorageError, match="no temporary folder"):
+        leftovers.temporary_folder()
+
+
+def test_clean_removes_leftovers_caches_and_images() -> None:
+    stale = container("stale", "run-0", dead_owner())
+    api = FakeApi(containers_by_id={"stale": stale})
+    removed = leftovers.remove_from_engine(Engine(api, is_local=True))
+    assert removed[0] == "1 containers and volumes of dead runs"
+    assert removed[-1] == "0 MiB of images without a tag"
+    assert "prune" in api.calls

@@ -65,6 +65,7 @@ def test_a_record_of_another_case_is_not_taken() -> None:
 
 def test_a_case_that_hangs_is_stopped_with_its_children(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "case_limit_s", lambda case: 2.0)
+    monkeypatch.setattr(processes, "GRACE_S", 0.5)
     started = time.monotonic()
     failure = failed(2)
     assert failure.category == "timeout"

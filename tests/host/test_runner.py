@@ -1,9 +1,11 @@
+import threading
 import time
 
 import pytest
 
-from harness.errors import RecordError
-from harness.host.runner import OutputReader, case_limit_s, deadline, read_record
+from harness.errors import EngineError, RecordError
+from harness.host import runner
+from harness.host.runner import OutputReader, case_limit_s, deadline, explain, read_record
 from harness.job import Progress
 from harness.result import encode
 from tests.samples import case, result
@@ -42,6 +44,53 @@ def test_a_deadline_that_is_kept_does_nothing() -> None:
         pass
     time.sleep(0.3)
     assert not stopped and not late.passed
+
+
+class Hasty(threading.Event):
+    """Waits end at once, as on a Python whose waits follow a wall clock that was set."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return self.is_set()
+
+
+def test_a_deadline_follows_its_clock_and_not_the_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner.threading, "Event", Hasty)
+    read: list[float] = []
+    shown = iter([0.0, 0.0, 50.0, 99.9, 100.0])
+
+    def clock() -> float:
+        read.append(next(shown))
+        return read[-1]
+
+    stopped: list[float] = []
+    with deadline(100, lambda: stopped.append(read[-1]), clock=clock):
+        time.sleep(0.3)
+    assert stopped == [100.0]
+
+
+def test_a_deadline_tells_why_it_could_not_stop() -> None:
+    def stop() -> None:
+        raise EngineError("the engine does not answer")
+
+    with deadline(0.01, stop) as late:
+        time.sleep(0.3)
+    assert late.passed and late.failed is not None
+
+
+@pytest.mark.parametrize(
+    ("code", "category", "message"),
+    [
+        (137, "killed", "the case was killed from outside (SIGKILL)"),
+        (129, "killed", "the case was killed from outside (SIGHUP)"),
+        (134, "bug", "the case crashed (SIGABRT)"),
+        (None, "killed", "the case was removed from outside"),
+        (2, "infrastructure", "no record: the disk is full; free some"),
+        (1, "bug", "the case ended without a valid record (exit 1)"),
+    ],
+)
+def test_how_a_process_ended(code: int | None, category: str, message: str) -> None:
+    tail = "warning: x\nerror: the disk is full; free some"
+    assert explain(code, place="case", tail=tail) == (category, message)
 
 
 def test_the_limit_leaves_room_for_the_case_s_own_budgets() -> None:

@@ -36,6 +36,7 @@ class FakeRunner:
     name: str = ""
     numbers: list[int] = field(default_factory=list)
     trace: bytes | None = None
+    recovers: int = 0  # how often an engine that has gone comes back
 
     def preflight(self, request: PreflightRequest) -> Devices:
         return Devices(
@@ -49,6 +50,11 @@ class FakeRunner:
 
     def facts(self) -> dict[str, Fact]:
         return {"runner": Fact(value=self.name)}
+
+    def recover(self) -> None:
+        if not self.recovers:
+            raise EngineError("the engine stays away")
+        self.recovers -= 1
 
     def run(self, job: Job, clips: list[Path], notify: Notify, trace: Path | None = None) -> Record:
         self.ran.append(job.case.id)
@@ -153,6 +159,33 @@ def test_what_stops_a_run_says_how_to_go_on(tmp_path: Path, stop: BaseException)
     assert run.missing == [CASES[1].id, CASES[2].id]
     if isinstance(stop, EngineError):
         assert run.failures[CASES[1].id].category == "infrastructure"
+
+
+def test_an_engine_that_comes_back_costs_one_case(tmp_path: Path) -> None:
+    def play(of: Case) -> Record:
+        if of == CASES[0]:
+            raise EngineError("the engine has gone")
+        return result(of)
+
+    work = session(tmp_path, FakeRunner(play, recovers=1))
+    with pytest.raises(CaseError, match="1 of 3 cases failed"):
+        work.finish(TOOLS, schedule(CASES), all_of(CASES))
+    run = work.run.load()
+    assert run.missing == [CASES[0].id]
+    assert run.failures[CASES[0].id].message == "the engine has gone"
+    assert "waiting for the container engine" in shown(work)
+
+
+def test_an_engine_that_fails_twice_in_a_row_ends_the_run(tmp_path: Path) -> None:
+    def play(of: Case) -> Record:
+        raise EngineError("the engine refused")
+
+    runner = FakeRunner(play, recovers=9)
+    work = session(tmp_path, runner)
+    with pytest.raises(EngineError, match="refused"):
+        work.finish(TOOLS, schedule(CASES), all_of(CASES))
+    assert len(runner.ran) == 2
+    assert len(work.run.load().failures) == 2
 
 
 def test_only_what_is_missing_runs_again(tmp_path: Path) -> None:

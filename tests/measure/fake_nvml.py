@@ -1,6 +1,7 @@
 """A fake of the NVML binding with the same shape: what the sampler calls, and nothing else.
 
     python -m tests.measure.fake_nvml --out FILE --interval 0.02 [--lost-after N]
+    python -m tests.measure.fake_nvml --out FILE --fails nvmlDeviceGetClockInfo=999 --after N
 
 runs the real sampler on the fake, as the real command runs it on pynvml.
 """
@@ -50,9 +51,15 @@ class FakeNvml:
     NVML_FI_DEV_CLOCKS_EVENT_REASON_HW_THERM_SLOWDOWN = 270
     NVML_FI_DEV_CLOCKS_EVENT_REASON_HW_POWER_BRAKE_SLOWDOWN = 271
 
-    def __init__(self, errors: dict[str, int] | None = None, lost_after: int | None = None) -> None:
+    def __init__(
+        self,
+        errors: dict[str, int] | None = None,
+        lost_after: int | None = None,
+        errors_after: int = 0,
+    ) -> None:
         self.errors = errors or {}
         self.lost_after = lost_after
+        self.errors_after = errors_after  # calls that succeed before
         self.field_errors: dict[int, int] = {}
         self.fields = {186: 300_000, 82: 60, 83: 1_000, 74: 0, 76: 0, 269: 0, 270: 0, 271: 0}
         self.sm_clock_mhz = 1980
@@ -63,7 +70,7 @@ class FakeNvml:
         self.calls.append(call)
         if self.lost_after is not None and len(self.calls) > self.lost_after:
             raise NVMLError(15)
-        if call in self.errors:
+        if call in self.errors and len(self.calls) > self.errors_after:
             raise NVMLError(self.errors[call])
         return value
 
@@ -148,8 +155,14 @@ def main() -> int:
     parser.add_argument("--lost-after", type=int)
     parser.add_argument("--no-driver", action="store_true")
     parser.add_argument("--throttled", action="store_true")
+    parser.add_argument("--fails", metavar="CALL=CODE")
+    parser.add_argument("--after", type=int, default=0, metavar="CALLS")
     options = parser.parse_args()
-    nvml = FakeNvml({"nvmlInit": 9} if options.no_driver else None, options.lost_after)
+    errors = {"nvmlInit": 9} if options.no_driver else {}
+    if options.fails:
+        call, _, code = options.fails.partition("=")
+        errors[call] = int(code)
+    nvml = FakeNvml(errors, options.lost_after, options.after)
     nvml.event_reasons = 0x40 if options.throttled else 0
     return serve(
         nvml, gpu=options.gpu, out=options.out, interval_s=options.interval, version="fake 1"

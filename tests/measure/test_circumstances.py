@@ -1,5 +1,6 @@
 from harness.measure.circumstances import state_means, with_states
-from harness.measure.telemetry import Sample, Telemetry
+from harness.measure.series import Sample
+from harness.measure.telemetry import Telemetry
 from harness.result import ChunkSample, ChunkState, CounterReading
 
 

@@ -5,7 +5,8 @@ import pytest
 from harness.measure.circumstances import with_states
 from harness.measure.flags import clock_flag, flag_chunks, idle_flags
 from harness.measure.nvml import Ready
-from harness.measure.telemetry import Sample, Telemetry
+from harness.measure.series import Sample
+from harness.measure.telemetry import Telemetry
 from harness.result import ChunkSample, CounterReading
 
 

@@ -82,3 +82,15 @@ def test_a_compiled_arm_is_compiled_before_the_blocks(tmp_path: Path) -> None:
     steady = [chunk for chunk in record.chunks if chunk.phase == "steady"]
     assert {chunk.arm for chunk in steady} == {"base", "compiled"}
     assert all(chunk.state and chunk.state.compile_work == 0 for chunk in steady)
+
+
+def test_a_variant_arm_has_a_pipeline_of_its_own_and_its_facts(tmp_path: Path) -> None:
+    arms = ("base", "ring-cache+once")
+    record = run_job(small_job(kind="paired", arms=arms, blocks=1), tmp_path, ignore)
+    assert isinstance(record, Result), record.detail
+    warm = [c for c in record.chunks if c.arm == arms[1] and c.phase in ("compile", "warmup")]
+    assert [c.chunk for c in warm] == list(range(13)) and warm[0].phase == "compile"
+    assert set(record.arms) == {arms[1]} and record.arms[arms[1]].first_chunk_s > 0
+    steady = [c for c in record.chunks if c.phase == "steady"]
+    assert {c.arm for c in steady} == set(arms)
+    assert all(c.chunk >= 4 for c in steady)

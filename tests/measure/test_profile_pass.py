@@ -5,15 +5,21 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import torch
+from torch import Tensor
 
 from harness.job import TRACE_FILE
+from harness.measure.profile_pass import _brief as brief_of
+from harness.measure.profile_pass import _kept as kept_of
 from harness.measure.profile_tables import profile_tables
 from harness.measure.session import run_job
 from harness.measure.sync_sites import NO_DEVICE
+from harness.measure.witness import timed_reads
 from harness.profiled import Profile
 from harness.result import Result, decode, encode
 from harness.workload.rollout import stage_names
 from tests.measure.cases import small_job
+from tests.measure.made_traces import one_chunk
 
 pytestmark = pytest.mark.slow
 
@@ -64,6 +70,56 @@ def test_the_witness_names_the_same_stages(measured: tuple[Result, Path]) -> Non
     profile = profile_of(measured)
     assert set(profile.stages_host_ms) == set(profile.stages_synchronised_ms)
     assert set(profile.stages_host_ms) == set(measured[0].chunks[-1].stage_ms)
+    assert (profile.reads_ms, profile.reads) == (None, None)  # a CPU waits for no device
+
+
+def test_the_witness_comes_before_any_profiler(measured: tuple[Result, Path]) -> None:
+    names = [mark.name for mark in measured[0].phases]
+    assert names.index("profile") < names.index("count")
+
+
+def test_operators_and_python_fill_the_hosts_time(measured: tuple[Result, Path]) -> None:
+    for chunk in profile_of(measured).chunks:
+        for part in chunk.parts:
+            assert part.operator_ms is not None and part.python_ms is not None
+            assert part.operator_ms + part.python_ms == pytest.approx(part.host_ms, abs=1e-5)
+
+
+class OnDevice(Tensor):
+    """A tensor of the CPU that says it lies on a GPU."""
+
+    __torch_function__ = torch._C._disabled_torch_function_impl
+
+    @property
+    def device(self) -> torch.device:  # type: ignore[override]
+        return torch.device("cuda")
+
+
+def test_reads_of_the_device_are_counted_and_timed_only_while_they_are_watched() -> None:
+    item, far = Tensor.item, torch.ones(1).as_subclass(OnDevice)
+    with timed_reads() as reads:
+        assert torch.ones(1).item() == 1.0  # a read of the CPU waits for nothing
+        assert (reads.count, reads.spent_ns) == (0, 0)
+        assert [far.item() for _ in range(3)] == [1.0] * 3
+    assert reads.count == 3 and reads.spent_ns > 0
+    assert far.item() == 1.0 and reads.count == 3
+    assert Tensor.item is item and "item" not in vars(Tensor)
+
+
+def test_only_operators_that_say_something_are_kept_on_a_gpu(tmp_path: Path) -> None:
+    made = one_chunk()
+    made.operator("aten::_to_copy", 5, 60)
+    made.operator("aten::copy_", 10, 50)
+    made.launch((20, 30), (40, 80))
+    made.operator("aten::view", 100, 100.2)
+    made.operator("aten::slow_view", 200, 300)
+    (chunk,) = made.analyse(tmp_path)
+    kept = {item.operator for item in kept_of(chunk, on_gpu=True).operators}
+    assert kept == {"aten::copy_", "aten::_to_copy", "aten::slow_view"}
+    assert kept_of(chunk, on_gpu=False) == chunk
+    brief = brief_of(chunk)
+    assert brief.timeline is None and {gap.stage for gap in brief.gaps} <= {None}
+    assert sum(gap.idle_ms for gap in brief.gaps) == sum(gap.idle_ms for gap in chunk.gaps)
 
 
 def test_the_trace_is_left_beside_the_record(measured: tuple[Result, Path]) -> None:

@@ -6,7 +6,17 @@ Device time is that of OPERATORS, the span that of STAGES_MS, so that what is le
 import random
 
 from harness.matrix import Case
-from harness.profiled import Ceilings, Gap, OperatorPart, PartTime, Profile, ProfiledChunk, SyncSite
+from harness.profiled import (
+    Ceilings,
+    Gap,
+    OperatorPart,
+    PartTime,
+    Profile,
+    ProfiledChunk,
+    StageMark,
+    SyncSite,
+    Timeline,
+)
 
 # Operator -> shares of its calls and time by part.
 SPREAD: dict[str, dict[str, float]] = {
@@ -70,6 +80,9 @@ TEXT_FACTOR = 0.86  # of device time, so that a text-only chunk has idle time to
 FILLING_READS = 846  # of a chunk whose cache is not full
 READS = ("aten::item", "aten::_local_scalar_dense")
 STEPS = ("denoise.0", "denoise.1", "denoise.2", "denoise.3")
+HOST_SHARES = {"launch": 0.3, "operator": 0.35, "python": 0.34}  # the rest: other runtime calls
+READS_MS = 31.0  # of an unprofiled chunk, inside reads of the device
+BINS = 24
 HOST_CALLS = {"cudaLaunchKernel": 15_122, "cudaMemcpyAsync": 2976, "cudaStreamSynchronize": 692}
 SITES = (
     SyncSite(location="kv_cache.py:61", calls=690),
@@ -112,6 +125,10 @@ def profile(
         sync_reason=None if gpu else "a CPU has nothing to wait for",
         trace=f"{case.id}.trace.json.gz",
         problems=[],
+        stages_host_ms={name: time_ms * 0.98 for name, time_ms in stages_ms.items()},
+        stages_synchronised_ms={name: time_ms * 1.05 for name, time_ms in stages_ms.items()},
+        reads_ms=READS_MS if gpu else None,
+        reads=691 if gpu else None,
     )
 
 
@@ -142,8 +159,24 @@ def _chunk(
         unattributed_ms=0.0,
         parts=parts,
         operators=rows,
-        gaps=_gaps(case, idle_ms) if gpu else [],
+        gaps=_gaps(case, idle_ms, list(stages_ms), kind) if gpu else [],
         host_calls=HOST_CALLS if gpu else {},
+        timeline=_timeline(stages_ms, event_ms * DISTORTION, gpu) if kind == "steady" else None,
+    )
+
+
+def _timeline(stages_ms: dict[str, float], wall_ms: float, gpu: bool) -> Timeline:
+    marks, start_ms = [], 0.0
+    for stage, time_ms in stages_ms.items():
+        end_ms = start_ms + time_ms * wall_ms / sum(stages_ms.values())
+        marks.append(StageMark(stage=stage, start_ms=start_ms, end_ms=end_ms))
+        start_ms = end_ms
+    shares = HOST_SHARES | {"sync": 0.01, "copy": 0.0}
+    return Timeline(
+        bin_ms=wall_ms / BINS,
+        busy=[0.8 if gpu else 0.0] * BINS,
+        host={cause: [share] * BINS for cause, share in shares.items()},
+        stages=marks,
     )
 
 
@@ -167,6 +200,7 @@ def _operator_parts(
                 part=place,
                 calls=round(calls * share) + (row.calls if row else 0),
                 device_ms=time_ms + (row.device_ms if row else 0.0),
+                host_ms=calls * share * 0.005 + (row.host_ms or 0.0 if row else 0.0),
             )
     return list(rows.values())
 
@@ -199,7 +233,9 @@ def _parts(
     parts = []
     for part, (device_ms, kernels, calls) in device.items():
         own_ms = host_ms * calls / total_calls
+        waits = gpu and part == "base/cache.index"
         for stage, share in _stages_of(part, stages):
+            left_ms = own_ms * share * (0.4 if waits else 1.0)
             parts.append(
                 PartTime(
                     stage=stage,
@@ -208,20 +244,34 @@ def _parts(
                     kernels=round(kernels * share),
                     device_ms=device_ms * share,
                     host_ms=own_ms * share,
-                    launch_ms=own_ms * share * 0.3 if gpu else 0.0,
-                    sync_ms=own_ms * share * 0.6 if gpu and part == "base/cache.index" else 0.0,
+                    launch_ms=left_ms * HOST_SHARES["launch"] if gpu else 0.0,
+                    sync_ms=own_ms * share * 0.6 if waits else 0.0,
+                    operator_ms=left_ms * HOST_SHARES["operator"],
+                    python_ms=left_ms * HOST_SHARES["python"],
                 )
             )
     return parts
 
 
-def _gaps(case: Case, idle_ms: float) -> list[Gap]:
+def _gaps(case: Case, idle_ms: float, stages: list[str], kind: str) -> list[Gap]:
+    """By stage in a steady chunk, over all stages in others, as the profile pass keeps them."""
     gaps = []
     for cause, (share, parts) in IDLE.items():
         chosen = [part for part in parts if case.mode != "text" or not part.startswith("vace")]
         for part in chosen:
             place = "vace" if case.compiled and part.startswith("vace") else part
             own_ms = idle_ms * share / len(chosen)
-            row = Gap(cause=cause, part=place, gaps=round(own_ms * 90), idle_ms=own_ms)  # type: ignore[arg-type]
-            gaps.append(row)
+            spread: list[tuple[str | None, float]] = [(None, 1.0)]
+            if kind == "steady":
+                spread = list(_stages_of(part, stages))
+            gaps += [
+                Gap(
+                    cause=cause,  # type: ignore[arg-type]
+                    part=place,
+                    gaps=round(own_ms * portion * 90),
+                    idle_ms=own_ms * portion,
+                    stage=stage,
+                )
+                for stage, portion in spread
+            ]
     return gaps

@@ -28,7 +28,8 @@ def test_an_old_run_loads_and_renders(folder: Path, tmp_path: Path) -> None:
     assert run.missing == []
     report = render_run(path).read_text()
     assert "Functional check, not a performance result" in report
-    assert "VACE forward, all VACE blocks" in report
+    parts = any(result.components for result in run.finished)
+    assert ("VACE forward, all VACE blocks" in report) == parts
     assert "## How far to trust this" in report
 
 
@@ -67,3 +68,15 @@ def test_a_real_profile_of_the_third_schema_is_told_part_by_part(tmp_path: Path)
     report = render_run(path).read_text()
     assert "a CPU has no device events, so times are the host's" in report
     assert "| `base/qkv/lora` | LoRA |" in report
+
+
+def test_real_fixes_of_the_fourth_schema_pass_and_wrong_ones_are_caught(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    shutil.copytree(RECORDED[3], path)
+    report = render_run(path).read_text()
+    assert "proof caught 4 of 4." in report
+    assert "| `lora-merged+fused-qkv` | passes | 1.03 | 1.03 | 1.01 | 1.01 |" in report
+    assert "| `wrong-ring-slot` | caught | 2.48 | 2.64 | 116.3 | 119.9 |" in report
+    assert "saves most: 6.6 % of wall time; too few processes." in report
+    assert "Energy is not known everywhere: the case runs on a CPU." in report
+    assert not (path / "figures" / "fixes.svg").exists()

@@ -196,8 +196,8 @@ def test_operator_families(gpu_report: str) -> None:
 def test_published_figures_beside_ours(gpu_report: str) -> None:
     text = section(gpu_report, "Against the published report")
     assert row_of(text, "VACE forward, isolated")[1:3] == ["38.9 ms", "30.90 ms"]
-    assert row_of(text, "`aten::item`")[1:] == ["846", "906", "906"]
-    assert row_of(text, "`cross-attention`")[1:] == ["–", "210", "210"]
+    assert row_of(text, "`aten::item`")[1:] == ["846", "906", "906", "none"]
+    assert row_of(text, "`cross-attention`")[1:] == ["–", "210", "210", "none"]
     assert row_of(text, "`Memcpy DtoD`")[3] == "2,068"
     assert "counts one VACE forward; a chunk runs four" in text
     assert "8.7 and 9.0 ms end to end" in text
@@ -313,7 +313,7 @@ def test_rendering_twice_gives_the_same_bytes(tmp_path: Path) -> None:
     build.cpu_run(tmp_path)
     first = {path: path.read_bytes() for path in render_all(tmp_path)}
     first |= {path: path.read_bytes() for path in tmp_path.glob("*/*/figures/*.svg")}
-    assert len(first) == 3 + 7
+    assert len(first) == 3 + 8
     for path in first:
         path.unlink()
     render_all(tmp_path)

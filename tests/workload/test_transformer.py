@@ -5,9 +5,10 @@ import torch
 from harness.presets import CPU_ATTENTION, WorkloadConfig
 from harness.workload import weights
 from harness.workload.attention import Attention
+from harness.workload.kv_cache import BlockCache
 from harness.workload.layers import gate, modulate
 from harness.workload.lora import LoraLinear, add_lora
-from harness.workload.rollout import Pipeline, new_caches
+from harness.workload.rollout import Pipeline, cache_size
 from harness.workload.rope import rope_table, rotate
 from harness.workload.transformer import CausalTransformer, time_sinusoid, time_sinusoid_float64
 from harness.workload.vace import Vace
@@ -24,6 +25,11 @@ def transformer(config: WorkloadConfig) -> tuple[CausalTransformer, Vace]:
     return base, vace
 
 
+def new_caches(config: WorkloadConfig) -> list[BlockCache]:
+    size, dtype = cache_size(config), torch.float32
+    return [BlockCache(size, device=CPU, dtype=dtype) for _ in range(config.model.num_layers)]
+
+
 @torch.no_grad()
 def test_hints_of_scale_zero_are_the_base_model(config: WorkloadConfig) -> None:
     base, vace = transformer(config)
@@ -33,11 +39,10 @@ def test_hints_of_scale_zero_are_the_base_model(config: WorkloadConfig) -> None:
     places = (state.lengths, state.grid, state.table)
     hints = vace(torch.randn(96, 3, 4, 6), state.x, state.e0, state.text, places)
     assert len(hints) == len(config.model.vace_layers)
-    plain = base.run_blocks(state, new_caches(config, CPU), None, 1.0)
-    torch.testing.assert_close(base.run_blocks(state, new_caches(config, CPU), hints, 0.0), plain)
-    assert not torch.allclose(
-        base.run_blocks(state, new_caches(config, CPU), hints, 1.0), plain, atol=0.01
-    )
+    plain = base.run_blocks(state, new_caches(config), None, 1.0)
+    torch.testing.assert_close(base.run_blocks(state, new_caches(config), hints, 0.0), plain)
+    hinted = base.run_blocks(state, new_caches(config), hints, 1.0)
+    assert not torch.allclose(hinted, plain, atol=0.01)
 
 
 @torch.no_grad()

@@ -4,16 +4,14 @@ from dataclasses import dataclass
 
 from harness.analysis import published
 from harness.analysis.chunks import grouped_stages
-from harness.analysis.operators import calls_of, copies_of
+from harness.analysis.operators import calls_of
 from harness.analysis.published import DIFFERENCES, Figure
 from harness.analysis.stats import spread
 from harness.report.cells import (
     NOTHING,
     Cell,
-    Inline,
     Line,
     Table,
-    count,
     line,
     ms,
     percent,
@@ -23,7 +21,8 @@ from harness.report.material import MODES, Material, of, of_all
 from harness.report.sections.compiled import chunk_change
 from harness.report.sections.components import overhead_of
 from harness.report.sections.published_claims import published_verdicts
-from harness.result import CountPass, Result
+from harness.report.sections.published_counts import OperatorCounts, operator_counts
+from harness.result import Result
 
 LABELS: tuple[tuple[Figure, str], ...] = (
     (published.CHUNK, "Inpainting chunk, end to end"),
@@ -53,9 +52,7 @@ class Against:
 
     note: Line | None
     figures: Table | None
-    operators: Table | None
-    operators_of: Line | None
-    operators_note: Line | None
+    counts: OperatorCounts | None
     structural: tuple[Line, ...]
     corrections: tuple[Line, ...]
     verdicts: Table | None
@@ -68,6 +65,12 @@ def against(material: Material) -> Against:
     if material.functional_only:
         note = line("A functional check: its own figures are not set beside the published ones.")
         ours, counted = {}, None
+    elif material.shows_variant:
+        note = line(
+            "This run is of a changed workload: its figures and counts are its own, and are not "
+            "set beside the published ones."
+        )
+        ours, counted = {}, None
     seeded = any(case.weights == "seeded" for case in material.run.manifest.cases)
     structural = tuple(name for name in STRUCTURAL if seeded or name != "weights")
     rows = [
@@ -77,12 +80,12 @@ def against(material: Material) -> Against:
     return Against(
         note=note,
         figures=table(("Figure", ">Published", ">Ours", "Stated in"), rows),
-        operators=_operators(counted) if counted is not None else None,
-        operators_of=_operators_of(counted) if counted is not None else None,
-        operators_note=_differences(("sage_casts",))[0] if counted is not None else None,
+        counts=operator_counts(material, counted) if counted is not None else None,
         structural=_differences(structural),
         corrections=_differences(CORRECTIONS),
-        verdicts=None if material.functional_only else published_verdicts(material),
+        verdicts=None
+        if material.functional_only or material.shows_variant
+        else published_verdicts(material),
     )
 
 
@@ -173,48 +176,6 @@ def _counted(material: Material) -> Result | None:
         if result is not None and result.count_pass is not None:
             return result
     return None
-
-
-def _operators_of(result: Result) -> Line:
-    return line(
-        "Ours: calls in chunk ",
-        count(
-            result.count_pass.chunk if result.count_pass else None,
-            of(result, "/count_pass/chunk"),
-        ),
-        f" of {result.case.mode}. The specification's column is of a steady chunk of the full "
-        "preset in this mode.",
-    )
-
-
-def _operators(result: Result) -> Table | None:
-    counts = result.count_pass
-    if counts is None:
-        return None
-    rows: list[tuple[Inline | str, ...]] = []
-    for item in published.OPERATORS:
-        at = f"published#{item.name}"
-        ours = _calls(result, counts, item.recorded or item.name)
-        rows.append(
-            (
-                Cell(item.name, (at,), "code"),
-                count(item.published, at),
-                count(item.steady(result.case.mode), at),
-                ours,
-            )
-        )
-    return table(("Operator", ">Published", ">Specification, steady", ">Ours"), rows)
-
-
-def _calls(result: Result, counts: CountPass, name: str) -> Cell:
-    found = calls_of(counts, name)
-    if found is not None:
-        return count(found[0], of(result, f"/count_pass/operators/{found[1]}/calls"))
-    copies = copies_of(counts, name)
-    if copies is None:
-        return NOTHING
-    sources = (of(result, f"/count_pass/kernels/{index}/calls") for index in copies[1])
-    return count(copies[0], *sources)
 
 
 def _differences(names: tuple[str, ...]) -> tuple[Line, ...]:

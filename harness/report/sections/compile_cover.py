@@ -33,9 +33,10 @@ def _mode(material: Material, result: Result, found: Cover) -> list[Line]:
     inside += [ms(found.fusible_ms, parts, operators), " are left"]
     least: list[Inline | str] = [f"{mode}: so the most that compiling can gain is "]
     least += [percent(found.busy_ceiling, parts, operators, busy), " of GPU-busy time and "]
-    gaps, wall = of(result, f"{path}/gaps"), of(result, "/profile/wall_median_ms")
-    least += [percent(found.wall_ceiling, parts, operators, gaps, wall), " of wall time, if all "]
-    least += ["of that and every wait for a covered launch were gone", _small(found)]
+    host, wall = of(result, f"{path}/parts/*/host_ms"), of(result, "/profile/wall_median_ms")
+    least += [percent(found.wall_ceiling, parts, operators, host, wall), " of wall time, if all "]
+    least += ["of that were gone, and with it the host's time in there as far as the GPU idles"]
+    least += [_small(found)]
     lines = [line(*reach, "stays eager."), line(*inside, "."), line(*least, ".")]
     beside = _beside(material, result, found)
     return lines if beside is None else [*lines, beside]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from harness.analysis.chunks import ChunkTiming, chunk_timing, grouped_stages
 from harness.analysis.findings import Evidence, case_findings
 from harness.analysis.gpu_state import REASONS_FIELD, energy, phase_states
+from harness.matrix import Case
 from harness.report.cells import (
     INTERVAL,
     NOTHING,
@@ -25,9 +26,11 @@ from harness.report.material import MODE_LABELS, MODES, Material, case_label, of
 from harness.report.sections.absent import Absent, absent_cases
 from harness.report.sections.compiled import Comparison, compare_all, confidence
 from harness.report.sections.components import overhead_of
+from harness.report.sections.fixes import fix_sentences
 from harness.report.sections.paired import by_case, compiled_pairs, pair_sentence
 from harness.report.sections.steady import Steady, chunk_heads, processes_note, steady_of
 from harness.result import Result
+from harness.variants import BASELINE
 
 GROUP_LABELS = {
     "encode": "the VAE encode",
@@ -60,6 +63,7 @@ def overview(material: Material) -> Overview:
         _stage_sentence(material),
         *[pair_sentence(case, COMPILE_LEAD) for case in by_case(compiled_pairs(material))],
         *[_compile_sentence(item) for item in compare_all(material) if item.whole],
+        *fix_sentences(material),
         _gpu_sentence(material),
     ]
     steady = [(one, found) for one in material.end_to_end if (found := steady_of(material, one))]
@@ -92,7 +96,8 @@ def _chunk_sentence(material: Material) -> Line | None:
         return None
     case = result.case
     return line(
-        f"{MODE_LABELS[case.mode]}: a steady chunk of ",
+        Cell(_subject(case), (of(result, "/case"),)),
+        ": a steady chunk of ",
         count(round(timing.frames_per_chunk), *steady.frames),
         " frames at ",
         Cell(f"{case.width_px}x{case.height_px}", (of(result, "/case/width_px"),)),
@@ -102,6 +107,11 @@ def _chunk_sentence(material: Material) -> Line | None:
         Cell(f"{steady.fps_cell().text} FPS", (*steady.wall, *steady.frames), "strong"),
         *_basis(steady),
     )
+
+
+def _subject(case: Case) -> str:
+    changed = "" if case.variant == BASELINE else f", variant {case.variant}"
+    return MODE_LABELS[case.mode] + changed
 
 
 def _basis(steady: Steady) -> tuple[Inline | str, ...]:

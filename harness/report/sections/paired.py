@@ -8,7 +8,7 @@ from harness.analysis.experiment import Verdict
 from harness.analysis.findings import doubts
 from harness.analysis.repeatability import COMPILED
 from harness.analysis.targets import PATHS, WORDS
-from harness.matrix import BASE_ARM
+from harness.arms import BASE_ARM
 from harness.report.cells import (
     INTERVAL,
     Cell,

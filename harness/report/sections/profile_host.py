@@ -1,18 +1,10 @@
-"""The host's side of the profile: its time by category, idle time by cause, lines that wait."""
+"""The host's side of the profile: its time by category and operator, idle time, lines that wait."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.analysis.profile import (
-    IDLE_CAUSES,
-    Slot,
-    WhatIf,
-    busy_share,
-    host_time,
-    real_idle,
-    wall_ms,
-    what_if,
-)
+from harness.analysis.profile import IDLE_CAUSES, Slot, busy_share, host_time, wall_ms
+from harness.analysis.unprofiled import WhatIf, real_idle, what_if
 from harness.report.cells import (
     NOTHING,
     Cell,
@@ -21,6 +13,7 @@ from harness.report.cells import (
     Table,
     count,
     line,
+    ms,
     number,
     percent,
     ratio,
@@ -28,6 +21,7 @@ from harness.report.cells import (
 )
 from harness.report.material import MODE_LABELS, of
 from harness.result import Result
+from harness.runtime_calls import Role, by_role
 
 IDLE_WORDS: dict[str, str] = {
     "launch": "inside a launch call",
@@ -39,17 +33,24 @@ IDLE_WORDS: dict[str, str] = {
 }
 HOST_WORDS = {
     "launch_ms": "Calls that launch kernels and copies",
+    "operator_ms": "Operators, outside of such calls",
+    "python_ms": "Python between operators, the ranges of the profile included",
+    "mixed_ms": "Operators and Python",
     "sync_ms": "Waiting for the GPU",
-    "other_ms": "Operators and Python",
+    "other_ms": "Other calls of the runtime",
 }
+CALLS_OF: dict[str, tuple[Role, ...]] = {"launch_ms": ("launch", "copy"), "sync_ms": ("sync",)}
+TOP_OPERATORS = 10
 Shown = Sequence[tuple[Result, Slot]]
 
 
 @dataclass(frozen=True)
 class HostTables:
-    """Tables with a column, or two, a mode."""
+    """Tables with a column, or several, a mode; operators of the first mode alone."""
 
     time: Table | None
+    reads: tuple[Line, ...]
+    operators: Table | None
     idle: Table | None
     what_if: Table | None
     sites: Table | None
@@ -61,6 +62,8 @@ def host_tables(shown: Shown) -> HostTables:
     on_gpu = [(result, slot) for result, slot in shown if slot.chunk.busy_ms]
     return HostTables(
         time=_time(on_gpu),
+        reads=tuple(told for result, slot in on_gpu if (told := _reads(result, slot)) is not None),
+        operators=_operators(*on_gpu[0]) if on_gpu else None,
         idle=_idle(on_gpu),
         what_if=_what_if(on_gpu),
         sites=_sites(on_gpu),
@@ -75,19 +78,62 @@ def _heads(first: str, shown: Shown, *suffixes: str) -> list[str]:
 
 def _time(shown: Shown) -> Table | None:
     """Categories that add up to the profiled chunk's host time."""
+    spent = [(result, slot, host_time(slot)) for result, slot in shown]
     rows: list[tuple[Inline | str, ...]] = []
-    for field, label in HOST_WORDS.items() if shown else ():
-        row: list[Inline | str] = [label]
-        for result, slot in shown:
-            spent = host_time(slot)
-            at = of(result, f"{slot.path}/parts/*/host_ms")
-            value = getattr(spent, field)
-            row += [
-                number(value, at),
-                percent(value / spent.total_ms if spent.total_ms else None, at),
-            ]
-        rows.append(tuple(row))
-    return table(_heads("What the host did", shown, " (ms)", ", share"), rows)
+    for field, label in HOST_WORDS.items():
+        if any(getattr(time, field) for _, _, time in spent):
+            row: list[Inline | str] = [label]
+            for result, slot, time in spent:
+                value, at = getattr(time, field), of(result, f"{slot.path}/parts/*/host_ms")
+                share = value / time.total_ms if value is not None and time.total_ms else None
+                row += [number(value, at), percent(share, at), _calls(result, slot, field)]
+            rows.append(tuple(row))
+    return table(_heads("What the host did", shown, ", profiled (ms)", ", share", ", calls"), rows)
+
+
+def _calls(result: Result, slot: Slot, field: str) -> Cell:
+    roles = CALLS_OF.get(field, ())
+    made = by_role(slot.chunk.host_calls)
+    at = of(result, f"{slot.path}/host_calls")
+    return count(sum(made[role] for role in roles), at) if roles else NOTHING
+
+
+def _reads(result: Result, slot: Slot) -> Line | None:
+    """What waits take of a chunk without the profiler."""
+    profile = result.profile
+    if profile is None or profile.reads_ms is None or profile.reads is None:
+        return None
+    wall = wall_ms(result, slot)
+    at, number_at = of(result, "/profile/reads_ms"), of(result, "/profile/reads")
+    words: list[Inline | str] = [f"{MODE_LABELS[result.case.mode]}: without the profiler the host "]
+    words += ["spends ", ms(profile.reads_ms, at), ", ", percent(profile.reads_ms / wall, at)]
+    words += [" of a chunk, in ", count(profile.reads, number_at), " reads of the device"]
+    return line(*words, ".")
+
+
+def _operators(result: Result, slot: Slot) -> Table | None:
+    """Operators by the host's time in themselves, inner operators and runtime calls left out."""
+    found: dict[str, tuple[int, float]] = {}
+    for item in slot.chunk.operators:
+        if item.host_ms:
+            calls, host_ms = found.get(item.operator, (0, 0.0))
+            found[item.operator] = (calls + item.calls, host_ms + item.host_ms)
+    ranked = sorted(found.items(), key=lambda item: -item[1][1])[:TOP_OPERATORS]
+    at = of(result, f"{slot.path}/operators")
+    rows = [
+        (
+            Cell(name, (at,), "code"),
+            count(calls, at),
+            number(host_ms, at),
+            _each(host_ms, calls, at),
+        )
+        for name, (calls, host_ms) in ranked
+    ]
+    return table(("Operator", ">Calls", ">Host, profiled (ms)", ">A call (us)"), rows)
+
+
+def _each(host_ms: float, calls: int, at: str) -> Cell:
+    return number(1e3 * host_ms / calls if calls else None, at)
 
 
 def _idle(shown: Shown) -> Table | None:
@@ -118,20 +164,21 @@ def _busy_row(shown: Shown) -> tuple[Inline | str, ...]:
 
 
 def _what_if(shown: Shown) -> Table | None:
-    """Wall time without some idle time."""
-    found = [(result, slot, what_if(result, slot)) for result, slot in shown]
+    """Wall time without some idle time; a case that a record cannot tell has no cell."""
+    found = [(r, slot, {case.name: case for case in what_if(r, slot)}) for r, slot in shown]
     rows: list[tuple[Inline | str, ...]] = []
-    for place in range(len(found[0][2]) if found else 0):
-        row: list[Inline | str] = [f"With {found[0][2][place].name}"]
+    for name in dict.fromkeys(name for _, _, cases in found for name in cases):
+        row: list[Inline | str] = [f"With {name}"]
         for result, slot, cases in found:
-            row += _what_if_cells(result, slot, cases[place])
+            known = cases.get(name)
+            row += _what_if_cells(result, slot, known) if known else [NOTHING, NOTHING]
         rows.append(tuple(row))
     return table(_heads("Chunk", shown, " (ms)", ", of wall"), rows)
 
 
 def _what_if_cells(result: Result, slot: Slot, case: WhatIf) -> list[Inline | str]:
     at = (
-        of(result, f"{slot.path}/gaps"),
+        *(of(result, f"{slot.path}/{path}" if path == "gaps" else path) for path in case.paths),
         of(result, f"{slot.path}/busy_ms"),
         of(result, "/profile/wall_median_ms"),
     )

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from harness.analysis.part_cells import reads_of
-from harness.analysis.part_groups import GROUPS, group_of
+from harness.analysis.part_groups import group_of
 from harness.analysis.profile import (
     OTHER_PARTS,
     OperatorUse,
@@ -13,21 +12,18 @@ from harness.analysis.profile import (
     busy_share,
     by_group,
     by_operator,
-    by_stage,
     distortion,
     main_slot,
     named_parts,
     wall_ms,
 )
 from harness.report.cells import (
-    NOTHING,
     Cell,
     Inline,
     Line,
     Source,
     Table,
     count,
-    decimals,
     line,
     ms,
     number,
@@ -37,7 +33,8 @@ from harness.report.cells import (
 )
 from harness.report.material import MODES, Material, case_label, of
 from harness.report.sections.profile_host import HostTables, host_tables
-from harness.report.sections.stages import stage_label
+from harness.report.sections.profile_stages import kind_table, stage_table
+from harness.report.sections.profile_trust import ProfileTrust, profile_trust
 from harness.result import Result
 
 TOP_OPERATORS = 20
@@ -62,6 +59,7 @@ class Profiling:
 
     modes: tuple[ProfiledMode, ...]
     host: HostTables
+    trust: ProfileTrust
     kinds: Table | None
     problems: tuple[Line, ...]
     traces: tuple[Line, ...]
@@ -77,7 +75,8 @@ def profiling(material: Material) -> Profiling | None:
     return Profiling(
         modes=tuple(_mode(result, slot) for result, slot in shown),
         host=host_tables(shown),
-        kinds=_kinds(shown[0][0]),
+        trust=profile_trust(shown),
+        kinds=kind_table(shown[0][0]),
         problems=tuple(line_ for result, _ in shown for line_ in _problems(result)),
         traces=tuple(trace for result, _ in shown if (trace := _trace(result)) is not None),
         on_gpu=bool(shown[0][1].chunk.busy_ms),
@@ -102,7 +101,7 @@ def _mode(result: Result, slot: Slot) -> ProfiledMode:
         groups=_portions(result, slot, by_group(slot), "Kind of work"),
         group_parts=_group_parts(result, slot),
         operators=_operators(result, slot),
-        stages=_stages(result, slot),
+        stages=stage_table(result, slot),
     )
 
 
@@ -125,8 +124,9 @@ def _sentences(result: Result, slot: Slot) -> tuple[Line, ...]:
         words = " times as long."
         if chunk.busy_ms:
             words += (
-                " It slows the host and not the GPU, so GPU times below are as profiled, and "
-                "idle times are scaled to a chunk without the profiler."
+                " It slows the host and not the GPU. So GPU times below are as profiled and host "
+                "times are named so. How much the GPU idles, in the chunk and in each stage, is "
+                "of chunks without the profiler; only the split by cause and part is profiled."
             )
         found.append(line("Under the profiler a chunk takes ", ratio(bent, walls, wall), words))
     if chunk.busy_ms and chunk.unattributed_ms > LEAST_UNATTRIBUTED * chunk.busy_ms:
@@ -205,68 +205,6 @@ def _described(use: OperatorUse, at: tuple[Source, ...]) -> Cell:
 
 def _place(where: Where) -> str:
     return where.part or "in no part"
-
-
-def _stages(result: Result, slot: Slot) -> Table | None:
-    portions = by_stage(slot)
-    named = _portions(result, slot, portions, "Stage")
-    if named is None:
-        return None
-    rows = [
-        (
-            Cell(stage_label(portion.name), row[0].sources if isinstance(row[0], Cell) else ()),
-            *row[1:],
-        )
-        for portion, row in zip(portions, named.rows, strict=True)
-    ]
-    return Table(named.columns, tuple(rows))
-
-
-def _kinds(result: Result) -> Table | None:
-    """Chunk by chunk: the first, one while the cache fills, steady ones; by kind of work."""
-    profile = result.profile
-    if profile is None:
-        return None
-    slots = [Slot(index, chunk) for index, chunk in enumerate(profile.chunks)]
-    order = {"first": 0, "filling": 1, "steady": 2}
-    slots.sort(key=lambda slot: (order[slot.chunk.kind], slot.index))
-    chosen = [next((s for s in slots if s.chunk.kind == kind), None) for kind in order]
-    shown = [slot for slot in chosen if slot is not None]
-    if len(shown) < 2:
-        return None
-    heads = ["Kind of work"] + [f">{KIND_WORDS[slot.chunk.kind]} (ms)" for slot in shown]
-    columns = [{portion.name: portion for portion in by_group(slot)} for slot in shown]
-    rows: list[tuple[Inline | str, ...]] = []
-    for group in GROUPS:
-        row = [
-            _kind_cell(result, s, c.get(group.name)) for s, c in zip(shown, columns, strict=True)
-        ]
-        if any(cell is not NOTHING for cell in row):
-            rows.append((group.name, *row))
-    for label, field in (("GPU busy", "busy_ms"), ("Kernels and copies", "kernels")):
-        rows.append((label, *(_field(result, slot, field) for slot in shown)))
-    rows.append(("Values read by the host", *(_reads(result, slot) for slot in shown)))
-    return table(heads, rows)
-
-
-KIND_WORDS = {"first": "First chunk", "filling": "Cache filling", "steady": "Steady"}
-
-
-def _kind_cell(result: Result, slot: Slot, portion: Portion | None) -> Cell:
-    if portion is None:
-        return NOTHING
-    at = tuple(of(result, f"{slot.path}/parts/{index}") for index in portion.indices)
-    return number(portion.device_ms if slot.chunk.busy_ms else portion.host_ms, *at)
-
-
-def _field(result: Result, slot: Slot, field: str) -> Cell:
-    value = getattr(slot.chunk, field)
-    at = of(result, f"{slot.path}/{field}")
-    return count(value, at) if isinstance(value, int) else Cell(decimals(value), (at,))
-
-
-def _reads(result: Result, slot: Slot) -> Cell:
-    return count(sum(reads_of(slot.chunk).values()), of(result, f"{slot.path}/operators"))
 
 
 def _problems(result: Result) -> list[Line]:

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.analysis.compile_cover import covered_ms
 from harness.analysis.experiment import MIN_EFFECT
 from harness.analysis.part_cells import reads_of
 from harness.analysis.part_groups import group_of, within
@@ -94,14 +93,17 @@ def _vace_share(found: _Profiled) -> Checked:
     """The branch's parts and the encode of its context, as a share of GPU-busy time."""
     chunk, base = found.slot.chunk, found.slot.path
     claim = Cell(f"VACE costs {VACE_OVERHEAD_SHARE.stated} of the chunk", ("published#vace_share",))
-    covered = covered_ms(found.result)
-    encode_ms = sum(p.device_ms for p in chunk.parts if _is_encode(p.stage, p.part))
-    total_ms = (covered[1] if covered else 0.0) + encode_ms
+    total_ms = sum(p.device_ms for p in chunk.parts if _is_vace(p.stage, p.part))
     share = total_ms / chunk.busy_ms
     at = (of(found.result, f"{base}/parts/*/device_ms"), of(found.result, f"{base}/busy_ms"))
-    evidence = line("all forwards and the encode take ", percent(share, *at), " of GPU-busy time")
+    words = "all forwards, the injected hints and the encode take "
+    evidence = line(words, percent(share, *at), " of GPU-busy time")
     beyond = share > SHARE_MARGIN * float(VACE_OVERHEAD_SHARE.value) / 100
     return Checked(claim, "corrected" if beyond else "reproduced", evidence)
+
+
+def _is_vace(stage: str, part: str) -> bool:
+    return within(part, "vace", "base/hints") or _is_encode(stage, part)
 
 
 def _is_encode(stage: str, part: str) -> bool:

@@ -8,6 +8,7 @@ from harness.analysis.experiment import MIN_EFFECT
 from harness.report.cells import Cell, Inline, Line, Table, count, line, ms, percent, table
 from harness.report.material import Material, of
 from harness.report.sections.compiled import chunk_change
+from harness.report.sections.fix_ranking import with_measured
 from harness.report.sections.root_causes import ceiling_sources, found_causes
 from harness.report.words import ceiling_cells, sentence
 from harness.result import Result
@@ -28,8 +29,9 @@ def recommendations(material: Material) -> Recommendations | None:
     if not found:
         return None
     result, causes = found[0]
-    ranked = [c for c in causes.worth_it if c.verdict != "refuted" and c.ceiling is not None]
-    refuted = [cause for cause in causes.worth_it if cause.verdict == "refuted"]
+    worth_it = with_measured(material, causes.worth_it)
+    ranked = [c for c in worth_it if c.verdict != "refuted" and c.ceiling is not None]
+    refuted = [cause for cause in worth_it if cause.verdict == "refuted"]
     compiling = _compiling(material, result)
     return Recommendations(
         of=Cell(result.case_id, (of(result, "/case_id"),), "code"),
@@ -97,6 +99,6 @@ def _compiling(material: Material, result: Result) -> Line | None:
         return line(words, gain, f" {longer}.")
     if found is None or max(found.busy_ceiling, found.wall_ceiling) >= MIN_EFFECT:
         return None
-    at = (of(result, f"{found.slot.path}/parts/*/device_ms"), of(result, f"{found.slot.path}/gaps"))
+    at = (of(result, f"{found.slot.path}/parts/*/device_ms"),)
     ceiling = percent(max(found.busy_ceiling, found.wall_ceiling), *at)
     return line("torch.compile of the VACE branch: it can gain at most ", ceiling, ".")

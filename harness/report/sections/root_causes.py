@@ -89,4 +89,5 @@ def _small(result: Result, causes: Causes) -> Line | None:
     names = ", ".join(cause.title for cause in causes.too_small)
     number = count(len(causes.too_small), of(result, "/profile"))
     limit = percent(LEAST_CEILING, "rule#LEAST_CEILING")
-    return line("Below the limit of ", limit, " of either time: ", number, f" causes ({names}).")
+    causes_ = "cause" if len(causes.too_small) == 1 else "causes"
+    return line("Below the limit of ", limit, " of either time: ", number, f" {causes_} ({names}).")

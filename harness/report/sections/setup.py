@@ -175,6 +175,8 @@ def _state(material: Material, result: Result) -> Inline:
 
 def _account(result: Result) -> tuple[Line | Cell, Cell, Cell]:
     steady = [chunk for chunk in result.chunks if chunk.phase == "steady"]
+    if not steady and not result.components:
+        return NOTHING, NOTHING, NOTHING
     if not steady:
         blocks = len({block for component in result.components for block in component.block})
         source = of(result, "/components/*/block")

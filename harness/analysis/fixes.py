@@ -1,0 +1,277 @@
+"""The recommendations as measured: each fix alone, the stack as it grows, and its targets.
+
+A fix's gain is the share of wall time that it saves against the baseline of the same processes. Its
+risk is a count: the changes that come with it (itself and the fixes that it needs), and one more
+where an attention kernel with rounding of its own replaces the baseline's.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from harness.analysis.experiment import MIN_PROCESSES
+from harness.analysis.fix_arms import ArmTimes, arm_times
+from harness.analysis.output_errors import ArmOutput, fixes_of, output_errors, output_of
+from harness.analysis.roofline import cost_config
+from harness.arms import BASE_ARM, is_variant_arm
+from harness.cost import chunk_flops
+from harness.matrix import FIRST_STEADY_CHUNK, Case
+from harness.presets import PRESETS
+from harness.profiled import Ceilings
+from harness.result import Result
+from harness.variants import FIXES, STACKS, STEPS, is_variant, resolve
+
+LOSSLESS = "lossless"
+FIX_TARGETS: dict[str, float] = {
+    "LOSSLESS_MS_MUST": 200.0,
+    "LOSSLESS_MS_AIM": 165.0,
+    "LOSSLESS_SPEEDUP_MUST": 2.4,
+    "LOSSLESS_IDLE_MUST": 0.05,
+    "LOSSLESS_IDLE_AIM": 0.02,
+}
+Met = Literal["met", "missed", "not measured", "too few processes"]
+
+# Fix -> rules of `root_causes` whose ceilings say what it can gain at most. Their ceilings overlap.
+PREDICTED: dict[str, tuple[str, ...]] = {
+    "lora-merged": ("lora",),
+    "host-index": ("sync",),
+    "batched-update": ("cache_copies",),
+    "ring-cache": ("cache_copies", "sync"),
+    "rope-real": ("rope",),
+    "once": ("text", "vace_keys"),
+    "no-padding": ("padding",),
+    "hint-list": ("stacking",),
+    "attention-sdpa": ("attention",),
+    "attention-cudnn": ("attention",),
+    "attention-flash": ("attention",),
+    "attention-flex": ("attention",),
+    "compiled-blocks": ("casts", "launch"),
+    "graph-forward": ("launch",),
+    "graph-loop": ("launch",),
+    "graph-chunk": ("launch",),
+}
+
+
+@dataclass(frozen=True)
+class StackStep:
+    """One step of the stack: against the baseline, and against the step before."""
+
+    title: str
+    added: tuple[str, ...]
+    times: ArmTimes
+    step: ArmTimes
+    output: ArmOutput | None
+
+
+@dataclass(frozen=True)
+class SingleFix:
+    """A fix on the baseline alone, and the step of the stack that holds it."""
+
+    name: str
+    title: str
+    risk: int
+    times: ArmTimes
+    output: ArmOutput | None
+    step: StackStep | None
+
+    @property
+    def struck(self) -> bool:
+        """Whether its output fails, so that its speed means nothing."""
+        return self.output is not None and self.output.fails
+
+    @property
+    def gain_per_risk(self) -> float:
+        """Share of wall time saved for each point of risk."""
+        return self.times.gain / self.risk
+
+
+@dataclass(frozen=True)
+class Target:
+    """A target of the stack: what is measured, its limits by name, and how it came out."""
+
+    what: str
+    unit: Literal["ms", "times", "share"]
+    must: str
+    aim: str | None
+    value: float | None
+    must_met: Met
+    aim_met: Met | None
+
+
+@dataclass(frozen=True)
+class Fixes:
+    """Everything that a run's variant arms say."""
+
+    base: ArmTimes | None  # of the stack's case
+    singles: tuple[SingleFix, ...]  # by gain per risk, struck ones last
+    steps: tuple[StackStep, ...]
+    others: tuple[ArmTimes, ...]  # other modes and sizes
+    outputs: tuple[ArmOutput, ...]
+
+    @property
+    def shown(self) -> tuple[ArmTimes, ...]:
+        """Every arm that has a row: the baseline, the stack, fixes alone, other modes and sizes."""
+        base = () if self.base is None else (self.base,)
+        steps, singles = (s.times for s in self.steps), (s.times for s in self.singles)
+        return (*base, *steps, *singles, *self.others)
+
+    @property
+    def main(self) -> ArmTimes | None:
+        """An arm of the mode and size that the tables are of."""
+        return self.base or next((fix.times for fix in self.singles), None)
+
+    @property
+    def final(self) -> StackStep | None:
+        """The last step of the whole stack; None where it was not reached."""
+        last = self.steps[-1] if self.steps else None
+        return last if last is not None and last.times.arm == LOSSLESS else None
+
+
+def measured_fixes(processes: Mapping[str, Sequence[Result]]) -> Fixes | None:
+    """From the processes of each case; None where no case has a variant as an arm."""
+    cases = [list(results) for results in processes.values() if _has_variants(results[0].case)]
+    if not cases:
+        return None
+    outputs = [o for results in cases for result in results[:1] for o in output_errors(result)]
+    paired = [results for results in cases if results[0].case.kind == "paired"]
+    main = _main_case(paired)
+    grown = next((results for results in paired if _is_stack(results[0].case)), None)
+    steps = _steps(grown, outputs) if grown is not None else ()
+    singles, others = list[SingleFix](), list[ArmTimes]()
+    for results in paired:
+        for arm in filter(is_variant_arm, results[0].case.arms):
+            times = arm_times(results, arm)
+            if times is None or results is grown:
+                continue
+            if arm not in STACKS and _place(times.case) == main:
+                singles.append(_single(times, outputs, steps))
+            else:
+                others.append(times)
+    ranked = sorted(singles, key=lambda fix: (fix.struck, -fix.gain_per_risk))
+    base = arm_times(grown, BASE_ARM) if grown is not None else None
+    return Fixes(base, tuple(ranked), steps, tuple(others), tuple(outputs))
+
+
+def risk_of(variant: str) -> int:
+    """Changes that come with a variant, one more for another kernel's rounding."""
+    fixes = resolve(variant)
+    return max(len(fixes), 1) + any(fix.claim == "backend" for fix in fixes)
+
+
+def rules_of(variant: str) -> tuple[str, ...]:
+    """Rules whose ceilings predict a variant: its own first, then those of fixes that it needs."""
+    names = dict.fromkeys((variant, *fixes_of(variant)))
+    return tuple(dict.fromkeys(rule for name in names for rule in PREDICTED.get(name, ())))
+
+
+def targets(fixes: Fixes) -> list[Target]:
+    """The stack's targets; they hold for inpainting at the full preset's own size on a GPU."""
+    final = fixes.final
+    times = final.times if final is not None and _is_target_case(final.times.case) else None
+    speedup = 1 / times.wall_change.ratio.value if times and times.wall_change else None
+    wall, idle = times.wall.value if times else None, times.idle_share if times else None
+    few = times is not None and not times.enough
+
+    def met(value: float | None, limit: str, *, least: bool = False) -> Met:
+        if value is None:
+            return "not measured"
+        if few:
+            return "too few processes"
+        reached = value >= FIX_TARGETS[limit] if least else value <= FIX_TARGETS[limit]
+        return "met" if reached else "missed"
+
+    must, aim = "LOSSLESS_MS_MUST", "LOSSLESS_MS_AIM"
+    speed, idle_must, idle_aim = (
+        "LOSSLESS_SPEEDUP_MUST",
+        "LOSSLESS_IDLE_MUST",
+        "LOSSLESS_IDLE_AIM",
+    )
+    return [
+        Target("Wall time of a chunk", "ms", must, aim, wall, met(wall, must), met(wall, aim)),
+        Target(
+            "Times as fast as the baseline",
+            "times",
+            speed,
+            None,
+            speedup,
+            met(speedup, speed, least=True),
+            None,
+        ),
+        Target(
+            "Wall time less GPU-busy time",
+            "share",
+            idle_must,
+            idle_aim,
+            idle,
+            met(idle, idle_must),
+            met(idle, idle_aim),
+        ),
+    ]
+
+
+def floor_ms(case: Case, ceilings: Ceilings) -> float | None:
+    """A steady chunk's arithmetic without adapters at the measured rate of matrix products."""
+    if not ceilings.matmul_flops_per_s:
+        return None
+    flops = chunk_flops(cost_config(case), case.mode, chunk=FIRST_STEADY_CHUNK)
+    needed = sum(value for part, value in flops.items() if part != "LoRA")
+    return 1e3 * needed / ceilings.matmul_flops_per_s
+
+
+def _has_variants(case: Case) -> bool:
+    return any(map(is_variant_arm, case.arms))
+
+
+def _is_stack(case: Case) -> bool:
+    """Whether its arms show the stack as it grows, and not its end alone."""
+    return sum(arm in STACKS for arm in case.arms) > 1
+
+
+def _place(case: Case) -> tuple[str, int, int]:
+    return case.mode, case.width_px, case.height_px
+
+
+def _main_case(paired: Sequence[Sequence[Result]]) -> tuple[str, int, int] | None:
+    """Mode and size of the tables: those of the stack, else of the first paired case."""
+    ordered = sorted(paired, key=lambda results: not _is_stack(results[0].case))
+    return _place(ordered[0][0].case) if ordered else None
+
+
+def _is_target_case(case: Case) -> bool:
+    preset = PRESETS["full"]
+    size = (case.width_px, case.height_px) == (preset.width_px, preset.height_px)
+    return (case.preset, case.mode, case.device) == ("full", "inpainting", "cuda") and size
+
+
+def _steps(results: Sequence[Result], outputs: Sequence[ArmOutput]) -> tuple[StackStep, ...]:
+    """Steps that the case leaves out belong to the next one that it has."""
+    case, found, before = results[0].case, list[StackStep](), BASE_ARM
+    titles: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
+    for (title, more), arm in zip(STEPS, STACKS, strict=True):
+        titles, added = (*titles, title), (*added, *more)
+        times = arm_times(results, arm) if arm in case.arms else None
+        step = arm_times(results, arm, before) if times is not None else None
+        if times is None or step is None:
+            continue
+        output = output_of(outputs, arm, case.mode)
+        found.append(StackStep("; ".join(titles), added, times, step, output))
+        titles, added, before = (), (), arm
+    return tuple(found)
+
+
+def _single(times: ArmTimes, outputs: Sequence[ArmOutput], steps: Sequence[StackStep]) -> SingleFix:
+    name = times.arm
+    return SingleFix(
+        name=name,
+        title=FIXES[name].title if name in FIXES else "several fixes together",
+        risk=risk_of(name) if is_variant(name) else 1,
+        times=times,
+        output=output_of(outputs, name, times.case.mode),
+        step=next((step for step in steps if name in step.added), None),
+    )
+
+
+def too_few(times: ArmTimes) -> str:
+    """Words for a comparison that has no verdict for want of processes; empty where it has."""
+    return "" if len(times.results) >= MIN_PROCESSES else "too few processes"

@@ -1,0 +1,153 @@
+"""The proof of output: every arm's chunks against a float32 run with exact attention.
+
+All pipelines start from the same weights and are fed the same pixels, prompts and noise, chunk by
+chunk in step. After the last chunk of a first stretch the prompt changes: a hard cut where frames
+condition the chunk, a recache where only text does. Nothing here is timed.
+"""
+
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from harness.arms import BASE_ARM
+from harness.measure.bench import Bench
+from harness.result import Event, OutputError
+from harness.workload.prompt import seeded_prompt
+from harness.workload.rollout import Pipeline
+from harness.workload.variants.exact import exact_twin, set_exact_prompt
+from harness.workload.variants.registry import apply, twin
+
+YARDSTICK = "attention-sdpa"  # the baseline with PyTorch's attention: its error is the measure
+STRETCH_CHUNKS = 12  # CUDA graphs are replayed from chunk 10 on
+CHUNKS_AFTER_PROMPT = 6  # with a steady chunk after a hard cut
+DECIMALS = 8
+
+
+@dataclass
+class Subject:
+    """A pipeline with what it showed in its latest chunk."""
+
+    pipeline: Pipeline
+    seen: dict[str, Tensor] = field(default_factory=dict)
+    frames: Tensor | None = None  # [T, H, W, 3] in [0, 1]
+
+    def run(self, pixels: Tensor | None, mask: Tensor | None) -> None:
+        """One chunk, in the pipeline's own type."""
+        self.seen = {}
+        self.pipeline.watch = self._keep
+        dtype = self.pipeline.dtype
+        given = [None if p is None else p.to(dtype) for p in (pixels, mask)]
+        self.frames = self.pipeline.run_chunk(given[0], given[1])
+
+    def _keep(self, name: str, value: Tensor) -> None:
+        if name.endswith(("/flow", "/x0")) and name.startswith("step"):
+            self.seen[name] = value.clone()
+
+    def joined(self, kind: str) -> Tensor:
+        """Flow or x0 of all steps as one vector, float64."""
+        parts = [value for name, value in self.seen.items() if name.endswith(kind)]
+        return torch.cat([part.flatten() for part in parts]).double()
+
+    @property
+    def latent(self) -> Tensor:
+        """The chunk's latent: x0 of the last step, as a vector."""
+        return self.seen[f"step{len(self.pipeline.config.steps) - 1}/x0"].flatten().double()
+
+
+def measure(bench: Bench) -> None:
+    """Fills the output errors of the findings."""
+    case, findings = bench.case, bench.findings
+    exact = Subject(exact_twin(bench.pipeline))
+    names = list(dict.fromkeys((*case.arms, YARDSTICK)))
+    arms = {name: Subject(twin(bench.pipeline)) for name in names if name != BASE_ARM}
+    for name, subject in arms.items():
+        apply(subject.pipeline, name)
+    arms = {BASE_ARM: Subject(bench.pipeline), **arms}
+    _set_prompt(bench, case.seed, exact, arms.values())
+    total = STRETCH_CHUNKS + CHUNKS_AFTER_PROMPT
+    findings.enter("quality")
+    for chunk in range(total):
+        findings.progress(chunk, total, "chunk against float32")
+        if chunk == STRETCH_CHUNKS:
+            _set_prompt(bench, case.seed + 1, exact, arms.values())
+        pixels, mask = bench.inputs(chunk)
+        with _without_tf32():
+            exact.run(pixels, mask)
+        for name, subject in arms.items():
+            subject.run(pixels, mask)
+            findings.output_errors.append(_error(name, chunk, _event(bench, chunk), subject, exact))
+    findings.progress(total, total)
+    findings.close()
+
+
+def _set_prompt(bench: Bench, seed: int, exact: Subject, arms: Iterable[Subject]) -> None:
+    pipeline = bench.pipeline
+    prompt = seeded_prompt(pipeline.config.model, seed).to(pipeline.device, pipeline.dtype)
+    set_exact_prompt(exact.pipeline, prompt)
+    for subject in arms:
+        subject.pipeline.set_prompt(prompt)
+
+
+def _event(bench: Bench, chunk: int) -> Event:
+    """What happens in a chunk of the proof."""
+    conditioned = bench.clip is not None
+    if chunk == STRETCH_CHUNKS:
+        return "hard cut" if conditioned else "recache"
+    if chunk == 0:
+        return "first"
+    since = chunk - STRETCH_CHUNKS if conditioned and chunk > STRETCH_CHUNKS else chunk
+    model = bench.pipeline.config.model
+    return "filling" if since < model.local_attn_frames // model.frames_per_chunk else "steady"
+
+
+def _error(arm: str, chunk: int, event: Event, subject: Subject, exact: Subject) -> OutputError:
+    keys, values = _cache_errors(subject.pipeline, exact.pipeline)
+    assert subject.frames is not None and exact.frames is not None
+    squared = float((subject.frames - exact.frames).double().square().mean())
+    cosine = torch.nn.functional.cosine_similarity(subject.latent, exact.latent, dim=0)
+    return OutputError(
+        arm=arm,
+        chunk=chunk,
+        event=event,
+        flow=_relative(subject.joined("/flow"), exact.joined("/flow")),
+        x0=_relative(subject.joined("/x0"), exact.joined("/x0")),
+        keys=keys,
+        values=values,
+        latent_cosine=round(float(cosine), DECIMALS),
+        frame_psnr_db=None if squared == 0 else round(-10 * math.log10(squared), 3),
+    )
+
+
+def _cache_errors(pipeline: Pipeline, exact: Pipeline) -> tuple[float, float]:
+    """Relative errors of all blocks' keys and values, oldest first in both."""
+    off, size = torch.zeros(2, dtype=torch.float64), torch.zeros(2, dtype=torch.float64)
+    for cache, want in zip(pipeline.caches, exact.caches, strict=True):
+        for side, (got, reference) in enumerate(
+            zip(cache.contents(), want.contents(), strict=True)
+        ):
+            off[side] += float((got.float() - reference).square().sum(dtype=torch.float64))
+            size[side] += float(reference.square().sum(dtype=torch.float64))
+    keys, values = (off / size).sqrt().tolist()
+    return round(keys, DECIMALS), round(values, DECIMALS)
+
+
+def _relative(got: Tensor, want: Tensor) -> float:
+    return round(float((got - want).norm() / want.norm()), DECIMALS)
+
+
+@contextmanager
+def _without_tf32() -> Iterator[None]:
+    """Full float32 in products and convolutions."""
+    cudnn = torch.backends.cudnn
+    before = (torch.get_float32_matmul_precision(), cudnn.allow_tf32)
+    try:
+        torch.set_float32_matmul_precision("highest")
+        cudnn.allow_tf32 = False
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before[0])
+        cudnn.allow_tf32 = before[1]

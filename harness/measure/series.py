@@ -1,0 +1,43 @@
+"""Samples as a record keeps them: one column a field, and why a field has none."""
+
+from collections.abc import Sequence
+
+from harness.measure.gpu_probe import SAMPLE_FIELDS
+from harness.measure.host_load import HOST_FIELDS
+from harness.result import GpuSeries, HostSeries
+
+SAMPLER_FIELD = "sampler_ms"  # how long one turn of the sampler took
+SILENT = "no reading succeeded"
+
+Sample = dict[str, float | None]
+
+
+def gpu_series(samples: Sequence[Sample]) -> tuple[GpuSeries, dict[str, str]]:
+    """The GPU's columns, and the reason of each field that was never read."""
+    columns = {
+        name: [_compact(sample.get(name)) for sample in samples]
+        for name in SAMPLE_FIELDS
+        if any(sample.get(name) is not None for sample in samples)
+    }
+    silent = {name: SILENT for name in SAMPLE_FIELDS if samples and name not in columns}
+    return GpuSeries(t_s=_times_s(samples), fields=columns), silent
+
+
+def host_series(samples: Sequence[Sample]) -> HostSeries | None:
+    """The host's columns; None if nothing was sampled."""
+    if not samples:
+        return None
+    names = (*HOST_FIELDS, SAMPLER_FIELD)
+    columns = {name: [sample.get(name) for sample in samples] for name in names}
+    known = {name: col for name, col in columns.items() if any(v is not None for v in col)}
+    silent = {name: SILENT for name in names if name not in known}
+    return HostSeries(t_s=_times_s(samples), fields=known, unsupported=silent)
+
+
+def _times_s(samples: Sequence[Sample]) -> list[float]:
+    return [round(sample["t_s"] or 0.0, 3) for sample in samples]
+
+
+def _compact(value: float | None) -> float | None:
+    """Whole numbers without their decimals: a third of the record's size."""
+    return int(value) if value is not None and value == int(value) else value

@@ -1,0 +1,158 @@
+"""Cells that the tables of measured fixes share: times, gains, outputs, predictions."""
+
+from collections.abc import Sequence
+
+from harness.analysis.claims import RootCause
+from harness.analysis.experiment import Verdict
+from harness.analysis.fix_arms import ArmTimes, energy_per_frame, first_chunk_s, peak_bytes
+from harness.analysis.fixes import rules_of, too_few
+from harness.analysis.output_errors import ArmOutput, Place
+from harness.arms import BASE_ARM
+from harness.report.cells import (
+    NOTHING,
+    Cell,
+    Inline,
+    Line,
+    Source,
+    between,
+    decimals,
+    gibibytes,
+    line,
+    number,
+    percent,
+    rate,
+    seconds,
+)
+from harness.report.material import MODE_LABELS, of, of_all
+
+WALL, BUSY = "/chunks/*/wall_ms", "/busy/*/busy_ms"
+FRAMES, POWER = "/chunks/*/frames", "/gpu/series/fields/power_mw"
+
+
+def wall_of(times: ArmTimes) -> tuple[Source, ...]:
+    """Where an arm's wall times lie."""
+    return of_all(times.results, WALL)
+
+
+def busy_of(times: ArmTimes) -> tuple[Source, ...]:
+    """Where an arm's GPU-busy times lie; nowhere on a CPU."""
+    return of_all((one for one in times.results if one.busy), BUSY)
+
+
+def wall_cell(times: ArmTimes, *, struck: bool = False) -> Cell:
+    """Wall time; struck out where the output fails."""
+    text = decimals(times.wall.value)
+    return Cell(text, wall_of(times), "struck" if struck else "text")
+
+
+def busy_cell(times: ArmTimes, *, struck: bool = False) -> Cell:
+    """GPU-busy time; struck out where the output fails."""
+    if times.busy is None:
+        return NOTHING
+    return Cell(decimals(times.busy.value), busy_of(times), "struck" if struck else "text")
+
+
+def gain_cells(change: Verdict | None, sources: tuple[Source, ...]) -> tuple[Cell, Cell]:
+    """Share of time saved, below zero where it costs; and its interval."""
+    if change is None:
+        return NOTHING, NOTHING
+    found = change.ratio
+    low = None if found.high is None else 1 - found.high
+    high = None if found.low is None else 1 - found.low
+    return percent(1 - found.value, *sources), between(percent, low, high, *sources)
+
+
+def verdict_cell(times: ArmTimes) -> Cell:
+    """The verdict on wall time, or why there is none."""
+    few = too_few(times)
+    if few or times.wall_change is None:
+        return Cell(few) if few else NOTHING
+    return Cell(times.wall_change.call)
+
+
+def cost_cells(times: ArmTimes) -> tuple[Inline, ...]:
+    """GPU-busy ms, wall less busy, FPS, memory, first chunk, energy a frame."""
+    both = (*wall_of(times), *busy_of(times))
+    arm = "" if times.arm == BASE_ARM else f"/arms/{times.arm}"
+    first = "/chunks/0/wall_ms" if not arm else f"{arm}/first_chunk_s"
+    used = energy_per_frame(times)
+    return (
+        wall_cell(times),
+        busy_cell(times),
+        percent(times.idle_share, *both),
+        rate(times.fps, *wall_of(times), *of_all(times.results, FRAMES)),
+        gibibytes(peak_bytes(times), *of_all(times.results, f"{arm}/memory")),
+        seconds(first_chunk_s(times), *of_all(times.results, first)),
+        number(used.joules, *(of_all(times.results, POWER) if used.joules is not None else ())),
+    )
+
+
+COST_HEADS = (
+    ">Wall (ms)",
+    ">GPU-busy (ms)",
+    ">Wall less busy",
+    ">FPS",
+    ">Peak memory",
+    ">First chunk",
+    ">Energy a frame (J)",
+)
+
+
+def output_cell(output: ArmOutput | None, times: ArmTimes) -> Line:
+    """The proof's verdict with the worst ratio; of which mode and size, if others."""
+    if output is None:
+        return line("not examined in this run")
+    if output.place is None:
+        return line("not judged: the yardstick or chunks are missing")
+    words: list[Inline | str] = [output.call, " (", times_cell(output, output.place)]
+    if output.fails:
+        words += [" in ", place_words(output, output.place)]
+    proof, case = output.result.case, times.case
+    if proof.mode != case.mode:
+        words += [f"; {MODE_LABELS[proof.mode]}"]
+    if (proof.width_px, proof.height_px) != (case.width_px, case.height_px):
+        size = Cell(f"{proof.width_px}x{proof.height_px}", (of(output.result, "/case/width_px"),))
+        words += ["; at ", size]
+    return line(*words, ")")
+
+
+def times_cell(output: ArmOutput, place: Place) -> Cell:
+    """A ratio of errors, with both errors as sources."""
+    text = f"{place.ratio:.2f}" if place.ratio < 10 else f"{place.ratio:,.1f}"
+    return Cell(text, _errors(output, place, place.quantity))
+
+
+def place_words(output: ArmOutput, place: Place) -> Line:
+    """Quantity, chunk and event."""
+    chunk = Cell(str(place.chunk), _errors(output, place, "chunk"))
+    quantity = Cell(place.quantity, _errors(output, place, place.quantity))
+    return line(quantity, " of chunk ", chunk, f" ({place.event})")
+
+
+def _errors(output: ArmOutput, place: Place, field: str) -> tuple[Source, ...]:
+    return tuple(of(output.result, f"/output_errors/{i}/{field}") for i in place.indices)
+
+
+def predicted_cell(name: str, causes: Sequence[RootCause] | None, home: str) -> Line:
+    """Ceilings of the rules about a fix on wall time, as far as a profile is at hand."""
+    rules = rules_of(name)
+    if not rules:
+        return line("no rule predicts this")
+    if causes is None:
+        return line("no profile")
+    found = [cause for cause in causes if cause.id in rules and cause.ceiling is not None]
+    ranked = sorted(found, key=lambda cause: -_wall_share(cause))
+    words: list[Inline | str] = []
+    for cause in ranked[:RULES_SHOWN]:
+        paths = (*cause.ceiling_paths, "/profile/wall_median_ms")
+        at = tuple(home + of(cause.subject.result, path) for path in paths)
+        words += ["; " * bool(words), percent(_wall_share(cause), *at), f" ({cause.title})"]
+    more = "; others less" if len(ranked) > RULES_SHOWN else ""
+    return line(*words, more) if words else line("its rules found nothing")
+
+
+RULES_SHOWN = 2
+
+
+def _wall_share(cause: RootCause) -> float:
+    return cause.ceiling.wall_share if cause.ceiling is not None else 0.0

@@ -1,0 +1,99 @@
+"""The proof of output as tables: every arm's worst errors against the yardstick's own."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.analysis.output_errors import (
+    OUTPUT_LIMIT,
+    QUANTITIES,
+    YARDSTICK,
+    ArmOutput,
+    is_wrong,
+)
+from harness.report.cells import NOTHING, Cell, Inline, Line, Table, count, line, table
+from harness.report.material import case_label, of
+from harness.report.sections.fix_cells import place_words, times_cell
+
+
+@dataclass(frozen=True)
+class OutputGroup:
+    """The proof of one case."""
+
+    title: Cell
+    rows: Table | None
+
+
+def output_groups(outputs: Sequence[ArmOutput]) -> tuple[OutputGroup, ...]:
+    """One table for each proof of the run."""
+    cases: dict[str, list[ArmOutput]] = {}
+    for output in outputs:
+        cases.setdefault(output.result.case_id, []).append(output)
+    return tuple(
+        OutputGroup(case_label(found[0].result), table(HEADS, [_row(one) for one in found]))
+        for found in cases.values()
+    )
+
+
+HEADS = (
+    "Arm",
+    "Verdict",
+    *[f">{quantity}" for quantity in QUANTITIES],
+    "Worst at",
+    ">Against the base",
+    ">Least latent cosine",
+    ">Frame PSNR, median (dB)",
+    ">Chunks",
+)
+
+
+def _row(output: ArmOutput) -> tuple[Inline | str, ...]:
+    result = output.result
+    errors = of(result, "/output_errors")
+    ratios: list[Inline] = [
+        times_cell(output, output.worst[quantity]) if output.worst else NOTHING
+        for quantity in QUANTITIES
+    ]
+    psnr: Cell = Cell("equal", (errors,))
+    if output.psnr_db is not None:
+        psnr = Cell(f"{output.psnr_db:.1f}", (of(result, "/output_errors/*/frame_psnr_db"),))
+    cosine = of(result, "/output_errors/*/latent_cosine")
+    return (
+        Cell(output.arm, (errors,), "code"),
+        Cell(output.call, form="strong" if output.call in ("fails", "NOT caught") else "text"),
+        *ratios,
+        place_words(output, output.place) if output.place else NOTHING,
+        times_cell(output, output.against_base) if output.against_base else NOTHING,
+        Cell(f"{output.cosine:.6f}", (cosine,)),
+        psnr,
+        count(output.chunks, of(result, "/output_errors/*/chunk")),
+    )
+
+
+def rule_line() -> Line:
+    """How the verdicts are made."""
+    limit = Cell(f"{OUTPUT_LIMIT:g}", ("rule#OUTPUT_LIMIT",))
+    return line(
+        "Errors of flow, x0, keys and values against a float32 run with exact attention, over "
+        "those of the baseline with ",
+        Cell(YARDSTICK, form="code"),
+        "; the largest ratio of any chunk. An arm passes up to ",
+        limit,
+        " in every chunk. It is as the base where the baseline's own kernel is over that limit and "
+        "the arm stays within it of the baseline.",
+    )
+
+
+def wrong_line(outputs: Sequence[ArmOutput]) -> Line | None:
+    """Whether the arms that are wrong on purpose were caught; None where the run has none."""
+    wrong = [output for output in outputs if is_wrong(output.arm)]
+    if not wrong:
+        return None
+    caught = [output for output in wrong if output.call == "caught"]
+    at = tuple(dict.fromkeys(of(output.result, "/output_errors") for output in wrong))
+    return line(
+        "Of arms that are wrong on purpose the proof caught ",
+        count(len(caught), *at),
+        " of ",
+        count(len(wrong), *at),
+        ".",
+    )

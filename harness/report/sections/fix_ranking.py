@@ -1,0 +1,54 @@
+"""Root causes with what their fixes measured in this run: verdict, evidence, and rank by gain."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from harness.analysis.claims import Measured, Outcome, RootCause
+from harness.analysis.fixes import SingleFix, measured_fixes, rules_of
+from harness.analysis.output_errors import fixes_of
+from harness.analysis.root_causes import ranked_by_ceiling
+from harness.report.material import Material
+
+OUTCOMES: dict[str, Outcome] = {"faster": "confirmed", "same": "refuted", "slower": "refuted"}
+
+
+def with_measured(material: Material, causes: Sequence[RootCause]) -> list[RootCause]:
+    """Causes whose fix was measured first, by gain for each point of risk; then by ceiling.
+
+    Where several fixes answer one cause, the one with the largest gain speaks for it. A fix whose
+    output fails, or that has no verdict, says nothing.
+    """
+    fixes = measured_fixes(material.run.processes)
+    if fixes is None:
+        return list(causes)
+    sound = [fix for fix in fixes.singles if not fix.struck and _outcome(fix) is not None]
+    measured: list[tuple[float, RootCause]] = []
+    left: list[RootCause] = []
+    for cause in causes:
+        answers = [f for f in sound if cause.id in rules_of(f.name)[:1] and _same_mode(cause, f)]
+        best = max(answers, key=lambda fix: fix.times.gain, default=None)
+        outcome = _outcome(best) if best is not None else None
+        if best is None or outcome is None:
+            left.append(cause)
+            continue
+        gain = Measured(best.times.gain, "share", best.times.results, ("/chunks/*/wall_ms",))
+        words = (f"{_with_needs(best.name)} gains ", gain, " of wall time")
+        told = replace(cause, verdict=outcome, verdict_words=words)
+        measured.append((best.gain_per_risk, told))
+    ranked = sorted(measured, key=lambda pair: -pair[0])
+    return [*(cause for _, cause in ranked), *ranked_by_ceiling(left)]
+
+
+def _outcome(fix: SingleFix) -> Outcome | None:
+    change = fix.times.wall_change
+    return OUTCOMES.get(change.call) if change is not None else None
+
+
+def _with_needs(name: str) -> str:
+    """The fix, and those that it cannot be measured without."""
+    needed = [other for other in fixes_of(name) if other != name]
+    return f"{name} (with {', '.join(needed)})" if needed else name
+
+
+def _same_mode(cause: RootCause, fix: SingleFix) -> bool:
+    return cause.subject.result.case.mode == fix.times.case.mode

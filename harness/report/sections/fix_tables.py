@@ -1,0 +1,220 @@
+"""Tables of measured fixes: alone, the stack as it grows, targets, modes and sizes, costs."""
+
+from collections.abc import Sequence
+
+from harness.analysis.claims import RootCause
+from harness.analysis.fixes import FIX_TARGETS, Fixes, SingleFix, StackStep, Target, targets
+from harness.analysis.output_errors import output_of
+from harness.report.cells import (
+    INTERVAL,
+    NOTHING,
+    Cell,
+    Inline,
+    Line,
+    Table,
+    count,
+    decimals,
+    line,
+    percent,
+    table,
+)
+from harness.report.material import MODE_LABELS, of
+from harness.report.sections.fix_cells import (
+    COST_HEADS,
+    busy_cell,
+    busy_of,
+    cost_cells,
+    gain_cells,
+    output_cell,
+    predicted_cell,
+    verdict_cell,
+    wall_cell,
+    wall_of,
+)
+
+Row = tuple[Inline | str, ...]
+
+
+def single_table(fixes: Fixes, causes: Sequence[RootCause] | None, home: str) -> Table | None:
+    """Fixes alone by gain per risk."""
+    rows = [_single(n, fix, fixes, causes, home) for n, fix in enumerate(fixes.singles, start=1)]
+    heads = (
+        ">Rank",
+        "Fix",
+        ">Wall (ms)",
+        ">Gain on wall",
+        INTERVAL,
+        "Verdict",
+        ">Gain on GPU-busy",
+        "Predicted, at most",
+        "Gain in the stack",
+        ">Risk",
+        ">Gain / risk",
+        "Output",
+    )
+    return table(heads, rows)
+
+
+def _single(
+    place: int, fix: SingleFix, fixes: Fixes, causes: Sequence[RootCause] | None, home: str
+) -> Row:
+    times = fix.times
+    gain, interval = gain_cells(times.wall_change, wall_of(times))
+    case = of(times.results[0], "/case/arms")
+    return (
+        NOTHING if fix.struck else count(place, *wall_of(times)),
+        line(Cell(fix.name, (case,), "code"), ": ", Cell(fix.title, (case,))),
+        wall_cell(times, struck=fix.struck),
+        gain,
+        interval,
+        verdict_cell(times),
+        gain_cells(times.busy_change, busy_of(times))[0],
+        predicted_cell(fix.name, causes, home),
+        _in_stack(fix) if fixes.steps else line("no stack in this run"),
+        count(fix.risk, case),
+        percent(fix.gain_per_risk, *wall_of(times)),
+        output_cell(fix.output, times),
+    )
+
+
+def _in_stack(fix: SingleFix) -> Line:
+    """The gain of the step that holds the fix, and with which others it shares it."""
+    if fix.step is None:
+        return line("not in it")
+    step = fix.step.step
+    words: list[Inline | str] = [gain_cells(step.wall_change, wall_of(step))[0]]
+    others = [name for name in fix.step.added if name != fix.name]
+    if others:
+        words += [", shared with ", Cell(", ".join(others))]
+    return line(*words)
+
+
+def stack_table(fixes: Fixes) -> Table | None:
+    """The baseline and every step of the stack."""
+    if fixes.base is None or not fixes.steps:
+        return None
+    base = fixes.base
+    at = of(base.results[0], "/case/arms")
+    first: Row = ("baseline", Cell("base", (at,), "code"), wall_cell(base), busy_cell(base))
+    rows: list[Row] = [(*first, *[NOTHING] * 6)]
+    rows += [_step(step) for step in fixes.steps]
+    heads = (
+        "Adds",
+        "Arm",
+        ">Wall (ms)",
+        ">GPU-busy (ms)",
+        ">Gain of the step on wall",
+        ">Gain of the step on GPU-busy",
+        ">Times as fast as the baseline",
+        INTERVAL,
+        "Verdict",
+        "Output",
+    )
+    return table(heads, rows)
+
+
+def _step(step: StackStep) -> Row:
+    times, struck = step.times, step.output is not None and step.output.fails
+    wall = wall_of(times)
+    change = times.wall_change.ratio if times.wall_change else None
+    interval: Cell = NOTHING
+    if change is not None and change.low is not None and change.high is not None:
+        interval = Cell(f"{1 / change.high:.2f} to {1 / change.low:.2f}", wall)
+    return (
+        Cell(step.title, (of(times.results[0], "/case/arms"),)),
+        Cell(times.arm, (of(times.results[0], "/case/arms"),), "code"),
+        wall_cell(times, struck=struck),
+        busy_cell(times, struck=struck),
+        gain_cells(step.step.wall_change, wall)[0],
+        gain_cells(step.step.busy_change, busy_of(times))[0],
+        Cell(f"{1 / change.value:.2f}", wall) if change is not None else NOTHING,
+        interval,
+        verdict_cell(times),
+        output_cell(step.output, times),
+    )
+
+
+def target_table(fixes: Fixes) -> Table | None:
+    """The stack's targets beside what was measured; None without a target case."""
+    found = targets(fixes)
+    if all(item.value is None for item in found) or fixes.final is None:
+        return None
+    times = fixes.final.times
+    at = (*wall_of(times), *busy_of(times))
+    rows: list[Row] = [
+        (
+            item.what,
+            _limit(item, item.must),
+            _limit(item, item.aim) if item.aim else NOTHING,
+            _value(item, item.value, at) if item.value is not None else NOTHING,
+            item.must_met,
+            item.aim_met or NOTHING,
+        )
+        for item in found
+    ]
+    return table(("What", ">Must", ">Aim", ">Measured", "Must", "Aim"), rows)
+
+
+def _limit(item: Target, name: str) -> Cell:
+    bound = "at least " if item.unit == "times" else "at most "
+    value = _value(item, FIX_TARGETS[name], (f"rule#{name}",))
+    return Cell(bound + value.text, value.sources)
+
+
+def _value(item: Target, value: float, sources: tuple[str, ...]) -> Cell:
+    if item.unit == "share":
+        return percent(value, *sources)
+    text = f"{value:.2f} times" if item.unit == "times" else f"{decimals(value)} ms"
+    return Cell(text, sources)
+
+
+def others_table(fixes: Fixes) -> Table | None:
+    """Arms in other modes and sizes, each against the baseline of its own processes."""
+    rows: list[Row] = []
+    for times in fixes.others:
+        case, wall = times.case, wall_of(times)
+        output = output_of(fixes.outputs, times.arm, case.mode)
+        gain, interval = gain_cells(times.wall_change, wall)
+        rows.append(
+            (
+                MODE_LABELS[case.mode],
+                Cell(
+                    f"{case.width_px}x{case.height_px}",
+                    (of(times.results[0], "/case/width_px"),),
+                ),
+                Cell(times.arm, (of(times.results[0], "/case/arms"),), "code"),
+                wall_cell(times, struck=output is not None and output.fails),
+                busy_cell(times),
+                cost_cells(times)[3],
+                gain,
+                interval,
+                verdict_cell(times),
+                output_cell(output, times),
+            )
+        )
+    heads = (
+        "Mode",
+        ">Size",
+        "Arm",
+        ">Wall (ms)",
+        ">GPU-busy (ms)",
+        ">FPS",
+        ">Gain on wall",
+        INTERVAL,
+        "Verdict",
+        "Output",
+    )
+    return table(heads, rows)
+
+
+def cost_table(fixes: Fixes) -> Table | None:
+    """What every arm costs beside its time."""
+    rows: list[Row] = [
+        (
+            Cell(times.case.id, (of(times.results[0], "/case_id"),), "code"),
+            Cell(times.arm, (of(times.results[0], "/case/arms"),), "code"),
+            *cost_cells(times),
+        )
+        for times in fixes.shown
+    ]
+    return table(("Case", "Arm", *COST_HEADS), rows)

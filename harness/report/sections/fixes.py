@@ -1,0 +1,251 @@
+"""Recommendations, measured: fixes alone and stacked, their output, what was published of them."""
+
+from dataclasses import dataclass
+
+from harness.analysis.claims import RootCause
+from harness.analysis.fix_arms import energy_per_frame
+from harness.analysis.fixes import Fixes, floor_ms, measured_fixes, too_few
+from harness.profiled import Ceilings
+from harness.report.beside import find_profiled, home
+from harness.report.cells import (
+    INTERVAL,
+    Cell,
+    Inline,
+    Line,
+    Source,
+    Table,
+    count,
+    line,
+    ms,
+)
+from harness.report.material import MODE_LABELS, Material, of
+from harness.report.sections.fix_cells import gain_cells, output_cell, wall_of
+from harness.report.sections.fix_output import OutputGroup, output_groups, rule_line, wrong_line
+from harness.report.sections.fix_published import advice_note, advice_rows, longlive_line
+from harness.report.sections.fix_tables import (
+    cost_table,
+    others_table,
+    single_table,
+    stack_table,
+    target_table,
+)
+from harness.report.sections.root_causes import found_causes
+from harness.result import Result
+from harness.store import Run
+
+
+@dataclass(frozen=True)
+class FixSection:
+    """The section, in its order."""
+
+    of: Line | None
+    sentences: tuple[Line, ...]
+    predictions: Line
+    singles: Table | None
+    stack: Table | None
+    targets: Table | None
+    floor: Line
+    others: Table | None
+    longlive: Line | None
+    outputs: tuple[OutputGroup, ...]
+    output_rule: Line
+    costs: Table | None
+    cost_notes: tuple[Line, ...]
+    published: Table | None
+    published_note: Line
+
+
+@dataclass(frozen=True)
+class Profiled:
+    """A profiled baseline, here or beside: its causes, and the rates measured with it."""
+
+    run: Run
+    result: Result
+    causes: tuple[RootCause, ...] | None
+    ceilings: Ceilings | None
+
+
+@dataclass(frozen=True)
+class FloorFound:
+    """The least time of a chunk by its arithmetic, with its sources; or why it is not known."""
+
+    ms: float | None
+    sources: tuple[Source, ...]
+    reason: str = ""
+
+
+def fix_section(material: Material) -> FixSection | None:
+    """None where the run has no variant as an arm."""
+    fixes = measured_fixes(material.run.processes)
+    if fixes is None:
+        return None
+    profiled = profiled_beside(material, fixes)
+    causes = profiled.causes if profiled is not None else None
+    origin = home(material, profiled.run) if profiled is not None else ""
+    return FixSection(
+        of=_of(fixes),
+        sentences=tuple(_sentences(fixes)),
+        predictions=_predictions(material, profiled),
+        singles=single_table(fixes, causes, origin),
+        stack=stack_table(fixes),
+        targets=target_table(fixes),
+        floor=_floor_line(floor_of(material, fixes)),
+        others=others_table(fixes),
+        longlive=longlive_line(fixes),
+        outputs=output_groups(fixes.outputs),
+        output_rule=rule_line(),
+        costs=cost_table(fixes),
+        cost_notes=tuple(_cost_notes(fixes)),
+        published=advice_rows(material),
+        published_note=advice_note(),
+    )
+
+
+def fix_sentences(material: Material) -> list[Line]:
+    """What the overview says of the fixes: the stack, else the largest gain alone."""
+    fixes = measured_fixes(material.run.processes)
+    found = None if fixes is None else _stack_sentence(fixes) or _best_sentence(fixes)
+    return [] if found is None else [found]
+
+
+def profiled_beside(material: Material, fixes: Fixes) -> Profiled | None:
+    """The profiled baseline of the same mode and size whose causes predict the gains."""
+    if fixes.main is None:
+        return None
+    case = fixes.main.case
+    size = (case.width_px, case.height_px)
+    run = find_profiled(material, case.mode, size)
+    own = Material(run) if run is not None else None
+    result = own.profiled(case.mode) if own is not None else None
+    if run is None or own is None or result is None:
+        return None
+    if (result.case.width_px, result.case.height_px) != size:
+        return None
+    found = [causes for one, causes in found_causes(own) if one is result]
+    told = (*found[0].worth_it, *found[0].too_small) if found else None
+    return Profiled(run, result, told, result.ceilings)
+
+
+def floor_of(material: Material, fixes: Fixes) -> FloorFound:
+    """Of the stack's case; the rate is that measured beside a profile."""
+    profiled, base = profiled_beside(material, fixes), fixes.base
+    if base is None:
+        return FloorFound(None, (), "the stack was not measured")
+    if profiled is None or profiled.ceilings is None:
+        return FloorFound(None, (), "no run of this GPU has the rate of matrix products measured")
+    found = floor_ms(base.case, profiled.ceilings)
+    if found is None:
+        reason = profiled.ceilings.reason or "the rate of matrix products is not known"
+        return FloorFound(None, (), reason)
+    rate = home(material, profiled.run) + of(profiled.result, "/ceilings/matmul_flops_per_s")
+    return FloorFound(found, (rate, of(base.results[0], "/case")))
+
+
+def _of(fixes: Fixes) -> Line | None:
+    if fixes.main is None:
+        return None
+    case = fixes.main.case
+    size = Cell(f"{case.width_px}x{case.height_px}", (of(fixes.main.results[0], "/case/width_px"),))
+    mode = MODE_LABELS[case.mode]
+    return line(f"{mode} at ", size, ", every fix against the baseline in the same processes.")
+
+
+def _predictions(material: Material, profiled: Profiled | None) -> Line:
+    """Which profile the predictions and the floor rest on."""
+    if profiled is None or profiled.causes is None:
+        return line("Nothing is predicted: no run of this GPU has a profile of this mode and size.")
+    origin = home(material, profiled.run)
+    if not origin:
+        return line("Predictions are by the root causes of this run's profile.")
+    name = profiled.run.path.name
+    run = Cell(name, (f"beside#{name}",), "code")
+    return line("Predictions are by the root causes of the profile in run ", run, ".")
+
+
+def _sentences(fixes: Fixes) -> list[Line]:
+    found = [_stack_sentence(fixes), _best_sentence(fixes), _calls_sentence(fixes)]
+    return [one for one in (*found, wrong_line(fixes.outputs)) if one is not None]
+
+
+def _stack_sentence(fixes: Fixes) -> Line | None:
+    last = fixes.steps[-1] if fixes.steps else None
+    change = last.times.wall_change if last is not None else None
+    if last is None or change is None:
+        return None
+    times, wall = last.times, wall_of(last.times)
+    ratio, name = change.ratio, Cell(times.arm, form="code")
+    output = output_cell(last.output, times)
+    if last.output is not None and last.output.fails:
+        return line("The output of ", name, " is worse, so its time means nothing: ", output, ".")
+    words: list[Inline | str] = ["The stack ", name, " takes "]
+    words += [Cell(ms(times.wall.value).text, wall, "strong"), " a chunk, "]
+    words += [Cell(f"{times.fps:.1f} FPS", wall, "strong"), ", and is "]
+    words += [Cell(f"{1 / ratio.value:.2f}", wall), " times as fast as the baseline"]
+    if ratio.low is not None and ratio.high is not None:
+        ends = Cell(f"{1 / ratio.high:.2f} to {1 / ratio.low:.2f}", wall)
+        words += [" (", INTERVAL.label, " ", ends, ")"]
+    words += [f"; {too_few(times) or change.call}"]
+    return line(*words, ". Its output: ", output, ".")
+
+
+def _best_sentence(fixes: Fixes) -> Line | None:
+    """The largest gain of a fix alone."""
+    sound = [fix for fix in fixes.singles if not fix.struck]
+    if not sound:
+        return None
+    best = max(sound, key=lambda fix: fix.times.gain)
+    wall, change = wall_of(best.times), best.times.wall_change
+    if change is None or best.times.gain <= 0:
+        return line("No fix alone saves wall time.")
+    gain, interval = gain_cells(change, wall)
+    words: list[Inline | str] = ["Alone, ", Cell(best.name, form="code"), " saves most: ", gain]
+    words += [" of wall time"]
+    if change.ratio.low is not None:
+        words += [" (", INTERVAL.label, " ", interval, ")"]
+    return line(*words, f"; {too_few(best.times) or change.call}.")
+
+
+def _calls_sentence(fixes: Fixes) -> Line | None:
+    """How many single fixes came out how, those whose output fails apart."""
+    if not fixes.singles:
+        return None
+    calls: dict[str, list[tuple[Source, ...]]] = {}
+    for fix in fixes.singles:
+        change, few = fix.times.wall_change, too_few(fix.times)
+        call = change.call if change is not None else "undecided"
+        key = "struck out" if fix.struck else few or str(call)
+        calls.setdefault(key, []).append(wall_of(fix.times))
+    words: list[Inline | str] = ["Fixes alone, by wall time: "]
+    for position, (key, found) in enumerate(calls.items()):
+        at = tuple(dict.fromkeys(source for sources in found for source in sources))
+        words += [", " * bool(position), count(len(found), *at), f" {key}"]
+    return line(*words, ".")
+
+
+def _floor_line(found: FloorFound) -> Line:
+    if found.ms is None:
+        return line(f"The floor is left out: {found.reason}.")
+    return line(
+        "The floor, a chunk's arithmetic without adapters at the measured rate of matrix "
+        "products: ",
+        ms(found.ms, *found.sources),
+        ".",
+    )
+
+
+def _cost_notes(fixes: Fixes) -> list[Line]:
+    """What to know of the costs, and why energy is missing."""
+    reasons: dict[str, Source] = {}
+    for times in fixes.shown:
+        found = energy_per_frame(times)
+        if found.joules is None:
+            reasons.setdefault(found.reason, of(times.results[0], "/gpu"))
+    notes = [
+        line(
+            "Peak memory is of all pipelines of the process while the arm runs: they share the "
+            "weights, and each has caches of its own. The baseline's is taken last."
+        )
+    ]
+    for reason, at in reasons.items():
+        notes.append(line("Energy is not known everywhere: ", Cell(reason, (at,)), "."))
+    return notes

@@ -1,0 +1,155 @@
+"""Regional torch.compile: each block in two halves around its self-attention, with static shapes.
+
+The first half ends with rotated queries and keys, the second begins with the output linear. What
+lies between, the cache and the attention kernel, stays as it is. Both halves are the block's own
+methods; all blocks of a kind share the compiled code, since it takes a block's weights as inputs.
+
+Letters: N tokens, d width, n heads, D head size, T text tokens, C = D/2 columns.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from harness.workload.kv_cache import BlockCache, Update
+from harness.workload.layers import Block
+from harness.workload.rollout import Pipeline
+from harness.workload.transformer import BaseBlock, Embedded
+from harness.workload.vace import VaceBlock
+from harness.workload.variants.lean import ListedVaceBlock
+from harness.workload.variants.overlay import lay_over
+from harness.workload.variants.real_rope import Grid, KeptFactors, RealRotation, rotate_real
+
+Half = Callable[..., tuple[Tensor, ...]]
+# Inductor's own search for better block sizes of its kernels, which reduce rows of a few thousand.
+TUNED: dict[str, str | int | bool | Callable[..., object]] = {"coordinate_descent_tuning": True}
+RECOMPILE_LIMIT = 64  # shapes of first, filling and steady chunks, with and without hints
+
+
+@dataclass
+class TextKeys:
+    """Keys and values of the text, [1, T, n, D] each, in the place of a cache that holds them."""
+
+    text_k: Tensor | None
+    text_v: Tensor | None
+
+
+def _before_attention(
+    block: Block, x: Tensor, e0: Tensor, cos: Tensor, sin: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """x [1, N, d] -> rotated queries and keys, and values, [1, N, n, D] each."""
+    q, k, v = block.self_attn.projected(block.attention_input(x, block.modulations(e0)))
+    return rotate_real(q, cos, sin), rotate_real(k, cos, sin), v
+
+
+def _after_attention(
+    block: Block, x: Tensor, out: Tensor, e0: Tensor, text: Tensor, keys: tuple[Tensor, Tensor]
+) -> Tensor:
+    """x [1, N, d] and the attention's output [1, N, n, D] -> [1, N, d]."""
+    attended = block.self_attn.o(out.flatten(2))
+    return block.after_attention(x, attended, block.modulations(e0), text, TextKeys(*keys))
+
+
+def _base_second(
+    block: BaseBlock,
+    x: Tensor,
+    out: Tensor,
+    e0: Tensor,
+    text: Tensor,
+    keys: tuple[Tensor, Tensor],
+    hint: Tensor | None,
+    scale: float,
+) -> tuple[Tensor, ...]:
+    x = _after_attention(block, x, out, e0, text, keys)
+    return (x if hint is None else block.hinted(x, hint, scale),)
+
+
+def _vace_second(
+    block: VaceBlock, x: Tensor, out: Tensor, e0: Tensor, text: Tensor, keys: tuple[Tensor, Tensor]
+) -> tuple[Tensor, ...]:
+    x = _after_attention(block, x, out, e0, text, keys)
+    return block.after_proj(x), x
+
+
+@dataclass(frozen=True)
+class Halves:
+    """The compiled functions; a call with a new shape compiles."""
+
+    first: Half
+    base_second: Half
+    vace_second: Half
+
+    @classmethod
+    def compiled(cls) -> "Halves":
+        """Whole graphs and static shapes: what cannot be compiled raises."""
+        torch._dynamo.config.recompile_limit = RECOMPILE_LIMIT
+        first, base, vace = (
+            torch.compile(half, fullgraph=True, dynamic=False, options=TUNED)
+            for half in (_before_attention, _base_second, _vace_second)
+        )
+        return cls(first, base, vace)
+
+
+class CompiledBaseBlock(BaseBlock):
+    """Laid over a base block."""
+
+    compiled_in_regions: ClassVar = True
+    halves: Halves
+    factors: KeptFactors
+
+    def forward(
+        self, x: Tensor, state: Embedded, cache: BlockCache, hint: Tensor | None, scale: float
+    ) -> tuple[Tensor, Update]:
+        """x [1, N, d] -> ([1, N, d], the deferred cache update)."""
+        grid, start_frame = _grid(state.grid), 0
+        start_frame = state.start_token // (grid[1] * grid[2])
+        q, k, v = self.halves.first(self, x, state.e0, *self.factors.at(grid, start_frame))
+        keys, values, update = cache.attend(k, v, state.start_token)
+        out = self.self_attn.attend(q, keys, values)
+        if cache.text_k is None or cache.text_v is None:
+            cache.text_k, cache.text_v = self.cross_attn.keys(state.text)
+        text_keys = (cache.text_k, cache.text_v)
+        (x,) = self.halves.base_second(self, x, out, state.e0, state.text, text_keys, hint, scale)
+        return x, update
+
+
+class CompiledVaceBlock(ListedVaceBlock):
+    """Laid over a VACE block that gives its hint beside the context."""
+
+    compiled_in_regions: ClassVar = True
+    halves: Halves
+    factors: KeptFactors
+
+    def forward(  # type: ignore[override]
+        self, context: Tensor, x: Tensor, e0: Tensor, text: Tensor, places: tuple[Tensor, ...]
+    ) -> tuple[Tensor, Tensor]:
+        """Context [1, N, d] -> (hint, context) of the same shape."""
+        if self.before_proj is not None:
+            context = self._joined(self.before_proj, context, x)
+        factors = self.factors.at(_grid(places[1]), 0)
+        q, k, v = self.self_attn.padded(*self.halves.first(self, context, e0, *factors))
+        out = self.self_attn.attend(q, k, v)[:, : context.shape[1]]
+        text_keys = self.cross_attn.keys(text)
+        hint, context = self.halves.vace_second(self, context, out, e0, text, text_keys)
+        return hint, context
+
+
+def _grid(grid: Tensor) -> Grid:
+    frames, rows, columns = grid[0].tolist()
+    return frames, rows, columns
+
+
+def compile_blocks(pipeline: Pipeline) -> None:
+    """Compiles the blocks of both branches; their calls compile when they first run."""
+    halves = Halves.compiled()
+    for blocks, change in (
+        (pipeline.transformer.blocks, CompiledBaseBlock),
+        (pipeline.vace.vace_blocks, CompiledVaceBlock),
+    ):
+        for block in blocks:
+            attention = block.self_attn
+            assert isinstance(attention, RealRotation)
+            lay_over(block, change, halves=halves, factors=attention.factors)

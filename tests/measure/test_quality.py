@@ -1,0 +1,64 @@
+"""harness.measure.quality on a CPU: a real proof of output, over a hard cut and a recache."""
+
+from pathlib import Path
+
+import pytest
+
+from harness.measure import quality
+from harness.measure.session import run_job
+from harness.result import OutputError, Result, decode, encode
+from tests.measure.cases import small_job
+
+LIMIT = 1.25
+
+
+def ignore(_: object) -> None:
+    """Progress that nobody looks at."""
+
+
+@pytest.fixture(autouse=True)
+def short_stretches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quality, "STRETCH_CHUNKS", 6)
+    monkeypatch.setattr(quality, "CHUNKS_AFTER_PROMPT", 2)
+
+
+def prove(folder: Path, mode: str, *arms: str) -> dict[str, list[OutputError]]:
+    record = run_job(small_job(kind="quality", mode=mode, arms=("base", *arms)), folder, ignore)
+    assert isinstance(record, Result), record.detail
+    assert decode(encode(record), name="x") == record
+    found: dict[str, list[OutputError]] = {}
+    for error in record.output_errors:
+        found.setdefault(error.arm, []).append(error)
+    return found
+
+
+def worst(errors: list[OutputError], yardstick: list[OutputError]) -> float:
+    return max(
+        getattr(error, name) / getattr(measure, name)
+        for error, measure in zip(errors, yardstick, strict=True)
+        for name in ("flow", "x0", "keys", "values")
+    )
+
+
+def test_right_variants_pass_and_wrong_ones_fail_over_a_hard_cut(tmp_path: Path) -> None:
+    right, wrong = "lora-merged+ring-cache+rope-real+once", "wrong-ring-slot"
+    found = prove(tmp_path, "inpainting", right, wrong, "wrong-no-lora", "wrong-stale-text")
+    yardstick = found[quality.YARDSTICK]
+    events = [error.event for error in yardstick]
+    assert events == ["first", *["filling"] * 3, *["steady"] * 2, "hard cut", "filling"]
+    assert worst(found["base"], yardstick) == 1  # the same kernels on a CPU
+    assert worst(found[right], yardstick) < LIMIT
+    for name in (wrong, "wrong-no-lora", "wrong-stale-text"):
+        assert worst(found[name], yardstick) > 2 * LIMIT
+    # The mistakes show where they happen: the ring's once it is full, the text's after its change.
+    assert worst(found[wrong][:3], yardstick[:3]) == 1
+    assert worst(found["wrong-stale-text"][:6], yardstick[:6]) < LIMIT
+    assert all(error.latent_cosine > 0.99 for error in found[right])
+
+
+def test_a_recache_is_a_part_of_the_proof(tmp_path: Path) -> None:
+    found = prove(tmp_path, "text", "ring-cache+once", "wrong-stale-text")
+    yardstick = found[quality.YARDSTICK]
+    assert [error.event for error in yardstick][-2:] == ["recache", "steady"]
+    assert worst(found["ring-cache+once"], yardstick) < LIMIT
+    assert worst(found["wrong-stale-text"], yardstick) > 2 * LIMIT
