@@ -57,18 +57,25 @@ TOML_VALUES = (
     b"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[",
 )
 TOML_FITTING: dict[bytes, tuple[bytes, ...]] = {
-    b"kind": (b'["e2e"]', b'["isolated"]', b'["paired"]', b'["e2e", "isolated"]'),
+    b"kind": (b'["e2e"]', b'["isolated"]', b'["paired"]', b'["quality"]'),
     b"mode": (b'["text"]', b'["depth", "inpainting"]', b'["depth", "depth"]'),
     b"compiled": (b"[true]", b"[false, true]", b"[]"),
     b"size": (b'["16x4096"]', b'["0x0"]', b'["17x16"]', b'["512x512", "00512x512"]'),
     b"vae": (b'["wanvae"]', b'["tae", "wanvae"]'),
     b"attention": (b'["sage", "flex", "sdpa"]', b'["default"]'),
     b"seed": (b"[0]", b"[2147483647]", b"[2147483648]", b"[1, 2, 3, 4, 5, 6, 7]"),
-    b"arms": (b'["base", "again"]', b'["again", "base"]', b'["base", "delay99"]', b'["base"]'),
+    b"arms": (
+        b'["base", "again"]',
+        b'["again", "base"]',
+        b'["base", "rope-real+once"]',
+        b'["base"]',
+    ),
     b"processes": (b"1", b"50", b"51"),
     b"blocks": (b"1", b"100000", b"100001"),
     b"plant": (b'["items", ""]', b'["recompile"]'),
     b"profile": (b"true", b"false"),
+    b"label": (b'"alone"', b'"x"', b'""'),
+    b"variant": (b'["baseline"]', b'["rope-real+once"]', b'["lossless"]', b'["once", "nothing"]'),
     b"bare": (b"true", b"false"),
     b"warmup_max_s": (b"0.001", b"3600", b"3600.1", b"-0.0"),
 }

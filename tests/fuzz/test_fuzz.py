@@ -24,7 +24,7 @@ FUZZED = ("record", "matrix", "trace")
 REGRESSIONS = Path(__file__).parent / "regressions"
 # A CPU's trace has no device events, and the loader goes on to read it as a GPU's.
 REFUSED = {"one.json.gz"}
-MOST_CORPUS_BYTES = 100_000
+MOST_CORPUS_BYTES = 80_000
 
 needs_atheris = pytest.mark.skipif(
     importlib.util.find_spec("atheris") is None, reason="atheris has no wheel for this platform"
