@@ -233,7 +233,7 @@ def _check_number(matrix: Matrix) -> None:
 
 def _number(axes: Axes) -> int:
     lists = (axes.kind, axes.mode, axes.compiled, axes.vae, axes.attention, axes.seed, axes.plant)
-    return math.prod(map(len, lists)) * max(len(axes.size), 1)
+    return math.prod(map(len, lists)) * max(len(axes.size), 1) * max(len(axes.variant), 1)
 
 
 def _combinations(axes: Axes, settings: Settings) -> list[Case]:

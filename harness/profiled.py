@@ -5,7 +5,7 @@ Units are in the names. Nothing here is timed for its own sake.
 
 from typing import Literal
 
-from harness.strict import Count, Key, NonNegative, Strict
+from harness.strict import Count, Key, NonNegative, Strict, check_lengths
 
 
 class PartTime(Strict, frozen=True):
@@ -60,14 +60,21 @@ class StageMark(Strict, frozen=True):
     start_ms: NonNegative  # from the chunk's begin
     end_ms: NonNegative
 
+    def __post_init__(self) -> None:
+        if self.end_ms < self.start_ms:
+            raise ValueError("it ends before it begins")
+
 
 class Timeline(Strict, frozen=True):
     """A profiled chunk in bins of equal length: shares of each bin, 0 to 1."""
 
     bin_ms: NonNegative
     busy: list[NonNegative]  # the device works
-    host: dict[str, list[NonNegative]]  # cause of `Gap` without "queue" -> what the host does
+    host: dict[Key, list[NonNegative]]  # cause of `Gap` without "queue" -> what the host does
     stages: list[StageMark]
+
+    def __post_init__(self) -> None:
+        check_lengths([self.busy, *self.host.values()])
 
 
 class ProfiledChunk(Strict, frozen=True):

@@ -20,7 +20,7 @@ from harness.errors import RecordError
 from harness.intake import parse_json
 from harness.matrix import Case
 from harness.profiled import Ceilings, Profile
-from harness.strict import Count, Key, NonNegative, Seconds, Strict, TookMs, check_lengths
+from harness.strict import Count, Frames, Key, NonNegative, Seconds, Strict, TookMs, check_lengths
 
 SCHEMA_VERSION = 4
 RECORD_LIMIT_BYTES = 8 * 2**20
@@ -80,7 +80,7 @@ class ChunkSample(Strict, frozen=True):
     phase: Phase
     block: Count | None  # timed block, for steady chunks
     start_s: Seconds
-    frames: Count
+    frames: Frames
     wall_ms: TookMs
     event_ms: TookMs | None  # null on a CPU
     stage_ms: dict[Key, NonNegative]

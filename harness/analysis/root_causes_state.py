@@ -105,7 +105,7 @@ def memory_pressure(subject: Subject) -> RootCause | None:
     memory, fact = subject.result.memory, subject.result.provenance.get("gpu.memory_total_bytes")
     peak = memory.device_peak_bytes if memory is not None else None
     total = fact.value if fact is not None else None
-    if peak and isinstance(total, int) and peak >= LEAST_MEMORY * total:
+    if peak and isinstance(total, int) and 0 < LEAST_MEMORY * total <= peak:
         paths = ("/memory/device_peak_bytes", "/provenance/gpu.memory_total_bytes")
         words += ["peak memory is ", subject.read(peak / total, "share", *paths), " of the GPU's"]
     calls = {} if subject.slot is None else subject.slot.chunk.host_calls

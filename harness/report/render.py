@@ -3,12 +3,13 @@
 Rendering the same records twice gives the same bytes. It needs neither torch, Docker nor a GPU.
 """
 
+import functools
 import os
 import re
 import tempfile
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Undefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template, Undefined
 from markupsafe import Markup
 
 from harness.errors import StorageError
@@ -85,11 +86,17 @@ def _only_cells(value: object) -> object:
     raise TypeError(f"a template printed {value!r}, which is not a cell")
 
 
-def _render(name: str, view: object) -> str:
+@functools.cache
+def _template(name: str) -> Template:
+    """Checked and compiled once: that takes longer than to render a report."""
     jinja = environment()
     for template in (name, *PARTS):
         check_template(jinja, template)
-    text = jinja.get_template(name).render(view=view)
+    return jinja.get_template(name)
+
+
+def _render(name: str, view: object) -> str:
+    text = _template(name).render(view=view)
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 

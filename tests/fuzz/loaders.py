@@ -4,6 +4,7 @@ Each loader returns if the bytes are accepted and raises HarnessError if they ar
 else that escapes is a crash.
 """
 
+import functools
 import tempfile
 import zlib
 from collections.abc import Callable
@@ -17,11 +18,12 @@ from harness.matrix import MOST_PROCESSES, Case, Settings, expand
 from harness.measure.attribution import profiled_chunks
 from harness.report.render import page
 from harness.report.view import build
-from harness.result import encode
+from harness.result import Record, decode, encode
 from harness.store import MANIFEST, RunFolder, result_name
 from tests import samples
 from tests.fuzz.planted import load_deadly, load_planted
 
+SOUND = Path(__file__).parent / "corpus" / "record"
 DRAWN_ONE_OF = 40  # accepted records; figures take most of the time
 SETTINGS = (
     Settings(preset="tiny", device="cpu"),
@@ -40,7 +42,9 @@ class Loader:
     def __call__(self, blob: bytes) -> None:
         """Puts the bytes into a file and loads it. Raises HarnessError if they are refused."""
         with tempfile.TemporaryDirectory(prefix="vace-bench-fuzz-") as folder:
-            path = Path(folder) / f"input{self.suffix}"
+            alone = Path(folder) / "run"  # a report looks at the runs beside its own
+            alone.mkdir()
+            path = alone / f"input{self.suffix}"
             path.write_bytes(blob)
             self.run(path)
 
@@ -53,9 +57,13 @@ def load_record(path: Path) -> None:
         path.rename(path.with_name(MANIFEST))
     else:
         case, process, failed = _whose(blob)
-        (folder.path / MANIFEST).write_bytes(encode(samples.manifest(case)))
+        beside = _companions(case)
+        plan = samples.manifest(case, *(record.case for record in beside))
+        (folder.path / MANIFEST).write_bytes(encode(plan))
+        for record in beside:
+            folder.save(record)
         cases = folder.path / "cases"
-        cases.mkdir()
+        cases.mkdir(exist_ok=True)
         path.rename(
             cases / (f"{case.id}.failed-1.json" if failed else result_name(case.id, process))
         )
@@ -82,6 +90,18 @@ def _whose(blob: bytes) -> tuple[Case, int, bool]:
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return samples.case(), 0, False
     return found.case, found.process if 0 <= found.process < MOST_PROCESSES else 0, found.failed
+
+
+@functools.cache
+def _labelled() -> tuple[Record, ...]:
+    """Sound records of the corpus whose cases have a label: they belong together."""
+    records = [decode(path.read_bytes(), name=path.name) for path in sorted(SOUND.glob("*-*.json"))]
+    return tuple(record for record in records if record.case.label)
+
+
+def _companions(case: Case) -> list[Record]:
+    """What a report looks at beside a case: a proof of output, or the times that it belongs to."""
+    return [one for one in _labelled() if one.case.label == case.label and one.case_id != case.id]
 
 
 def load_matrix_file(path: Path) -> None:

@@ -56,6 +56,29 @@ TOML_VALUES = (
     b"'''x",
     b"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[",
 )
+TOML_FITTING: dict[bytes, tuple[bytes, ...]] = {
+    b"kind": (b'["e2e"]', b'["isolated"]', b'["paired"]', b'["quality"]'),
+    b"mode": (b'["text"]', b'["depth", "inpainting"]', b'["depth", "depth"]'),
+    b"compiled": (b"[true]", b"[false, true]", b"[]"),
+    b"size": (b'["16x4096"]', b'["0x0"]', b'["17x16"]', b'["512x512", "00512x512"]'),
+    b"vae": (b'["wanvae"]', b'["tae", "wanvae"]'),
+    b"attention": (b'["sage", "flex", "sdpa"]', b'["default"]'),
+    b"seed": (b"[0]", b"[2147483647]", b"[2147483648]", b"[1, 2, 3, 4, 5, 6, 7]"),
+    b"arms": (
+        b'["base", "again"]',
+        b'["again", "base"]',
+        b'["base", "rope-real+once"]',
+        b'["base"]',
+    ),
+    b"processes": (b"1", b"50", b"51"),
+    b"blocks": (b"1", b"100000", b"100001"),
+    b"plant": (b'["items", ""]', b'["recompile"]'),
+    b"profile": (b"true", b"false"),
+    b"label": (b'"alone"', b'"x"', b'""'),
+    b"variant": (b'["baseline"]', b'["rope-real+once"]', b'["lossless"]', b'["once", "nothing"]'),
+    b"bare": (b"true", b"false"),
+    b"warmup_max_s": (b"0.001", b"3600", b"3600.1", b"-0.0"),
+}
 TOML_KEYS = (b"kind", b"mode", b"size", b"arms", b"seed", b"plant", b"profile", b"name", b"a.b.c.d")
 
 
@@ -159,7 +182,12 @@ def toml_mutation(blob: bytes, seed: int) -> bytes | None:
     for _ in range(chooser.choice((1, 1, 2, 3))):
         at, way = chooser.randrange(len(lines)), chooser.random()
         key, equals, _ = lines[at].partition(b"=")
-        if way < 0.5 and equals:
+        if way < 0.3 and (fitting := TOML_FITTING.get(key.strip())):
+            lines[at] = key + b"= " + chooser.choice(fitting)
+        elif way < 0.4:
+            new = chooser.choice(list(TOML_FITTING))
+            lines.append(new + b" = " + chooser.choice(TOML_FITTING[new]))
+        elif way < 0.5 and equals:
             lines[at] = key + b"= " + chooser.choice(TOML_VALUES)
         elif way < 0.6 and equals:
             lines[at] = chooser.choice(TOML_KEYS) + lines[at][len(key) :]

@@ -7,9 +7,12 @@ import importlib.util
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from harness.errors import HarnessError
 from tests.fuzz.campaign import CORPUS, Campaign, CannotFuzzError
@@ -21,7 +24,7 @@ FUZZED = ("record", "matrix", "trace")
 REGRESSIONS = Path(__file__).parent / "regressions"
 # A CPU's trace has no device events, and the loader goes on to read it as a GPU's.
 REFUSED = {"one.json.gz"}
-MOST_CORPUS_BYTES = 100_000
+MOST_CORPUS_BYTES = 80_000
 
 needs_atheris = pytest.mark.skipif(
     importlib.util.find_spec("atheris") is None, reason="atheris has no wheel for this platform"
@@ -61,6 +64,17 @@ def test_changes_that_know_the_format_are_the_same_for_a_seed(path: Path) -> Non
     changed = [mutation(blob, seed) for seed in range(100)]
     assert changed == [mutation(blob, seed) for seed in range(100)]
     assert len(set(changed)) > 50
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@given(st.sampled_from(files(CORPUS)), st.integers(0, 2**32 - 1), st.binary(max_size=3))
+def test_a_changed_file_is_accepted_or_refused(path: Path, seed: int, noise: bytes) -> None:
+    """On every platform, without coverage to guide it."""
+    name = path.parent.name
+    blob = MUTATIONS[name](path.read_bytes(), seed) or path.read_bytes()
+    at = seed % (len(blob) + 1) if noise else 0
+    with suppress(HarnessError):
+        LOADERS[name](blob[:at] + noise + blob[at + len(noise) :])
 
 
 @needs_atheris

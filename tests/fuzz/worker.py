@@ -24,7 +24,11 @@ TIME_LIMIT_S = 2.0  # of the process's own time, so that a crowded machine is no
 SAVE_EVERY_S = 0.5
 TOML = "tomllib" if sys.version_info >= (3, 11) else "tomli"
 INSTRUMENTED = ("harness", "tests.fuzz.planted", TOML)
-STRUCTURED_OF_TEN = 7  # mutations out of ten that know the format; the others are libFuzzer's own
+# Mutations out of ten that know the format, and of these such that begin at a sound file again:
+# what libFuzzer keeps is mostly damaged. The others are libFuzzer's own.
+STRUCTURED_OF_TEN = 7
+SOUND_OF_TEN = 3
+CORPUS = Path(__file__).resolve().parent / "corpus"
 
 
 class Watch:
@@ -86,9 +90,13 @@ def main(arguments: list[str]) -> None:
     warnings.simplefilter("error", RuntimeWarning)  # numpy's way to say that a number broke
     watch = Watch(LOADERS[name], HarnessError, Path(folder))
     structured = MUTATIONS[name]
+    sound = [path.read_bytes() for path in sorted((CORPUS / name).glob("*"))]
 
     def mutate(blob: bytes, max_size: int, seed: int) -> bytes:
-        changed = structured(blob, seed) if seed % 10 < STRUCTURED_OF_TEN else None
+        way = seed % 10
+        if sound and way < SOUND_OF_TEN:
+            blob = sound[seed // 10 % len(sound)]
+        changed = structured(blob, seed) if way < STRUCTURED_OF_TEN else None
         if changed is None or len(changed) > max_size:
             return bytes(atheris.Mutate(blob, max_size))
         return changed
