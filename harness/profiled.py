@@ -5,7 +5,7 @@ Units are in the names. Nothing here is timed for its own sake.
 
 from typing import Literal
 
-from harness.strict import Count, Key, NonNegative, Strict, check_lengths
+from harness.strict import Count, Key, NonNegative, Stage, Strict, check_lengths
 
 
 class PartTime(Strict, frozen=True):
@@ -15,7 +15,7 @@ class PartTime(Strict, frozen=True):
     for what lies in no range. Host time is exclusive: what inner parts take is theirs.
     """
 
-    stage: str
+    stage: Stage
     part: str
     calls: Count  # times that the innermost range was entered
     kernels: Count
@@ -50,13 +50,13 @@ class Gap(Strict, frozen=True):
     part: str
     gaps: Count
     idle_ms: NonNegative
-    stage: str | None = None  # null: of all stages
+    stage: Stage | None = None  # null: of all stages
 
 
 class StageMark(Strict, frozen=True):
     """A stretch of the host's time line in one stage; a stage may have several."""
 
-    stage: str
+    stage: Stage
     start_ms: NonNegative  # from the chunk's begin
     end_ms: NonNegative
 
@@ -121,8 +121,8 @@ class Profile(Strict, frozen=True):
     problems: list[str]  # what the integrity checks found
     # Host time of each stage of an unprofiled chunk: as it runs, and synchronised at every mark.
     # In records of schema 3 they were taken after other passes had met the profiler.
-    stages_host_ms: dict[Key, NonNegative] = {}
-    stages_synchronised_ms: dict[Key, NonNegative] = {}
+    stages_host_ms: dict[Stage, NonNegative] = {}
+    stages_synchronised_ms: dict[Stage, NonNegative] = {}
     # Host time inside calls that read a value from the device, of an unprofiled chunk as it runs.
     reads_ms: NonNegative | None = None
     reads: Count | None = None

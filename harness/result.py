@@ -20,7 +20,17 @@ from harness.errors import RecordError
 from harness.intake import parse_json
 from harness.matrix import Case
 from harness.profiled import Ceilings, Profile
-from harness.strict import Count, Frames, Key, NonNegative, Seconds, Strict, TookMs, check_lengths
+from harness.strict import (
+    Count,
+    Frames,
+    Key,
+    NonNegative,
+    Seconds,
+    Stage,
+    Strict,
+    TookMs,
+    check_lengths,
+)
 
 SCHEMA_VERSION = 4
 RECORD_LIMIT_BYTES = 8 * 2**20
@@ -83,8 +93,8 @@ class ChunkSample(Strict, frozen=True):
     frames: Frames
     wall_ms: TookMs
     event_ms: TookMs | None  # null on a CPU
-    stage_ms: dict[Key, NonNegative]
-    stage_host_ms: dict[Key, NonNegative]
+    stage_ms: dict[Stage, NonNegative]
+    stage_host_ms: dict[Stage, NonNegative]
     flags: list[str] = []
     arm: str | None = None  # of a paired case
     state: ChunkState | None = None  # null in records of schema 1

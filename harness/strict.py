@@ -13,6 +13,8 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 Seconds = Annotated[float, Meta(ge=0, le=1e9)]
 # A time that something took: never nothing, so that it can be divided by.
 TookMs = Annotated[float, Meta(ge=1e-3, le=1e9)]
+# Of the loop, such as "denoise.2"; empty in a profile between and after the stages.
+Stage = Annotated[str, Meta(pattern=r"^([a-z_]{1,32}(\.[0-9]{1,3})?)?\Z")]
 Frames = Annotated[int, Meta(ge=1, le=10**6)]  # of a chunk
 # Of a dictionary: a report names a value by the path to it, which these can be a step of.
 Key = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_. +-]{0,239}\Z")]

@@ -68,8 +68,10 @@ def timeline(
     window: ChunkWindow, places: Places, activity: Activity, start_ns: Ints, end_ns: Ints
 ) -> Timeline:
     """The window in bins; `start_ns` and `end_ns` are those of its device events, by begin."""
-    edges = np.linspace(window.start_ns, window.end_ns, BINS + 1).astype(np.int64)
-    bin_ns = np.diff(edges)
+    # From the window's begin: a float does not hold a time since months ago to the nanosecond.
+    inside_ns = np.linspace(0, window.end_ns - window.start_ns, BINS + 1).astype(np.int64)
+    edges = window.start_ns + inside_ns
+    bin_ns = np.maximum(np.diff(edges), 1)  # of a window of less than that, empty bins
     spent = activity.spent_ns(edges[:-1], edges[1:]) / bin_ns
     busy = np.diff(_covered_until(start_ns, end_ns, edges)) / bin_ns
     return Timeline(

@@ -127,5 +127,5 @@ def _found(value: Any, steps: list[str]) -> bool:
     if isinstance(value, dict):
         return step in value and _found(value[step], rest)
     if isinstance(value, list):
-        return step.isdigit() and int(step) < len(value) and _found(value[int(step)], rest)
+        return step.isdecimal() and int(step) < len(value) and _found(value[int(step)], rest)
     return False
