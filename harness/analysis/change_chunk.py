@@ -104,7 +104,7 @@ def _calls(both: Sides, role: Role, cause: Cause, label: str) -> list[Evidence]:
     reads = 0
     if role == "sync":
         reads = sum(both.b.cells.reads.values()) - sum(both.a.cells.reads.values())
-    if not count_changed(made[0], made[1] - reads):
+    if not any(made) or not count_changed(made[0], made[1] - reads):
         return []
     words = (f"{label}: ", *numbers(both, made, "/host_calls"))
     return [_general(cause, words, _sign(made[1] - reads - made[0]))]

@@ -63,8 +63,9 @@ def part_evidence(both: Sides, part: str, *, clock: float, counted_only: bool) -
     a, b = both.a.cells, both.b.cells
     work_ms = clock * b.device_ms.get(part, 0.0) - a.device_ms.get(part, 0.0)
     reads = a.reads.get(part, 0), b.reads.get(part, 0)
-    kernels = a.kernels.get(part, 0) - reads[0], b.kernels.get(part, 0) - reads[1]
+    kernels = a.kernels.get(part, 0), b.kernels.get(part, 0)
     if count_changed(*reads):
+        kernels = _without_reads(kernels, reads[1] - reads[0])
         copies_ms = _read_ms(both, part)
         found.append(_reads(both, part, reads, copies_ms))
         work_ms -= copies_ms
@@ -74,6 +75,14 @@ def part_evidence(both: Sides, part: str, *, clock: float, counted_only: bool) -
     elif not found and not counted_only:
         found += _host_time(both, part)
     return found
+
+
+def _without_reads(kernels: tuple[int, int], more: int) -> tuple[int, int]:
+    """Kernels of A and B without those that `more` reads brought; reads of the CPU bring none."""
+    one, other = kernels
+    if more > 0:
+        return one, other - min(more, max(other - one, 0))
+    return one - min(-more, max(one - other, 0)), other
 
 
 def count_changed(one: float, other: float) -> bool:

@@ -13,8 +13,7 @@ from harness.analysis.profile import Slot, main_slot
 from harness.profiled import PartTime, ProfiledChunk
 from harness.result import Result
 
-READ_ON_DEVICE = "aten::_local_scalar_dense"
-ITEM_OPERATORS = ("aten::item", READ_ON_DEVICE)  # from the outermost inwards
+ITEM_OPERATORS = ("aten::item", "aten::_local_scalar_dense")  # from the outermost inwards
 HostKind = Literal["launch", "sync", "operator", "python"]
 HOST_KINDS: tuple[HostKind, ...] = ("launch", "sync", "operator", "python")
 Key = TypeVar("Key")
@@ -31,7 +30,7 @@ class Cells:
     on_gpu: bool
     device_ms: dict[str, float]
     kernels: dict[str, int]
-    reads: dict[str, int]  # that wait for the device; on a CPU all
+    reads: dict[str, int]  # of one value, by the host
     host: dict[tuple[str, HostKind], Passes]  # profiled
     operator_ms: dict[tuple[str, str], float]  # (operator, part), device time
     operator_calls: dict[tuple[str, str], int]
@@ -61,7 +60,7 @@ def cells(result: Result, *, fold_vace: bool) -> Cells | None:
         on_gpu=on_gpu,
         device_ms=_sums((name(part.part), part.device_ms) for part in chunk.parts),
         kernels=_sums((name(part.part), part.kernels) for part in chunk.parts),
-        reads=_device_reads(chunk, name) if on_gpu else reads_of(chunk, name),
+        reads=reads_of(chunk, name),
         host=_host(chunk, name),
         operator_ms=_sums(((o.operator, name(o.part)), o.device_ms) for o in chunk.operators),
         operator_calls=_sums(((o.operator, name(o.part)), o.calls) for o in chunk.operators),
@@ -75,15 +74,6 @@ def reads_of(chunk: ProfiledChunk, name: Name = str) -> dict[str, int]:
         if rows:
             return _sums((name(row.part), row.calls) for row in rows)
     return {}
-
-
-def _device_reads(chunk: ProfiledChunk, name: Name) -> dict[str, int]:
-    """Reads of device tensors by part: each copies one value, which takes device time."""
-    return _sums(
-        (name(row.part), row.calls)
-        for row in chunk.operators
-        if row.operator == READ_ON_DEVICE and row.device_ms > 0
-    )
 
 
 def _host(chunk: ProfiledChunk, name: Name) -> dict[tuple[str, HostKind], Passes]:
