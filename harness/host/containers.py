@@ -57,6 +57,7 @@ WEIGHTS = "/weights"
 MEMORY_FACT = "container.memory_limit_bytes"
 RETURN_LIMIT_S = 120.0  # for an engine that restarts
 RETURN_POLL_S = 1.0
+ANSWERS_OF_A_RETURN = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,20 +142,23 @@ class DockerRunner:
         Raises EngineError if the engine stays away or has lost the image.
         """
         end_s = time.monotonic() + RETURN_LIMIT_S
-        while True:
+        answers = 0  # in a row: an engine that is shutting down still answers for a while
+        while answers < ANSWERS_OF_A_RETURN:
+            time.sleep(RETURN_POLL_S)
             try:
                 self._ask_engine()
-                break
+                is_there = self.engine.image(self.image.tag) is not None
+                sweep_containers(self.engine, self.run_id)
+                answers += 1
             except EngineError:
                 if time.monotonic() > end_s:
                     raise
-                time.sleep(RETURN_POLL_S)
-        if self.engine.image(self.image.tag) is None:
+                answers = 0
+        if not is_there:
             raise EngineError(
                 f"image {self.image.tag} was removed while the run was under way",
                 next_step="go on with --resume, which builds it again",
             )
-        sweep_containers(self.engine, self.run_id)
 
     def _ask_engine(self) -> None:
         """What a record says about the engine; asked again once it has restarted."""

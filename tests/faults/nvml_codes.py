@@ -3,7 +3,7 @@
 The expectation is the table at the top of harness/measure/gpu_probe.py, written down once more.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,9 +114,6 @@ def wrong() -> list[str]:
         for one in injections()
         if (came := outcome(one)) != one.outcome
     ]
-
-
-Count = Callable[[], int]
 
 
 def count() -> int:

@@ -172,9 +172,12 @@ class Restarting(FakeApi):
     """An engine that is away for a while, and comes back as a newer one."""
 
     away: int = 0
+    answers_before: int = 0  # while it shuts down
 
     def info(self) -> dict[str, Any]:
-        if self.away:
+        if self.answers_before:
+            self.answers_before -= 1
+        elif self.away:
             self.away -= 1
             raise ConnectionRefusedError(111, "Connection refused")
         return super().info()
@@ -187,10 +190,10 @@ def test_after_a_restart_of_the_engine_cases_run_again(monkeypatch: pytest.Monke
     monkeypatch.setattr(containers, "RETURN_POLL_S", 0.01)
     left = {"Id": "left", "Labels": {RUN_LABEL: "run-1"}}
     api = Restarting(images_by_name={FAKE_IMAGE.tag: {"Id": "i"}}, containers_by_id={"left": left})
-    api.away = 3
+    api.answers_before, api.away = 2, 3
     restarted = runner(api)
     restarted.recover()
-    assert api.containers_by_id == {}
+    assert api.away == 0 and api.containers_by_id == {}
     assert restarted.facts()["engine.version"].value == "Docker 100.0"
 
 
@@ -203,6 +206,7 @@ def test_an_engine_that_stays_away_or_lost_the_image_ends_the_run(
     api.away = 1000
     with pytest.raises(EngineError, match="cannot be reached"):
         runner(api).recover()
+    monkeypatch.setattr(containers, "RETURN_LIMIT_S", 5)
     with pytest.raises(EngineError, match="vace-bench:1 was removed while the run was under way"):
         runner(FakeApi()).recover()
 
