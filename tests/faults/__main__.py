@@ -26,7 +26,7 @@ from tests.faults.kills import KILLS, Kill, engine_kills, inject
 from tests.faults.outcome import Outcome
 from tests.faults.private_engine import PrivateEngine, why_not
 from tests.faults.singles import SINGLES
-from tests.faults.stage import Stage
+from tests.faults.stage import CASES, Stage
 from tests.faults.world import ROOT
 
 TRIES = 10  # to hit a run before it is over
@@ -128,10 +128,10 @@ def kill_at_random(
             raise AssertionError(f"{kill.name}: the run was over before each moment")
 
 
-def undisturbed_s(stage: Stage, place: str, *, real: bool) -> float:
+def undisturbed_s(stage: Stage, place: str, *, real: bool, cases: int = len(CASES)) -> float:
     """How long a run takes that nothing happens to; it must leave nothing either."""
     with stage.world(place) as world:
-        setting = stage.setting(world, place, real=real)
+        setting = stage.setting(world, place, real=real, cases=cases)
         started_s = time.monotonic()
         ended = world.run(setting.arguments, setting.child)
         assert ended.code == 0, ended.output

@@ -45,7 +45,10 @@ def second_bench(
             wait_for_case(bench, FAULTY)
             hit = strike(world, bench.output)
             place = other if other_folder else world
+            pid = bench.wait_for(lambda: world.process("--job"))
+            os.kill(pid, signal.SIGSTOP)  # the first bench must not end before the second asks
             second = place.run(setting.arguments, setting.child)
+            os.kill(pid, signal.SIGCONT)
             problems = refused(words)(place, second)
             ended = bench.end()
             problems += [] if ended.code == 0 else [f"the first bench: {ended.last}"]

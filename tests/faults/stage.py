@@ -72,7 +72,7 @@ class Stage:
         cases: int = 3,
         more: Child | None = None,
     ) -> Setting:
-        """Benches of `cases` short cases, played unless they must be real."""
+        """Benches of a few short cases, played unless they must be real."""
         modes = ", ".join(f'"{name.split("-")[1]}"' for name in CASES[:cases])
         arguments = ["bench", "--matrix", world.matrix(MATRIX.format(modes=modes))]
         runtime = "local" if where == "local" else "docker"
