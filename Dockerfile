@@ -43,7 +43,7 @@ ARG SOURCE_DATE_EPOCH=1767225600
 # An ordinary user; its two folders are its own, so that volumes mounted there are too.
 RUN getent passwd 1000 >/dev/null || echo 'bench:x:1000:1000::/tmp:/bin/sh' >> /etc/passwd; \
     mkdir -p /exchange /cache && chown 1000:1000 /exchange /cache && \
-    touch -d "@${SOURCE_DATE_EPOCH}" /etc/passwd /exchange /cache
+    touch -d "@${SOURCE_DATE_EPOCH}" /etc /etc/passwd /exchange /cache
 COPY --from=packages /opt/vace-bench /opt/vace-bench
 
 COPY harness/*.py /opt/vace-bench/app/harness/

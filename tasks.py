@@ -223,6 +223,40 @@ def build(
         print(ensure_image(connect(), PROJECT, BenchOptions.parse(given).image, print).tag)
 
 
+@task(help={"out": "file to write", **IMAGE_HELP}, auto_shortflags=False)
+def sbom(
+    context: Context,
+    out: str = "sbom.cdx.json",
+    base_image: str | None = None,
+    torch: str | None = None,
+    wheelhouse: str | None = None,
+    ca_bundle: str | None = None,
+    offline: bool = False,
+) -> None:
+    """Write the bill of materials of the image (CycloneDX); needs the development packages."""
+    given = {name: value for name, value in locals().items() if name not in ("context", "out")}
+    with one_line_errors():
+        from harness.host.bill import write_bill
+        from harness.host.engine import connect
+        from harness.host.image import ensure_image
+        from harness.host.options import BenchOptions
+
+        engine = connect()
+        image = ensure_image(engine, PROJECT, BenchOptions.parse(given).image, print)
+        print(write_bill(engine, image, Path(out)))
+
+
+@task
+def audit(context: Context) -> None:
+    """Known vulnerabilities of the locked packages: exit code 1 if any is not explained."""
+    with one_line_errors():
+        from harness.host.audit import audit as audit_locks
+
+        answer = audit_locks(PROJECT)
+        print(answer.text)
+        sys.exit(answer.exit_code)
+
+
 @task(
     help={
         "run": "id or folder of one run; without it every run and the index",

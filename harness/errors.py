@@ -10,6 +10,7 @@
     ├── RecordError       a record that is damaged, unknown or made by a newer version
     ├── StorageError      the record cannot be written (disk full, read-only folder)
     ├── PrivacyError      a run to be published that names its host or its user
+    ├── AuditError        known vulnerabilities could not be asked for, or not of every package
     ├── ReportError       a report or template with a number that no record backs
     └── CaseError         a case that started and could not finish; becomes a Failure record
 
@@ -73,6 +74,10 @@ class StorageError(HarnessError):
 
 class PrivacyError(HarnessError):
     """A run to be published that names its host or its user."""
+
+
+class AuditError(HarnessError):
+    """Known vulnerabilities could not be asked for, or not of every package."""
 
 
 class ReportError(HarnessError):

@@ -225,7 +225,7 @@ def test_lists_whose_product_would_fill_the_memory_are_refused(tmp_path: Path) -
 def test_more_arms_than_a_file_name_holds_are_refused(tmp_path: Path) -> None:
     arms = ", ".join(f"'delay{number}'" for number in range(1, 80))
     text = f"name = 'x'\n[[cases]]\nkind = ['paired']\nmode = ['depth']\narms = ['base', {arms}]"
-    with pytest.raises(UsageError, match=r"length <= 10 - at `\$\.cases\[0\]\.arms`"):
+    with pytest.raises(UsageError, match=r"length <= 40 - at `\$\.cases\[0\]\.arms`"):
         load_matrix(write(tmp_path, text))
 
 

@@ -16,6 +16,7 @@ from harness import __version__
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = [ROOT / "locks" / f"{name}.txt" for name in ("container", "host", "dev")]
+TORCH_LOCK = ROOT / "locks" / "torch.txt"  # of what torch needs, for the image
 SOURCES = [*sorted((ROOT / "harness").rglob("*.py")), ROOT / "tasks.py"]
 FOLDERS = (".ci", "docs", "harness", "locks", "templates", "tests")
 MARKDOWN = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
@@ -23,10 +24,8 @@ MARKDOWN = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
 MAX_LIST_S = 1.0
-# torch and what only torch needs; nvidia-ml-py is ours.
-TORCH_ONLY = re.compile(
-    r"(torch|triton|sympy|networkx|filelock|fsspec|mpmath|cuda-.*|nvidia-(?!ml-py$).*)"
-)
+# torch and what only torch needs; nvidia-ml-py is ours, and pip-audit's cache needs filelock.
+TORCH_ONLY = re.compile(r"(torch|triton|sympy|networkx|fsspec|mpmath|cuda-.*|nvidia-(?!ml-py$).*)")
 # Addresses of package indexes, and folders of a developer's machine.
 FORBIDDEN = re.compile(r"pypi\.org|pythonhosted|download\.pytorch|/opt/(wheels|pypi)|/work/|/root/")
 
@@ -36,6 +35,11 @@ def requirements(lock: Path) -> dict[str, list[str]]:
     joined = lock.read_text().replace("\\\n", " ")
     lines = [line for line in joined.splitlines() if line and not line.lstrip().startswith("#")]
     return {line.split(" --hash")[0].strip(): re.findall(r"--hash=(\S+)", line) for line in lines}
+
+
+def pins(lock: Path) -> set[str]:
+    """Names with their versions, without what they are restricted to."""
+    return {requirement.partition(" ;")[0] for requirement in requirements(lock)}
 
 
 def names(lock: Path) -> set[str]:
@@ -65,7 +69,7 @@ def text_of(path: Path) -> str:
     return (gzip.decompress(blob) if path.suffix == ".gz" else blob).decode()
 
 
-@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("lock", [*LOCKS, TORCH_LOCK], ids=lambda path: path.stem)
 def test_a_lock_pins_everything_with_hashes_and_names_no_source(lock: Path) -> None:
     for requirement, hashes in requirements(lock).items():
         assert re.fullmatch(r"[a-z0-9-]+==[^ ;]+( ; .+)?", requirement)
@@ -80,8 +84,10 @@ def test_a_lock_leaves_torch_to_a_step_of_its_own(lock: Path) -> None:
 
 
 def test_the_locks_agree_and_the_containers_is_small() -> None:
-    container, host, dev = (set(requirements(lock)) for lock in LOCKS)
+    container, host, dev, torch = (pins(lock) for lock in [*LOCKS, TORCH_LOCK])
     assert container < host < dev
+    shared = {pin.partition("==")[0] for pin in torch} & names(LOCKS[2])
+    assert {pin for pin in torch if pin.partition("==")[0] in shared} <= dev
     assert names(LOCKS[0]) == {"msgspec", "numpy", "nvidia-ml-py", "safetensors"}
 
 
@@ -185,7 +191,7 @@ def test_the_list_of_tasks_comes_at_once() -> None:
         listed = invoke("--list")
         times_s.append(time.monotonic() - start_s)
         assert listed.returncode == 0, listed.stderr
-    for task in ("bench", "build", "doctor", "lint", "report", "test"):
+    for task in ("audit", "bench", "build", "clean", "doctor", "lint", "report", "sbom", "test"):
         assert re.search(rf"^  {task}\b", listed.stdout, re.M), task
     assert min(times_s) < MAX_LIST_S
 

@@ -1,39 +1,44 @@
-"""A profiled result cell by cell: device time, idle time by cause, kernels, reads, operator calls.
+"""A profiled chunk cell by cell: device time, kernels, reads, operators, host time by part.
 
-Device and idle time of all parts and what lies outside of the span fill the unprofiled wall time.
-On a CPU the host's time of a part takes the place of its device time.
+Counts and device times are those of any chunk. Host times are the profiler's: they are kept stage
+by stage, so that a hiccup of the host in one pass can be told from a change in all of them.
 """
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from harness.analysis.part_groups import within
-from harness.analysis.profile import Slot, main_slot, wall_ms
-from harness.analysis.unprofiled import real_gaps
-from harness.profiled import ProfiledChunk
+from harness.analysis.profile import Slot, main_slot
+from harness.profiled import PartTime, ProfiledChunk
 from harness.result import Result
 
 ITEM_OPERATORS = ("aten::item", "aten::_local_scalar_dense")  # from the outermost inwards
+HostKind = Literal["launch", "sync", "operator", "python"]
+HOST_KINDS: tuple[HostKind, ...] = ("launch", "sync", "operator", "python")
 Key = TypeVar("Key")
 Number = TypeVar("Number", int, float)
 Name = Callable[[str], str]
+Passes = dict[str, float]  # ms by stage
 
 
 @dataclass(frozen=True)
 class Cells:
-    """Times in ms of a steady chunk, by part or by part and cause or operator."""
+    """A steady chunk by part, or by part and kind of host time or operator."""
 
     slot: Slot
     on_gpu: bool
-    wall_ms: float
-    work_ms: dict[str, float]
-    idle_ms: dict[tuple[str, str], float]  # (cause, part)
-    outside_ms: float  # of the wall time: before the first device event and after the last
+    device_ms: dict[str, float]
     kernels: dict[str, int]
-    reads: dict[str, int]  # calls that read one value, by part
-    operator_ms: dict[tuple[str, str], float]  # (operator, part)
+    reads: dict[str, int]  # of one value, by the host
+    host: dict[tuple[str, HostKind], Passes]  # profiled
+    operator_ms: dict[tuple[str, str], float]  # (operator, part), device time
     operator_calls: dict[tuple[str, str], int]
+
+    @property
+    def parts(self) -> list[str]:
+        """Every part, in the order of the chunk."""
+        return list(self.device_ms)
 
 
 def cells(result: Result, *, fold_vace: bool) -> Cells | None:
@@ -44,25 +49,19 @@ def cells(result: Result, *, fold_vace: bool) -> Cells | None:
     slot = main_slot(result.profile)
     if slot is None:
         return None
-    chunk, on_gpu = slot.chunk, bool(slot.chunk.busy_ms)
+    chunk = slot.chunk
 
     def name(part: str) -> str:
         return "vace" if fold_vace and within(part, "vace") else part
 
-    work = _sums((name(p.part), p.device_ms if on_gpu else p.host_ms) for p in chunk.parts)
-    idle: dict[tuple[str, str], float] = _sums(
-        ((str(gap.cause), name(gap.part)), gap.idle_ms) for gap in real_gaps(result, slot)
-    )
-    wall = wall_ms(result, slot)
+    on_gpu = bool(chunk.busy_ms)
     return Cells(
         slot=slot,
         on_gpu=on_gpu,
-        wall_ms=wall,
-        work_ms=work,
-        idle_ms=idle,
-        outside_ms=max(wall - sum(work.values()) - sum(idle.values()), 0.0) if on_gpu else 0.0,
+        device_ms=_sums((name(part.part), part.device_ms) for part in chunk.parts),
         kernels=_sums((name(part.part), part.kernels) for part in chunk.parts),
         reads=reads_of(chunk, name),
+        host=_host(chunk, name),
         operator_ms=_sums(((o.operator, name(o.part)), o.device_ms) for o in chunk.operators),
         operator_calls=_sums(((o.operator, name(o.part)), o.calls) for o in chunk.operators),
     )
@@ -75,6 +74,29 @@ def reads_of(chunk: ProfiledChunk, name: Name = str) -> dict[str, int]:
         if rows:
             return _sums((name(row.part), row.calls) for row in rows)
     return {}
+
+
+def _host(chunk: ProfiledChunk, name: Name) -> dict[tuple[str, HostKind], Passes]:
+    found: dict[tuple[str, HostKind], Passes] = {}
+    for part in chunk.parts:
+        for kind, time_ms in _kinds(part).items():
+            passes = found.setdefault((name(part.part), kind), {})
+            passes[part.stage] = passes.get(part.stage, 0.0) + time_ms
+    return found
+
+
+def _kinds(part: PartTime) -> dict[HostKind, float]:
+    """Host time by kind; what a record does not tell apart counts as Python."""
+    operator_ms = part.operator_ms or 0.0
+    python_ms = part.python_ms
+    if python_ms is None:
+        python_ms = max(part.host_ms - part.launch_ms - part.sync_ms, 0.0)
+    return {
+        "launch": part.launch_ms,
+        "sync": part.sync_ms,
+        "operator": operator_ms,
+        "python": python_ms,
+    }
 
 
 def _sums(pairs: Iterable[tuple[Key, Number]]) -> dict[Key, Number]:

@@ -5,6 +5,7 @@ comes out of it through the engine's archive calls. Only checkpoints are mounted
 copied into the volume where the engine is remote.
 """
 
+import hashlib
 import json
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,7 +21,7 @@ from harness.errors import DeviceError, EngineError, RecordError
 from harness.host.archives import only_file, packed
 from harness.host.engine import ContainerEnd, Engine
 from harness.host.gpu import Way
-from harness.host.image import Image
+from harness.host.image import INSTALL_REPORT, Image
 from harness.host.interruption import check, shielded
 from harness.host.leftovers import CACHE_LABEL, labels, sweep_containers
 from harness.host.lockdown import LOCKDOWN, USER_ID, confinement, memory_limit
@@ -53,10 +54,10 @@ from harness.result import Fact, Record, encode
 EXCHANGE = "/exchange"
 CACHE = "/cache"
 WEIGHTS = "/weights"
-INSTALL_REPORT = "/opt/vace-bench/install.json"
 MEMORY_FACT = "container.memory_limit_bytes"
 RETURN_LIMIT_S = 120.0  # for an engine that restarts
 RETURN_POLL_S = 1.0
+ANSWERS_OF_A_RETURN = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,20 +142,23 @@ class DockerRunner:
         Raises EngineError if the engine stays away or has lost the image.
         """
         end_s = time.monotonic() + RETURN_LIMIT_S
-        while True:
+        answers = 0  # in a row: an engine that is shutting down still answers for a while
+        while answers < ANSWERS_OF_A_RETURN:
+            time.sleep(RETURN_POLL_S)
             try:
                 self._ask_engine()
-                break
+                is_there = self.engine.image(self.image.tag) is not None
+                sweep_containers(self.engine, self.run_id)
+                answers += 1
             except EngineError:
                 if time.monotonic() > end_s:
                     raise
-                time.sleep(RETURN_POLL_S)
-        if self.engine.image(self.image.tag) is None:
+                answers = 0
+        if not is_there:
             raise EngineError(
                 f"image {self.image.tag} was removed while the run was under way",
                 next_step="go on with --resume, which builds it again",
             )
-        sweep_containers(self.engine, self.run_id)
 
     def _ask_engine(self) -> None:
         """What a record says about the engine; asked again once it has restarted."""
@@ -268,7 +272,11 @@ def install_facts(report: bytes | None) -> dict[str, Fact]:
         return {"torch.wheel_sha256": Fact(value=None, reason="the image has no install report")}
     content = json.loads(report)
     torch, kept = content["torch"], content["kept"]
-    facts = {"torch.source": Fact(value=str(torch["source"]))}
+    facts = {
+        "torch.source": Fact(value=str(torch["source"])),
+        # Equal for two images with the same packages, whenever they were built.
+        "image.packages_sha256": Fact(value=hashlib.sha256(report).hexdigest()),
+    }
     for name in ("file", "sha256"):
         reason = None if name in torch else "torch was kept from the base image"
         facts[f"torch.wheel_{name}"] = Fact(value=torch.get(name), reason=reason)

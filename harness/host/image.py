@@ -27,6 +27,7 @@ LOCK_INPUT = "locks/container.in"
 TORCH_LOCK = "locks/torch.txt"
 DEFAULT_BASE = "nvidia/cuda:13.0.2-base-ubuntu24.04"  # the Dockerfile's own default
 DEFAULT_TORCH = "torch==2.13.0"
+INSTALL_REPORT = "/opt/vace-bench/install.json"  # what the build found and installed
 LAST_LINES = 15
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -106,6 +107,7 @@ def find_image(engine: Engine, project: Path, options: ImageOptions) -> Image | 
             "image.id": Fact(value=str(built["Id"])),
             "image.base": Fact(value=public_name(options.base_image)),
             "image.base_digest": base_digest(base),
+            "image.base_id": Fact(value=str(base["Id"])),
             "image.lock_sha256": Fact(value=file_sha256(project / LOCK)),
             "image.torch_requirement": Fact(value=options.torch),
         },

@@ -13,6 +13,7 @@ compiled ones depend on their source alone, so that two builds of the same wheel
 import hashlib
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -65,6 +66,7 @@ def main(torch: str) -> None:
         "installed": packages,
         "base_python": base_packages() if torch == KEEP else {},
         "python": sys.version.split()[0],
+        "release": system_release(),
         "system": system_packages(),
         "removed": [] if torch == KEEP else remove_ballast(),
     }
@@ -179,6 +181,12 @@ def base_packages() -> dict[str, str]:
     return {name: version for name, version in found.items() if name}
 
 
+def system_release() -> dict[str, str]:
+    """Name and version of the base's distribution, as it states them."""
+    stated = platform.freedesktop_os_release()
+    return {name: stated[name] for name in ("ID", "VERSION_ID") if name in stated}
+
+
 def system_packages() -> dict[str, str]:
     """Installed Debian packages by name; empty on a base without them."""
     if shutil.which("dpkg-query") is None:
@@ -213,7 +221,16 @@ def settle(python: str, epoch: int) -> None:
     A compiled file is trusted without a look at its source: nothing in the image changes.
     """
     folders = [str(path) for path in (HOME / "venv/lib", SITE) if path.is_dir()]
-    compileall = ["-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash"]
+    compileall = [
+        "-m",
+        "compileall",
+        "-q",
+        "-f",
+        "-j",
+        "0",
+        "--invalidation-mode",
+        "unchecked-hash",
+    ]
     # Some packages ship modules for other Python versions, which do not compile here.
     subprocess.run([python, *compileall, *folders], stdout=subprocess.DEVNULL)
     for path in [HOME, *HOME.rglob("*")]:

@@ -1,7 +1,8 @@
 """A test kit for causes: plants one known cost into the workload, without touching any rule.
 
 A case with `plant` set runs beside its unplanted twin; the analysis must then name the plant as the
-largest change. Each is sized to cost a tenth of a chunk's wall time or more on a data-center GPU.
+largest change. Each is sized to cost a tenth of a chunk's wall time or more on a data-center GPU,
+where a chunk takes some 550 ms and has 150 calls of base blocks and 60 of VACE blocks.
 """
 
 import multiprocessing
@@ -19,12 +20,13 @@ from harness.measure.delay import spin
 from harness.workload.kv_cache import BlockCache
 from harness.workload.rollout import Pipeline
 
-ITEMS = 25  # reads of a device tensor, in each base block
+ITEMS = 40  # reads of a device tensor, in each base block
 LAUNCHES = 120  # kernels of one element
-CASTS = 20  # round trips through float64
+CASTS = 30  # round trips through float64
 CLONES = 20  # of the whole cache of a block
-PAUSE_MS = 0.6
-CONTENDERS = 2  # busy processes on the measured thread's core
+PAUSE_MS = 0.8
+CONTENDERS = 1  # busy processes on the measured thread's core
+BREAKS = 16  # in each VACE block
 
 Hook = Callable[[nn.Module, tuple[Any, ...]], None]
 
@@ -47,14 +49,14 @@ def planted(pipeline: Pipeline, plant: str) -> Iterator[None]:
 def _hooks(pipeline: Pipeline, plant: str) -> list["torch.utils.hooks.RemovableHandle"]:
     blocks = list(pipeline.transformer.blocks)
     if plant in IN_BLOCKS:
-        return [block.register_forward_pre_hook(IN_BLOCKS[plant](pipeline)) for block in blocks]
+        hook = IN_BLOCKS[plant](pipeline)
+        return [block.register_forward_pre_hook(hook) for block in blocks]
     if plant in IN_COMPILED:
         vace_blocks = list(pipeline.vace.vace_blocks)
         if not vace_blocks:
             raise CaseError(f"plant '{plant}' needs a VACE branch")
-        return [
-            block.register_forward_pre_hook(IN_COMPILED[plant](pipeline)) for block in vace_blocks
-        ]
+        hook = IN_COMPILED[plant](pipeline)  # one for all, so that it is compiled once
+        return [block.register_forward_pre_hook(hook) for block in vace_blocks]
     raise CaseError(
         f"unknown plant '{plant}'",
         next_step=f"choose one of {', '.join((*IN_BLOCKS, *IN_COMPILED, 'contention'))}",
@@ -103,8 +105,20 @@ def _pause(_: Pipeline) -> Hook:
     return lambda *_: spin(PAUSE_MS)
 
 
-def _graph_break(_: Pipeline) -> Hook:
-    return lambda *_: torch._dynamo.graph_break()
+def _graph_break(pipeline: Pipeline) -> Hook:
+    """Breaks with one small operation between each two, or there would be no graphs to enter.
+
+    Written out: a break inside a loop makes torch.compile leave the whole function alone.
+    """
+    names = {
+        "cell": torch.zeros(1, device=pipeline.device),
+        "graph_break": torch._dynamo.graph_break,
+    }
+    lines = ["def broken(*_):", "    x = cell"]
+    lines += ["    x = x + 1", "    graph_break()"] * BREAKS
+    exec("\n".join(lines), names)
+    broken: Hook = names["broken"]
+    return broken
 
 
 def _recompile(pipeline: Pipeline) -> Hook:

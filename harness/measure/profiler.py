@@ -10,11 +10,11 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from torch.profiler import ProfilerActivity, profile
 
 from harness.measure.bench import Bench
+from harness.measure.busy import WAIT
 from harness.result import CountPass, Kernel, Operator
 from harness.workload.attention import USES
 
@@ -24,30 +24,23 @@ UNATTRIBUTED = "(no operator)"
 COUNT_CHUNKS = 2  # one that prepares, one that is counted
 NAME_CHARACTERS = 300
 MS_DECIMALS = 4
+# What the profiler writes about itself, and operators that only answer questions about a tensor.
+OWN_EVENTS = (
+    "[memory]", "[OutOfMemory]", "profiler::_record_function", "aten::is_leaf", "aten::output_nr",
+    "aten::_version",
+)  # fmt: skip
 
 
-class Interval(Protocol):
-    """Begin and end in microseconds."""
-
-    start: float
-    end: float
-
-
-class DeviceKind(Protocol):
-    """CPU or CUDA, by its name."""
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What is used of an event of the profiler; times in ns."""
 
     name: str
-
-
-class Event(Protocol):
-    """What is used of torch's FunctionEvent."""
-
-    id: int
-    name: str
-    device_type: DeviceKind
-    is_async: bool
-    is_user_annotation: bool | None
-    time_range: Interval
+    start_ns: int
+    end_ns: int
+    id: int = 0  # correlation
+    on_device: bool = False
+    is_user_annotation: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,27 +69,52 @@ def count_pass(bench: Bench) -> CountPass:
             bench.clock.synchronise()
     finally:
         pipeline.attention.trace()
-    events = profiler.events() or []
-    return summarise(events, chunk=chunk, on_gpu=pipeline.device.type == "cuda")
+    return summarise(read_events(profiler), chunk=chunk, on_gpu=pipeline.device.type == "cuda")
+
+
+def read_events(profiler: profile) -> list[Event]:
+    """Events of the host, and of the device without waits, as the profiler itself holds them.
+
+    `profiler.events()` makes more of each, which takes tens of seconds for a chunk.
+    """
+    inner = profiler.profiler
+    assert inner is not None and inner.kineto_results is not None
+    events = []
+    for event in inner.kineto_results.events():
+        name, start_ns = event.name(), event.start_ns()
+        on_device = event.device_type().name != "CPU"
+        if name.startswith(OWN_EVENTS) or (WAIT.search(name) if on_device else event.is_async()):
+            continue
+        events.append(
+            Event(
+                name=name,
+                start_ns=start_ns,
+                end_ns=start_ns + event.duration_ns(),
+                id=event.correlation_id(),
+                on_device=on_device,
+                is_user_annotation=bool(event.is_user_annotation()),
+            )
+        )
+    return events
 
 
 def summarise(events: Sequence[Event], *, chunk: int, on_gpu: bool) -> CountPass:
     """Counts and device times of a profile; `device_ms` is None without a GPU."""
-    host = [event for event in events if _on_host(event) and not event.is_async]
+    host = [event for event in events if not event.on_device]
     ranges = {event.name for event in events if event.is_user_annotation}
-    kernels = [event for event in events if not _on_host(event) and event.name not in ranges]
+    kernels = [event for event in events if event.on_device and event.name not in ranges]
     calls = Counter(event.name for event in host)
     launches = _launches(host)
-    operator_us: dict[str, float] = defaultdict(float)
-    kernel_us: dict[str, float] = defaultdict(float)
+    operator_ns: dict[str, int] = defaultdict(int)
+    kernel_ns: dict[str, int] = defaultdict(int)
     roles: dict[str, set[str]] = {
         name.removeprefix(ROLE_PREFIX): set() for name in calls if name.startswith(ROLE_PREFIX)
     }
     for kernel in kernels:
-        duration_us = kernel.time_range.end - kernel.time_range.start
+        duration_ns = kernel.end_ns - kernel.start_ns
         launch = launches.get(kernel.id, Launch(UNATTRIBUTED, None))
-        operator_us[launch.operator] += duration_us
-        kernel_us[kernel.name] += duration_us
+        operator_ns[launch.operator] += duration_ns
+        kernel_ns[kernel.name] += duration_ns
         calls[UNATTRIBUTED] += launch.operator == UNATTRIBUTED
         if launch.role is not None:
             roles[launch.role].add(kernel.name[:NAME_CHARACTERS])
@@ -107,7 +125,7 @@ def summarise(events: Sequence[Event], *, chunk: int, on_gpu: bool) -> CountPass
             Operator(
                 name=name[:NAME_CHARACTERS],
                 calls=count,
-                device_ms=round(operator_us[name] / 1e3, MS_DECIMALS) if on_gpu else None,
+                device_ms=round(operator_ns[name] / 1e6, MS_DECIMALS) if on_gpu else None,
             )
             for name, count in sorted(calls.items(), key=lambda item: (-item[1], item[0]))
             if count
@@ -116,16 +134,12 @@ def summarise(events: Sequence[Event], *, chunk: int, on_gpu: bool) -> CountPass
             Kernel(
                 name=name[:NAME_CHARACTERS],
                 calls=kernel_calls[name],
-                device_ms=round(time_us / 1e3, MS_DECIMALS),
+                device_ms=round(time_ns / 1e6, MS_DECIMALS),
             )
-            for name, time_us in sorted(kernel_us.items(), key=lambda item: -item[1])
+            for name, time_ns in sorted(kernel_ns.items(), key=lambda item: -item[1])
         ],
         attention_kernels={role: sorted(names) for role, names in roles.items()},
     )
-
-
-def _on_host(event: Event) -> bool:
-    return event.device_type.name == "CPU"
 
 
 def _launches(host: Iterable[Event]) -> dict[int, Launch]:
@@ -136,9 +150,9 @@ def _launches(host: Iterable[Event]) -> dict[int, Launch]:
     """
     launches: dict[int, Launch] = {}
     stack: list[Event] = []
-    ordered = sorted(host, key=lambda event: (event.time_range.start, -event.time_range.end))
+    ordered = sorted(host, key=lambda event: (event.start_ns, -event.end_ns))
     for event in ordered:
-        while stack and stack[-1].time_range.end < event.time_range.start:
+        while stack and stack[-1].end_ns < event.start_ns:
             stack.pop()
         if RUNTIME_CALL.match(event.name) is None:
             stack.append(event)

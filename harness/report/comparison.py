@@ -6,10 +6,11 @@ from typing import Literal
 from harness.analysis.environment import text
 from harness.analysis.experiment import Call, Ratio
 from harness.analysis.pairs import Compared, Time, enough_processes
+from harness.report.changed import CaseChanges, changed_cases
 from harness.report.sides import Names, Sides, decided, left_out
 from harness.strict import Strict
 
-COMPARISON_VERSION = 1
+COMPARISON_VERSION = 2
 EXIT_CODES: dict[Call, int] = {"same": 0, "faster": 0, "undecided": 3, "slower": 4}
 WORST_FIRST: tuple[Call, ...] = ("slower", "undecided", "same", "faster")
 
@@ -57,6 +58,7 @@ class Comparison(Strict, frozen=True):
     differences: list[DifferenceRow]
     verdicts: list[VerdictRow]
     not_compared: dict[str, str]  # case -> reason
+    changes: list[CaseChanges]  # of pairs with profiles
     warnings: list[str]
     call: Call
     exit_code: int
@@ -87,6 +89,7 @@ def comparison(sides: Sides, measure: Time | None, names: Names) -> Comparison:
         ],
         verdicts=[_row(one, decides=one in chosen) for one in sides.compared],
         not_compared=left_out(sides, chosen),
+        changes=[one.told for one in changed_cases(sides)],
         warnings=warnings,
         call=worst,
         exit_code=EXIT_CODES[worst],

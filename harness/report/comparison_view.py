@@ -12,6 +12,8 @@ from harness.analysis.environment import Difference
 from harness.analysis.experiment import Ratio
 from harness.analysis.pairs import CYCLES, Compared, Pair, Time
 from harness.report.cells import NOTHING, Cell, Inline, Line, Source, Table, line, ratio, table
+from harness.report.changed import changed_cases
+from harness.report.changed_view import ChangedView, changed_views
 from harness.report.comparison import Comparison
 from harness.report.lint import cells_of, check_template, check_view
 from harness.report.material import plan
@@ -39,6 +41,7 @@ class ComparisonView:
     runs: Table | None
     differences: Table | None
     verdicts: Table | None
+    changed: tuple[ChangedView, ...]
     not_compared: tuple[Line, ...]
     warnings: tuple[Line, ...]
     call: Cell
@@ -51,6 +54,7 @@ def markdown(told: Comparison, sides: Sides) -> str:
         runs=_runs(sides),
         differences=table(("Key", "A", "B", "Remark"), [_difference(*one) for one in sides.found]),
         verdicts=_verdicts(told, sides),
+        changed=changed_views(changed_cases(sides)),
         not_compared=tuple(
             line(Cell(name, PLANS, "code"), f": {reason}")
             for name, reason in told.not_compared.items()

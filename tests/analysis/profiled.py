@@ -7,7 +7,7 @@ import msgspec
 
 from harness.analysis.claims import RootCause, Words
 from harness.matrix import Case
-from harness.profiled import Gap, OperatorPart, PartTime, ProfiledChunk
+from harness.profiled import ProfiledChunk
 from harness.result import ChunkState, Result
 from tests.records import build
 
@@ -62,37 +62,6 @@ def without_parts(result: Result, gone: Callable[[str], bool]) -> Result:
         gaps=[gap for gap in chunk.gaps if not gone(gap.part)],
         busy_ms=sum(part.device_ms for part in parts),
     )
-
-
-def planted(
-    result: Result,
-    *,
-    part: str = "base",
-    device_ms: float = 0.0,
-    kernels: int = 0,
-    operator: str = "aten::planted",
-    calls: int = 0,
-    idle: dict[str, float] | None = None,
-) -> Result:
-    """More work, kernels, calls and idle time in one part; wall time grows by all of it."""
-    chunk = steady(result)
-    more = dict(idle or {})
-    added = PartTime(
-        stage="denoise.0", part=part, calls=150, kernels=kernels, device_ms=device_ms,
-        host_ms=device_ms, launch_ms=0.0, sync_ms=0.0,
-    )  # fmt: skip
-    gaps = [Gap(cause=c, part=part, gaps=150, idle_ms=ms) for c, ms in more.items()]  # type: ignore[arg-type]
-    work = OperatorPart(operator=operator, part=part, calls=calls, device_ms=device_ms)
-    changed = with_chunk(
-        result,
-        parts=[*chunk.parts, added],
-        operators=[*chunk.operators, work],
-        gaps=[*chunk.gaps, *gaps],
-        busy_ms=chunk.busy_ms + device_ms,
-        kernels=chunk.kernels + kernels,
-    )
-    total_ms = chunk.busy_ms + device_ms + sum(gap.idle_ms for gap in (*chunk.gaps, *gaps))
-    return with_wall(changed, total_ms)
 
 
 def plain(result: Result) -> Result:

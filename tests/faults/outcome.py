@@ -18,6 +18,7 @@ from harness.report.render import render_run
 from harness.store import RunFolder
 from tests.faults.world import Child, Ended, World
 
+FLAGS = ("the host slept", "the clock was set", "nothing was sampled", "telemetry ended early")
 PARTIAL = "**Partial run.**"
 RUN_ID = re.compile(r"\b\d{8}-\d{6}-[a-z]+\b")
 VARIABLE = (
@@ -186,6 +187,9 @@ def record_of(world: World) -> str:
     folder = world.run_folder
     if folder is None:
         return "no run yet"
+    flags = [plain(flag) for result in world.results() for flag in result.flags]
+    if told := [flag for flag in flags if flag.startswith(FLAGS)]:
+        return f"every case finished; flagged: {told[0]}"
     left = len(RunFolder(folder.path).load().missing)
     return f"nothing of the case under way; {left} to do" if left else "every case finished"
 
@@ -193,7 +197,7 @@ def record_of(world: World) -> str:
 def recovery_s(world: World, hit: Strike) -> float | None:
     """Seconds from the fault until the next finished case was on disk; None if none was left."""
     times = [path.stat().st_mtime for path in world.finished() if path not in hit.finished]
-    later = [time_s - hit.at_s for time_s in times]
+    later = [time_s - hit.at_s for time_s in times if time_s > hit.at_s]
     return round(min(later), 1) if later else None
 
 

@@ -41,6 +41,14 @@ class Stage:
     case_arguments: list[str] = field(default_factory=list)  # such as --size
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
+    def offers(self, place: str) -> bool:
+        """Whether there is what faults at this place need."""
+        return {
+            "local": True,
+            "docker": self.engine is not None,
+            "private": self.private is not None,
+        }[place]
+
     @contextmanager
     def world(self, where: str) -> Iterator[World]:
         """A fresh corner, gone afterwards with whatever is left in it."""
@@ -64,7 +72,7 @@ class Stage:
         cases: int = 3,
         more: Child | None = None,
     ) -> Setting:
-        """Benches of `cases` short cases, played unless they must be real."""
+        """Benches of a few short cases, played unless they must be real."""
         modes = ", ".join(f'"{name.split("-")[1]}"' for name in CASES[:cases])
         arguments = ["bench", "--matrix", world.matrix(MATRIX.format(modes=modes))]
         runtime = "local" if where == "local" else "docker"

@@ -172,9 +172,12 @@ class Restarting(FakeApi):
     """An engine that is away for a while, and comes back as a newer one."""
 
     away: int = 0
+    answers_before: int = 0  # while it shuts down
 
     def info(self) -> dict[str, Any]:
-        if self.away:
+        if self.answers_before:
+            self.answers_before -= 1
+        elif self.away:
             self.away -= 1
             raise ConnectionRefusedError(111, "Connection refused")
         return super().info()
@@ -187,10 +190,10 @@ def test_after_a_restart_of_the_engine_cases_run_again(monkeypatch: pytest.Monke
     monkeypatch.setattr(containers, "RETURN_POLL_S", 0.01)
     left = {"Id": "left", "Labels": {RUN_LABEL: "run-1"}}
     api = Restarting(images_by_name={FAKE_IMAGE.tag: {"Id": "i"}}, containers_by_id={"left": left})
-    api.away = 3
+    api.answers_before, api.away = 2, 3
     restarted = runner(api)
     restarted.recover()
-    assert api.containers_by_id == {}
+    assert api.away == 0 and api.containers_by_id == {}
     assert restarted.facts()["engine.version"].value == "Docker 100.0"
 
 
@@ -203,6 +206,7 @@ def test_an_engine_that_stays_away_or_lost_the_image_ends_the_run(
     api.away = 1000
     with pytest.raises(EngineError, match="cannot be reached"):
         runner(api).recover()
+    monkeypatch.setattr(containers, "RETURN_LIMIT_S", 5)
     with pytest.raises(EngineError, match="vace-bench:1 was removed while the run was under way"):
         runner(FakeApi()).recover()
 
@@ -256,57 +260,11 @@ def test_the_install_report_becomes_facts() -> None:
 
 # ------------------------------------------------------------------ with a real engine
 
-PROBE = """
-import json, os, pathlib, socket, tempfile
-status = dict(line.split(":", 1) for line in open("/proc/self/status") if ":" in line)
-def fails(act):
-    try:
-        act()
-    except OSError as error:
-        return type(error).__name__
-print(json.dumps({
-    "uid": os.getuid(), "capabilities": status["CapEff"].strip(),
-    "no_new_privileges": status["NoNewPrivs"].strip(),
-    "root": fails(lambda: pathlib.Path("/etc/x").write_text("x")),
-    "app": fails(lambda: pathlib.Path("/opt/vace-bench/x").write_text("x")),
-    "network": fails(lambda: socket.create_connection(("192.0.2.1", 80), 2)),
-    "interfaces": sorted(os.listdir("/sys/class/net")),
-    "tmp": fails(lambda: pathlib.Path("/tmp/x").write_text("x")),
-    "exec": not os.statvfs("/tmp").f_flag & os.ST_NOEXEC,
-    "exchange": fails(lambda: pathlib.Path("/exchange/x").write_text("x")),
-    "first_process": open("/proc/1/comm").read().strip(),
-    "home": os.environ["HOME"], "user": os.environ["USER"],
-    "pids": open("/sys/fs/cgroup/pids.max").read().strip()
-        if os.path.exists("/sys/fs/cgroup/pids.max") else "limited",
-}))
-"""
-
 
 def left_behind(engine: Engine, run_id: str) -> list[str]:
     label = f"{RUN_LABEL}={run_id}"
     found = [str(item["Id"]) for item in engine.containers(label)]
     return found + [str(item["Name"]) for item in engine.volumes(label)]
-
-
-def test_what_the_locked_down_process_may_do(engine: Engine, image: Image) -> None:
-    probe = DockerRunner(
-        engine=engine, image=image, run_id="test-probe", program=("python", "-c", PROBE)
-    )
-    record = probe.run(JOB, [], lambda progress: None)
-    assert isinstance(record, Failure)  # the probe leaves no record; its output is the answer
-    seen = json.loads(record.detail)
-    assert seen["uid"] == 1000
-    assert int(seen["capabilities"], 16) == 0
-    assert seen["no_new_privileges"] == "1"
-    assert seen["root"] is not None and seen["app"] is not None  # read-only, and not ours
-    assert seen["network"] is not None
-    assert seen["interfaces"] == ["lo"]
-    assert seen["tmp"] is None and seen["exec"]
-    assert seen["exchange"] is None
-    assert "init" in seen["first_process"] or "tini" in seen["first_process"]
-    assert (seen["home"], seen["user"]) == ("/tmp", "bench")
-    assert seen["pids"] != "max"
-    assert left_behind(engine, "test-probe") == []
 
 
 def test_the_preflight_runs_in_the_container(engine: Engine, image: Image) -> None:

@@ -44,6 +44,34 @@ def test_a_case_that_fails_is_a_record_and_exit_code_0(tmp_path: Path) -> None:
     assert "flex" in record.message
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="left to the harness there")
+def test_a_case_that_hangs_ends_itself_and_says_where() -> None:
+    script = (
+        "import time\n"
+        "from harness.measure.__main__ import watchdog\n"
+        "def wait_for_ever():\n"
+        "    time.sleep(60)\n"
+        "with watchdog(0.3):\n"
+        "    wait_for_ever()\n"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=30
+    )
+    assert answer.returncode == 1
+    assert "Timeout" in answer.stderr and "in wait_for_ever" in answer.stderr
+
+
+def test_a_case_that_ends_in_time_is_left_alone() -> None:
+    script = (
+        "import time\n"
+        "from harness.measure.__main__ import watchdog\n"
+        "with watchdog(0.2):\n"
+        "    pass\n"
+        "time.sleep(0.5)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, timeout=30)
+
+
 @pytest.mark.parametrize("content", [None, b"{", b'{"case": 3}'])
 def test_a_bad_request_is_one_line_and_exit_code_2(
     tmp_path: Path, content: bytes | None, capsys: pytest.CaptureFixture[str]

@@ -1,7 +1,9 @@
 import os
+from types import SimpleNamespace
 
 import pytest
 import torch
+from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
 from harness.errors import CaseError
@@ -81,3 +83,31 @@ def test_the_recompile_plant_compiles_in_every_chunk(pipeline: Pipeline) -> None
             pipeline.run_chunk(None, None)
             seen.append(work_done())
     assert seen == sorted(set(seen))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("fresh_dynamo")
+def test_the_graph_break_plant_breaks_as_often_in_every_compiled_block() -> None:
+    class Block(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.relu(x)
+
+    blocks = [Block(), Block()]
+    pipeline = SimpleNamespace(
+        device=torch.device("cpu"),
+        transformer=SimpleNamespace(blocks=[]),
+        vace=SimpleNamespace(vace_blocks=blocks),
+    )
+    counters = torch._dynamo.utils.counters
+    counters.clear()  # a reset of dynamo keeps what earlier tests have counted
+    with planted(pipeline, "graph-break"):  # type: ignore[arg-type]
+        compiled = [torch.compile(block, backend="eager") for block in blocks]
+        for block in compiled:
+            block(torch.ones(2))
+        assert sum(counters["graph_break"].values()) == plants.BREAKS
+        graphs = counters["stats"]["unique_graphs"]
+        assert graphs >= plants.BREAKS
+        for block in compiled:
+            block(torch.ones(2))
+        assert counters["stats"]["unique_graphs"] == graphs  # entered again, not compiled again
+    assert not any(block._forward_pre_hooks for block in blocks)

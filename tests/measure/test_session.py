@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 from harness.job import ClipFile, Progress
 from harness.measure import session
 from harness.measure.bench import Bench
+from harness.measure.clock_watch import ClockWatch
 from harness.measure.session import run_job
 from harness.measure.telemetry import GpuGoneError, Telemetry
 from harness.presets import PRESETS
@@ -211,6 +212,33 @@ def test_an_abort_keeps_what_was_measured(tmp_path: Path, monkeypatch: pytest.Mo
     assert record.partial is not None
     assert [c.phase for c in record.partial.chunks].count("steady") == 2
     assert decode(encode(record), name="aborted") == record
+
+
+def test_a_failure_is_told_though_nothing_else_can_be_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After some CUDA errors no call of the process succeeds, those of the provenance neither."""
+
+    def sticky(*_: object, **__: object) -> None:
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+    monkeypatch.setattr(session, "build_pipeline", sticky)
+    monkeypatch.setattr(session, "collect", sticky)
+    record = run_job(small_job(), tmp_path, ignore)
+    assert isinstance(record, Failure)
+    assert record.category == "device"
+    assert "device-side assert" in str(record.provenance["provenance"].reason)
+
+
+def test_a_sleep_of_the_host_flags_the_case(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flags(self: ClockWatch) -> list[str]:
+        return ["the host slept for 9.0 s during the case"]
+
+    monkeypatch.setattr(ClockWatch, "flags", flags)
+    result = finished(run_job(small_job(mode="text", blocks=1), tmp_path, ignore))
+    assert "the host slept for 9.0 s during the case" in result.flags
 
 
 def test_nothing_private_enters_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

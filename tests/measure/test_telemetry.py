@@ -98,6 +98,38 @@ def test_a_killed_sampler_costs_the_rest_of_the_telemetry_only(tmp_path: Path) -
     assert state.counters == []
     assert len(state.events) == 1
     assert "ended" in state.events[0]
+    assert telemetry.troubles() == ["telemetry ended early: the sampler ended (exit code -9)"]
+
+
+def test_a_sampler_that_is_killed_unnoticed_is_told_at_the_end(tmp_path: Path) -> None:
+    """As beside a case on a CPU, or after the last timed block: nobody asks it any more."""
+    samples = tmp_path / "samples.jsonl"
+    with Telemetry.start(command(samples, "--no-driver"), samples, INTERVAL_S) as telemetry:
+        wait_for_samples(telemetry, 2)
+        process = telemetry._process
+        assert process is not None
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    assert telemetry.troubles() == ["telemetry ended early: the sampler ended (exit code -9)"]
+    assert "no samples after" in telemetry.state().events[0]
+
+
+def test_a_gpu_that_is_lost_after_the_last_block_is_told(tmp_path: Path) -> None:
+    samples = tmp_path / "samples.jsonl"
+    with Telemetry.start(command(samples, "--lost-after", "60"), samples, INTERVAL_S) as telemetry:
+        process = telemetry._process
+        assert process is not None
+        process.wait(timeout=10)
+    (trouble,) = telemetry.troubles()
+    assert trouble.startswith("telemetry ended early: the sampler ended: the GPU is lost")
+
+
+def test_a_sampler_that_ends_in_order_is_no_trouble(tmp_path: Path) -> None:
+    samples = tmp_path / "samples.jsonl"
+    with Telemetry.start(command(samples), samples, INTERVAL_S) as telemetry:
+        wait_for_samples(telemetry, 2)
+    assert telemetry.troubles() == []
+    assert telemetry.state().events == []
 
 
 def test_a_lost_gpu_ends_the_case_and_keeps_the_samples(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import CaseError
-from harness.measure import attribution as attribution_module
+from harness.measure import ranges as ranges_module
 from harness.measure import trace as trace_module
 from harness.measure.attribution import profiled_chunks
 from harness.measure.trace import ChunkWindow, Kind, call_kind, read_trace
@@ -165,7 +165,7 @@ def test_parts_inside_parts_without_end_are_refused(tmp_path: Path) -> None:
 def test_more_places_than_any_workload_has_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attribution_module, "MOST_PLACES", 10)
+    monkeypatch.setattr(ranges_module, "MOST_PLACES", 10)
     made = one_chunk(1000)
     for number in range(20):
         made.range(f"part.p{number}", 10 * number, 10 * number + 5)

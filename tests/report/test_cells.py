@@ -74,6 +74,6 @@ def test_a_table_without_rows_is_none() -> None:
 def test_a_table_aligns_numbers_and_checks_its_rows() -> None:
     found = table(("A", ">B"), [("x", Cell("1"))])
     assert found is not None
-    assert [column.rule.text for column in found.columns] == [":---", "---:"]
+    assert [str(column.rule) for column in found.columns] == [":---", "---:"]
     with pytest.raises(ValueError, match="2 cells"):
         table(("A", "B"), [("only one",)])
