@@ -11,6 +11,7 @@ import datetime
 import functools
 import json
 import os
+import signal
 import sys
 import types
 from pathlib import Path
@@ -57,6 +58,8 @@ def shifted_clock(by_s: float) -> types.SimpleNamespace:
 
 
 if __name__ == "__main__":
+    # As in a terminal: a shell starts what runs in its background with Ctrl-C ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     arrange(json.loads(os.environ.get("VACE_FAULT_CHILD", "{}")))
     from invoke.main import program
 
