@@ -1,8 +1,9 @@
 """Invoke tasks. Each is a few lines over the library; imports are inside, so --list is instant."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from inspect import Parameter, Signature
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,37 @@ class LongOptions(Task[Any]):
         return options | {"names": [TwoDashes(n) if len(n) == 1 else n for n in options["names"]]}
 
 
+# Of options that tasks share; the others have none, so that `BenchOptions` sees what was given.
+DEFAULTS: dict[str, str | bool] = {
+    "matrix": "quick",
+    "runtime": "auto",
+    "device": "auto",
+    "preset": "auto",
+    "offline": False,
+    "out": "sbom.cdx.json",
+}
+Given = str | bool | None
+
+
+def takes(options: dict[str, str]) -> Callable[[Callable[..., None]], Task[Any]]:
+    """A task with these options, by name and text; its function gets them as keywords.
+
+    Invoke reads the options off the signature, so that is what is made here.
+    """
+
+    def make(body: Callable[..., None]) -> Task[Any]:
+        names = [name.replace("-", "_") for name in options]
+        parameters = [
+            Parameter("context", Parameter.POSITIONAL_OR_KEYWORD),
+            *(Parameter(n, Parameter.KEYWORD_ONLY, default=DEFAULTS.get(n)) for n in names),
+        ]
+        vars(body)["__signature__"] = Signature(parameters)
+        made: Task[Any] = task(help=options, auto_shortflags=False)(body)
+        return made
+
+    return make
+
+
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """An expected failure is one line and exit code 2; anything else keeps its traceback."""
@@ -109,38 +141,14 @@ def one_line_errors() -> Iterator[None]:
         sys.exit(130)
 
 
-@task(help=BENCH_HELP, auto_shortflags=False)
-def bench(
-    context: Context,
-    matrix: str = "quick",
-    only: str | None = None,
-    runtime: str = "auto",
-    device: str = "auto",
-    gpu: str | None = None,
-    variant: str | None = None,
-    preset: str = "auto",
-    size: str | None = None,
-    weights: str | None = None,
-    video: str | None = None,
-    depth: str | None = None,
-    mask: str | None = None,
-    processes: str | None = None,
-    budget: str | None = None,
-    limit: str | None = None,
-    resume: str | None = None,
-    base_image: str | None = None,
-    torch: str | None = None,
-    wheelhouse: str | None = None,
-    ca_bundle: str | None = None,
-    offline: bool = False,
-) -> None:
+@takes(BENCH_HELP)
+def bench(context: Context, **given: Given) -> None:
     """Measure a matrix of cases, in containers where possible, and write the report."""
-    given = {name: value for name, value in locals().items() if name != "context"}
     with one_line_errors():
         _bench(given)
 
 
-def _bench(given: dict[str, str | bool | None]) -> None:
+def _bench(given: dict[str, Given]) -> None:
     from harness.analysis.comparisons import undecided
     from harness.host.bench import bench
     from harness.host.ready import Place
@@ -152,69 +160,23 @@ def _bench(given: dict[str, str | bool | None]) -> None:
     bench(given, Place(project=PROJECT, reports=REPORTS), tools, Screen())
 
 
-@task(help=SELFCHECK_HELP, auto_shortflags=False)
-def selfcheck(
-    context: Context,
-    only: str | None = None,
-    runtime: str = "auto",
-    device: str = "auto",
-    gpu: str | None = None,
-    preset: str = "auto",
-    size: str | None = None,
-    weights: str | None = None,
-    processes: str | None = None,
-    budget: str | None = None,
-    limit: str | None = None,
-    resume: str | None = None,
-    base_image: str | None = None,
-    torch: str | None = None,
-    wheelhouse: str | None = None,
-    ca_bundle: str | None = None,
-    offline: bool = False,
-) -> None:
+@takes(SELFCHECK_HELP)
+def selfcheck(context: Context, **given: Given) -> None:
     """Measure how far this host's numbers can be trusted; a section of the GPU's reports."""
-    given = {name: value for name, value in locals().items() if name != "context"}
     with one_line_errors():
         _bench({**given, "matrix": "selfcheck"})
 
 
-@task(help=PROFILE_HELP, auto_shortflags=False)
-def profile(
-    context: Context,
-    case: str | None = None,
-    runtime: str = "auto",
-    device: str = "auto",
-    gpu: str | None = None,
-    preset: str = "auto",
-    size: str | None = None,
-    weights: str | None = None,
-    processes: str | None = None,
-    budget: str | None = None,
-    limit: str | None = None,
-    resume: str | None = None,
-    base_image: str | None = None,
-    torch: str | None = None,
-    wheelhouse: str | None = None,
-    ca_bundle: str | None = None,
-    offline: bool = False,
-) -> None:
+@takes(PROFILE_HELP)
+def profile(context: Context, case: str | None = None, **given: Given) -> None:
     """Attribute a few chunks of each mode to their parts, and say what could be gained."""
-    given = {name: value for name, value in locals().items() if name not in ("context", "case")}
     with one_line_errors():
         _bench({**given, "matrix": "profile", "only": case})
 
 
-@task(help=IMAGE_HELP, auto_shortflags=False)
-def build(
-    context: Context,
-    base_image: str | None = None,
-    torch: str | None = None,
-    wheelhouse: str | None = None,
-    ca_bundle: str | None = None,
-    offline: bool = False,
-) -> None:
+@takes(IMAGE_HELP)
+def build(context: Context, **given: Given) -> None:
     """Build the image, if the tree has changed since the last time."""
-    given = {name: value for name, value in locals().items() if name != "context"}
     with one_line_errors():
         from harness.host.engine import connect
         from harness.host.image import ensure_image
@@ -223,18 +185,9 @@ def build(
         print(ensure_image(connect(), PROJECT, BenchOptions.parse(given).image, print).tag)
 
 
-@task(help={"out": "file to write", **IMAGE_HELP}, auto_shortflags=False)
-def sbom(
-    context: Context,
-    out: str = "sbom.cdx.json",
-    base_image: str | None = None,
-    torch: str | None = None,
-    wheelhouse: str | None = None,
-    ca_bundle: str | None = None,
-    offline: bool = False,
-) -> None:
+@takes({"out": "file to write", **IMAGE_HELP})
+def sbom(context: Context, out: str, **given: Given) -> None:
     """Write the bill of materials of the image (CycloneDX); needs the development packages."""
-    given = {name: value for name, value in locals().items() if name not in ("context", "out")}
     with one_line_errors():
         from harness.host.bill import write_bill
         from harness.host.engine import connect
@@ -317,24 +270,16 @@ def gate(
         sys.exit(answer.exit_code)
 
 
-@task(help={"gpu": BENCH_HELP["gpu"], **IMAGE_HELP}, auto_shortflags=False)
-def doctor(
-    context: Context,
-    gpu: str | None = None,
-    base_image: str | None = None,
-    torch: str | None = None,
-    wheelhouse: str | None = None,
-    ca_bundle: str | None = None,
-    offline: bool = False,
-) -> None:
+@takes({"gpu": BENCH_HELP["gpu"], **IMAGE_HELP})
+def doctor(context: Context, gpu: str | None = None, **given: Given) -> None:
     """Say what this host offers, what stands in the way, and what `auto` would choose."""
-    given = {name: value for name, value in locals().items() if name != "context"}
     with one_line_errors():
         from harness.host.choice import look
         from harness.host.doctor import examine
         from harness.host.options import BenchOptions
 
-        for finding in examine(BenchOptions.parse(given), look(gpu), PROJECT, REPORTS):
+        options = BenchOptions.parse({**given, "gpu": gpu})
+        for finding in examine(options, look(gpu), PROJECT, REPORTS):
             print(finding.line, flush=True)
 
 

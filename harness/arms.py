@@ -67,4 +67,7 @@ def _check_variants(kind: str, arms: Sequence[str], device: str) -> None:
             )
         if device == "cpu" and needs_gpu(arm):
             missing = ", ".join(fix.name for fix in fixes if fix.gpu_only)
-            raise UsageError(f"matrix: arm '{arm}' needs a GPU for {missing}")
+            raise UsageError(
+                f"matrix: arm '{arm}' needs a GPU for {missing}",
+                next_step="leave it out here, or run the matrix on a GPU",
+            )

@@ -29,7 +29,6 @@ class Fix:
     needs: tuple[str, ...] = ()  # other fixes without which it cannot work
     replaces: tuple[str, ...] = ()  # fixes that it makes pointless: left out beside it
     gpu_only: bool = False
-    cause: str = ""  # the root cause whose ceiling predicts its gain
 
 
 def _fixes(*fixes: Fix) -> dict[str, Fix]:
@@ -37,20 +36,19 @@ def _fixes(*fixes: Fix) -> dict[str, Fix]:
 
 
 FIXES: dict[str, Fix] = _fixes(
-    Fix(name="lora-merged", title="LoRA adapters merged into the weights", cause="adapters"),
-    Fix(name="host-index", title="cache indices on the host, no item()", cause="synchronisation"),
-    Fix(name="batched-update", title="cache writes of all blocks in one call", cause="cache"),
+    Fix(name="lora-merged", title="LoRA adapters merged into the weights"),
+    Fix(name="host-index", title="cache indices on the host, no item()"),
+    Fix(name="batched-update", title="cache writes of all blocks in one call"),
     Fix(
         name="ring-cache",
         title="ring-buffer KV cache: no clone, roll or window copy",
         replaces=("host-index", "batched-update"),
-        cause="cache",
     ),
-    Fix(name="rope-real", title="RoPE in float32 with a kept table", cause="rope"),
-    Fix(name="once", title="text, time tables and VACE text keys computed once", cause="text"),
-    Fix(name="no-padding", title="no padding to 32,760 tokens", cause="padding"),
-    Fix(name="hint-list", title="hints as a list, not one stacked tensor", cause="hints"),
-    Fix(name="lean-clean", title="dead work of the clean pass dropped", cause=""),
+    Fix(name="rope-real", title="RoPE in float32 with a kept table"),
+    Fix(name="once", title="text, time tables and VACE text keys computed once"),
+    Fix(name="no-padding", title="no padding to 32,760 tokens"),
+    Fix(name="hint-list", title="hints as a list, not one stacked tensor"),
+    Fix(name="lean-clean", title="dead work of the clean pass dropped"),
     Fix(name="fused-qkv", title="one linear for q, k and v", needs=("lora-merged",)),
     Fix(
         name="gelu-epilogue",
@@ -62,28 +60,24 @@ FIXES: dict[str, Fix] = _fixes(
         name="attention-sdpa",
         title="PyTorch's SDPA for every attention",
         claim="backend",
-        cause="attention",
     ),
     Fix(
         name="attention-cudnn",
         title="cuDNN's kernel for every attention",
         claim="backend",
         gpu_only=True,
-        cause="attention",
     ),
     Fix(
         name="attention-flash",
         title="the flash kernel for every attention",
         claim="backend",
         gpu_only=True,
-        cause="attention",
     ),
     Fix(
         name="attention-flex",
         title="compiled flex_attention for self-attention",
         claim="backend",
         gpu_only=True,
-        cause="attention",
     ),
     Fix(name="tae-explicit", title="TAE with its memory as inputs and outputs"),
     Fix(name="tae-channels-last", title="TAE in channels-last layout"),
@@ -92,14 +86,12 @@ FIXES: dict[str, Fix] = _fixes(
         name="compiled-blocks",
         title="both halves of each block through torch.compile",
         needs=("rope-real", "hint-list"),
-        cause="launches",
     ),
     Fix(
         name="graph-forward",
         title="one CUDA graph a forward",
         needs=("ring-cache", "rope-real", "once"),
         gpu_only=True,
-        cause="launches",
     ),
     Fix(
         name="graph-loop",
@@ -107,7 +99,6 @@ FIXES: dict[str, Fix] = _fixes(
         needs=("ring-cache", "rope-real", "once"),
         replaces=("graph-forward",),
         gpu_only=True,
-        cause="launches",
     ),
     Fix(
         name="graph-chunk",
@@ -115,7 +106,6 @@ FIXES: dict[str, Fix] = _fixes(
         needs=("ring-cache", "rope-real", "once", "tae-explicit"),
         replaces=("graph-forward", "graph-loop"),
         gpu_only=True,
-        cause="launches",
     ),
     Fix(
         name="wrong-ring-slot",

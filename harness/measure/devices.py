@@ -12,8 +12,6 @@ from harness.matrix import Case
 from harness.presets import PRESETS, WorkloadConfig
 from harness.workload import attention
 
-MIB = 2**20
-
 
 @dataclass(frozen=True)
 class Gpu:

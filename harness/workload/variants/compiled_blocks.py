@@ -104,7 +104,7 @@ class CompiledBaseBlock(BaseBlock):
         self, x: Tensor, state: Embedded, cache: BlockCache, hint: Tensor | None, scale: float
     ) -> tuple[Tensor, Update]:
         """x [1, N, d] -> ([1, N, d], the deferred cache update)."""
-        grid, start_frame = _grid(state.grid), 0
+        grid = _grid(state.grid)
         start_frame = state.start_token // (grid[1] * grid[2])
         q, k, v = self.halves.first(self, x, state.e0, *self.factors.at(grid, start_frame))
         keys, values, update = cache.attend(k, v, state.start_token)

@@ -125,6 +125,20 @@ class Graphed(Pipeline):
             self.watch = watch
         return Captured(graph, outputs, seen)
 
+    def _clean_with_graph(self, latent: Tensor, below: Callable[[Tensor], None]) -> None:
+        """The clean pass of latent [1, F, 16, h, w], which `below` does without a graph."""
+        key = self._ready("clean", latent.shape[1])
+        if key is None:
+            below(latent)
+            return
+        kept = self.captures.place("latent", latent)
+
+        def work() -> tuple[Tensor, ...]:
+            below(kept)
+            return ()
+
+        self._replayed(key, latent.shape[1], work)
+
     def _find_positions(self, frames: int) -> None:
         """Puts this chunk's rotation where the graphs read it."""
         rows, columns = self.config.latent_height // 2, self.config.latent_width // 2
@@ -183,7 +197,7 @@ class ForwardGraphs(Graphed):
         return flow, x0
 
     def _clean_pass(self, latent: Tensor) -> None:
-        _graphed_clean(self, latent, super()._clean_pass)
+        self._clean_with_graph(latent, super()._clean_pass)
 
 
 class LoopGraphs(Graphed):
@@ -204,22 +218,7 @@ class LoopGraphs(Graphed):
         return self._replayed(key, frames, work)[0]
 
     def _clean_pass(self, latent: Tensor) -> None:
-        _graphed_clean(self, latent, super()._clean_pass)
-
-
-def _graphed_clean(pipeline: Graphed, latent: Tensor, below: Callable[[Tensor], None]) -> None:
-    frames = latent.shape[1]
-    key = pipeline._ready("clean", frames)
-    if key is None:
-        below(latent)
-        return
-    kept = pipeline.captures.place("latent", latent)
-
-    def work() -> tuple[Tensor, ...]:
-        below(kept)
-        return ()
-
-    pipeline._replayed(key, frames, work)
+        self._clean_with_graph(latent, super()._clean_pass)
 
 
 class KnownMask(ContextEncoder):

@@ -1,5 +1,7 @@
 """LoRA adapters merged into the weights: W + scaling * B A, summed in float32 and rounded once."""
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
@@ -9,22 +11,21 @@ from harness.workload.rollout import Pipeline
 
 def merge(pipeline: Pipeline) -> None:
     """Replaces every adapted linear of the base blocks by one plain linear of its own."""
-    for block in pipeline.transformer.blocks:
-        for name in ADAPTED:
-            adapted = block.get_submodule(name)
-            if isinstance(adapted, LoraLinear):
-                parent, _, child = name.rpartition(".")
-                setattr(block.get_submodule(parent), child, _merged(adapted))
+    _replace(pipeline, _merged)
 
 
 def leave_out(pipeline: Pipeline) -> None:
     """A mistake for the proof of the output: the base weights alone."""
+    _replace(pipeline, lambda adapted: adapted.base)
+
+
+def _replace(pipeline: Pipeline, plain: Callable[[LoraLinear], nn.Linear]) -> None:
     for block in pipeline.transformer.blocks:
         for name in ADAPTED:
             adapted = block.get_submodule(name)
             if isinstance(adapted, LoraLinear):
                 parent, _, child = name.rpartition(".")
-                setattr(block.get_submodule(parent), child, adapted.base)
+                setattr(block.get_submodule(parent), child, plain(adapted))
 
 
 @torch.no_grad()
