@@ -82,8 +82,9 @@ class ChunkSample(Strict, frozen=True):
     """One chunk: wall time, CUDA-event time and its split by stage.
 
     `stage_ms` is device time between marks (CUDA events; on a CPU the host clock), `stage_host_ms`
-    the host's time between the same marks. Stages follow each other without gap, so each sums to
-    the chunk.
+    the host's time between the same marks. Stages follow each other without gap. A chunk ends when
+    the host has called and the device has done all of it, so the host's stages sum to less where
+    the host runs ahead.
     """
 
     chunk: Count  # index since the last reset

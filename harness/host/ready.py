@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from harness.errors import DeviceError
+from harness.errors import DeviceError, EngineError
 from harness.host.containers import DockerRunner
 from harness.host.image import ensure_image
 from harness.host.leftovers import sweep_containers, sweep_folders, sweep_processes
@@ -86,8 +86,18 @@ def without_impossible_bare(
 
 
 def preflight(runner: Runner, cases: list[Case], screen: Screen) -> Devices:
-    """The devices that cases will find. Raises DeviceError for what stands against them."""
-    devices = runner.preflight(PreflightRequest(cases=cases))
+    """The devices that cases will find. Raises DeviceError for what stands against them.
+
+    An engine that goes away meanwhile is waited for, and what it still holds of the first try is
+    removed; EngineError if it stays away or fails again.
+    """
+    request = PreflightRequest(cases=cases)
+    try:
+        devices = runner.preflight(request)
+    except EngineError as error:
+        screen.say(f"{error.what}; waiting for the container engine")
+        runner.recover()
+        devices = runner.preflight(request)
     problems = [line for line in devices.problems if not line.startswith(NOTE)]
     if problems:
         raise DeviceError(problems[0], next_step="; ".join(problems[1:]))

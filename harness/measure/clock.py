@@ -23,7 +23,12 @@ FALLBACK_STAGE = "chunk"  # of a workload that marks nothing
 
 @dataclass(frozen=True)
 class ChunkTiming:
-    """One chunk. Stages follow each other without gap, so each of the two splits sums up to it."""
+    """One chunk. Stages follow each other without gap: `stage_ms` sums up to the device's time.
+
+    The wall time ends when the device has done the chunk, or later, when the host has called all of
+    it: a host that runs ahead (a CUDA graph a chunk) would otherwise have its chunks in the first
+    part of the block and the waiting for all of them in its last.
+    """
 
     chunk: int
     start_s: float
@@ -74,13 +79,15 @@ class StageClock:
         end_ns = time.monotonic_ns()
         notes, self._notes = self._notes, []
         device_ms = self._device_ms(len(notes))
+        host_ns = [*(note.host_ns for note in notes), end_ns]
+        done_ns = _done_ns(host_ns, device_ms)
         bounds = [index for index, note in enumerate(notes) if note.chunk is not None]
         timings = []
         for first, after in zip(bounds, [*bounds[1:], len(notes)], strict=True):
-            part_ns = [note.host_ns for note in notes[first:after]]
-            part_ns.append(notes[after].host_ns if after < len(notes) else end_ns)
             part_device = device_ms[first:after] if device_ms is not None else None
-            timings.append(_timing(notes[first:after], part_ns, part_device))
+            part_host = host_ns[first : after + 1]
+            bounds_ns = (done_ns[first], done_ns[after])
+            timings.append(_timing(notes[first:after], bounds_ns, part_host, part_device))
             self.most_notes_per_chunk = max(self.most_notes_per_chunk, after - first)
         return timings
 
@@ -111,9 +118,28 @@ class StageClock:
         ]
 
 
-def _timing(notes: list[_Note], bounds_ns: list[int], device_ms: list[float] | None) -> ChunkTiming:
-    """Adds up one chunk: `notes` begins with the chunk's own, `bounds_ns` has one more entry."""
-    host_ms = [(after - before) / 1e6 for before, after in itertools.pairwise(bounds_ns)]
+def _done_ns(host_ns: list[int], device_ms: list[float] | None) -> list[int]:
+    """When all before each note was called and done, on the host's axis.
+
+    A block begins with an idle device, so its first event is done when the host notes it; its end
+    is that of the synchronisation.
+    """
+    if device_ms is None:
+        return host_ns
+    since_ms = itertools.accumulate(device_ms, initial=0.0)
+    device_ns = [host_ns[0] + round(ms * 1e6) for ms in since_ms]
+    later = (max(pair) for pair in zip(host_ns, device_ns, strict=True))
+    return [min(one, host_ns[-1]) for one in later]
+
+
+def _timing(
+    notes: list[_Note],
+    bounds_ns: tuple[int, int],
+    host_ns: list[int],
+    device_ms: list[float] | None,
+) -> ChunkTiming:
+    """Adds up one chunk: `notes` begins with the chunk's own, `host_ns` has one more entry."""
+    host_ms = [(after - before) / 1e6 for before, after in itertools.pairwise(host_ns)]
     first_stage = notes[1].stage if len(notes) > 1 else FALLBACK_STAGE
     names = [note.stage or first_stage or FALLBACK_STAGE for note in notes]
     chunk = notes[0].chunk
@@ -121,7 +147,7 @@ def _timing(notes: list[_Note], bounds_ns: list[int], device_ms: list[float] | N
     return ChunkTiming(
         chunk=chunk,
         start_s=bounds_ns[0] / 1e9,
-        wall_ms=(bounds_ns[-1] - bounds_ns[0]) / 1e6,
+        wall_ms=(bounds_ns[1] - bounds_ns[0]) / 1e6,
         event_ms=sum(device_ms) if device_ms is not None else None,
         stage_ms=_sums(names, host_ms if device_ms is None else device_ms),
         stage_host_ms=_sums(names, host_ms),

@@ -24,10 +24,6 @@ def test_nothing_was_lost_wrong_or_left(outcomes: list[Outcome]) -> None:
     assert [one for one in outcomes if one.lost or one.wrong or one.orphans] == []
 
 
-UNFINISHED = pytest.mark.xfail(strict=True, reason="the table of twenty moments is not whole yet")
-
-
-@UNFINISHED
 def test_every_kind_is_in_the_table_and_every_kill_often(outcomes: list[Outcome]) -> None:
     times = Counter((one.kind, one.where) for one in outcomes)
     assert len({kind for kind, _ in times}) >= KINDS
@@ -36,7 +32,6 @@ def test_every_kind_is_in_the_table_and_every_kill_often(outcomes: list[Outcome]
     assert {key: times[key] for key in kills if times[key] < MOMENTS} == {}
 
 
-@UNFINISHED
 def test_the_kills_came_at_all_times_of_a_run(outcomes: list[Outcome]) -> None:
     during = {one.during for one in outcomes if one.moment_s is not None}
     assert "before the first line" in during

@@ -1,10 +1,11 @@
 import io
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from harness.errors import DeviceError, UsageError
+from harness.errors import DeviceError, EngineError, UsageError
 from harness.host import bench as bench_module
 from harness.host import ready
 from harness.host.bench import bench
@@ -12,6 +13,7 @@ from harness.host.plan import Plan
 from harness.host.ready import Place
 from harness.host.screen import Screen
 from harness.host.session import Runners
+from harness.job import Devices, PreflightRequest
 from harness.matrix import Case
 from harness.result import Failure, Result
 from harness.store import RunFolder
@@ -37,6 +39,31 @@ def test_problems_of_the_preflight_stop_the_run_and_notes_do_not() -> None:
     small = FakeRunner(problems=["GPU memory is too small: needs 20 GiB, 3 GiB free", "note: warm"])
     with pytest.raises(DeviceError, match="needs 20 GiB, 3 GiB free"):
         ready.preflight(small, CASES, Screen(stream))
+
+
+@dataclass
+class LostEngine(FakeRunner):
+    """Its engine goes away in the first preflights."""
+
+    losses: int = 1
+
+    def preflight(self, request: PreflightRequest) -> Devices:
+        if self.losses:
+            self.losses -= 1
+            raise EngineError("the container engine cannot be reached (Connection refused)")
+        return super().preflight(request)
+
+
+def test_a_preflight_waits_once_for_an_engine_that_restarts() -> None:
+    stream = io.StringIO()
+    engine = LostEngine(recovers=1)
+    ready.preflight(engine, CASES, Screen(stream))
+    assert engine.recovers == 0
+    assert "(Connection refused); waiting for the container engine" in stream.getvalue()
+    with pytest.raises(EngineError, match="stays away"):
+        ready.preflight(LostEngine(), CASES, Screen(stream))
+    with pytest.raises(EngineError, match="Connection refused"):
+        ready.preflight(LostEngine(losses=2, recovers=1), CASES, Screen(stream))
 
 
 @pytest.mark.slow

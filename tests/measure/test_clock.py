@@ -1,3 +1,4 @@
+import itertools
 import time
 from collections.abc import Iterator
 
@@ -100,4 +101,39 @@ def test_events_are_pooled_and_read_after_the_block(monkeypatch: pytest.MonkeyPa
     assert timing.stage_ms == {"encode": 2.0, "decode": 3.0}
     assert timing.event_ms == 5.0
     assert set(timing.stage_host_ms) == {"encode", "decode"}
-    assert timing.wall_ms < 5.0  # the host went on without waiting
+    assert sum(timing.stage_host_ms.values()) < 5.0  # the host went on without waiting
+
+
+@pytest.mark.parametrize(
+    ("host_ms", "device_ms", "walls_ms"),
+    [
+        # One graph a chunk, as on an H200: the host has called both chunks long before the end.
+        ((0.0, 82.0, 398.6), (197.6, 201.0), (197.6, 201.0)),
+        # The host waits inside each chunk, so it is the later one at every bound.
+        ((0.0, 809.0, 1739.0), (808.5, 930.0), (809.0, 930.0)),
+        # Drift between the two clocks never makes a chunk end after its block.
+        ((0.0, 90.0, 400.0), (401.0, 1.0), (400.0, 0.0)),
+    ],
+)
+def test_a_chunk_ends_when_the_device_has_done_it(
+    monkeypatch: pytest.MonkeyPatch,
+    host_ms: tuple[float, ...],
+    device_ms: tuple[float, ...],
+    walls_ms: tuple[float, ...],
+) -> None:
+    monkeypatch.setattr(torch.cuda, "Event", FakeEvent)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda _: None)
+    monkeypatch.setattr("harness.measure.clock.time", FakeTime(*host_ms))
+    monkeypatch.setattr(FakeEvent, "synchronised", True)
+    clock = StageClock(torch.device("cuda", 0))
+    done_ms = [0.0, *itertools.accumulate(device_ms)]
+    for chunk, now_ms in enumerate(done_ms[:-1]):
+        monkeypatch.setattr(FakeEvent, "now_ms", now_ms)
+        clock.start(chunk)
+    monkeypatch.setattr(FakeEvent, "now_ms", done_ms[-1])
+    timings = clock.finish()
+    assert [timing.wall_ms for timing in timings] == pytest.approx(walls_ms, abs=1e-3)
+    assert [timing.event_ms for timing in timings] == pytest.approx(device_ms)
+    assert sum(timing.wall_ms for timing in timings) == pytest.approx(host_ms[-1])
+    calls_ms = [sum(timing.stage_host_ms.values()) for timing in timings]
+    assert calls_ms == pytest.approx([b - a for a, b in itertools.pairwise(host_ms)])
