@@ -36,10 +36,16 @@ def escape(text: str) -> str:
     """Plain text for any place of a Markdown page, table cells included; keeps outer spaces."""
     flat = re.sub(r"^ {2,}", " ", visible(text))  # four would be a block of code
     escaped = _MARKUP.sub(r"\\\1", html.escape(flat, quote=False))
-    escaped = _BLOCK.sub(_unblock, escaped)
-    # A bare address would become a link: an entity in its scheme keeps it text, and an empty
-    # comment splits an address of mail, for which entities do not help.
-    return _MAIL.sub("<!-- -->@", re.sub(r"(?i)(https?|ftp)://|www\.", _unlink, escaped))
+    return _without_links(_BLOCK.sub(_unblock, escaped))
+
+
+def _without_links(text: str) -> str:
+    """Markdown text in which a bare address stays text and becomes no link.
+
+    An entity in its scheme sees to that; an address of mail, for which entities do not help, is
+    split by an empty comment.
+    """
+    return _MAIL.sub("<!-- -->@", re.sub(r"(?i)(https?|ftp)://|www\.", _unlink, text))
 
 
 def _unblock(match: re.Match[str]) -> str:
@@ -62,7 +68,7 @@ def code(text: str) -> str:
         character if character.isalnum() or character in " -./:,=@" else f"&#{ord(character)};"
         for character in flat
     )
-    return f"<code>{entities}</code>"
+    return f"<code>{_without_links(entities)}</code>"  # what stands between tags is Markdown
 
 
 def fence(text: str, language: str = "text") -> str:
