@@ -22,7 +22,7 @@ IMAGE_HELP = {
 }
 BENCH_HELP = {
     "matrix": "quick, full, selfcheck, profile, fixes, or a .toml file (docs/matrix.md)",
-    "only": "keep the cases whose id matches this pattern, e.g. 'e2e-*'",
+    "only": "keep the cases whose id matches a pattern, e.g. 'e2e-*,paired-*'",
     "runtime": "auto, docker or local",
     "device": "auto, cuda or cpu",
     "gpu": "index or UUID of the GPU",
@@ -45,7 +45,7 @@ SELFCHECK_HELP = {name: text for name, text in BENCH_HELP.items() if name not in
 
 
 PROFILE_HELP = {
-    "case": "keep the cases whose id matches this pattern, e.g. '*-depth-*'",
+    "case": "keep the cases whose id matches a pattern, e.g. '*-depth-*'",
     **{name: text for name, text in SELFCHECK_HELP.items() if name != "only"},
 }
 

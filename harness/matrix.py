@@ -171,7 +171,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     device: Device
     size: str | None = None  # "WxH"
     weights: Literal["seeded", "checkpoint"] = "seeded"
-    only: str | None = None  # glob over case ids
+    only: str | None = None  # globs over case ids, separated by commas
     variant: str = BASELINE
     processes: int | None = None  # of every case whose chunks are timed, instead of its own number
 
@@ -212,13 +212,15 @@ def expand(matrix: Matrix, settings: Settings) -> list[Case]:
             )
     if settings.only is None:
         return list(cases.values())
-    chosen = [case for name, case in cases.items() if fnmatch.fnmatch(name, settings.only)]
-    if not chosen:
-        raise UsageError(
-            f"--only '{settings.only}' matches no case of matrix '{matrix.name}'",
-            next_step=f"its cases are {', '.join(cases)}",
-        )
-    return chosen
+    patterns = settings.only.split(",")
+    for pattern in patterns:
+        if not fnmatch.filter(cases, pattern):
+            raise UsageError(
+                f"--only '{pattern}' matches no case of matrix '{matrix.name}'",
+                next_step=f"its cases are {', '.join(cases)}",
+            )
+    kept = {name for pattern in patterns for name in fnmatch.filter(cases, pattern)}
+    return [case for name, case in cases.items() if name in kept]
 
 
 def _check_number(matrix: Matrix) -> None:

@@ -110,6 +110,21 @@ def test_only_keeps_what_matches() -> None:
     assert ids(MATRICES["quick"], settings) == ["e2e-text-eager"]
 
 
+def test_only_takes_several_patterns_and_keeps_the_order_of_the_matrix() -> None:
+    settings = Settings(preset="tiny", device="cpu", only="*-compiled,*-text-*,e2e-text-*")
+    assert [case.id for case in expand(MATRICES["quick"], settings)] == [
+        "isolated-inpainting-compiled",
+        "e2e-text-eager",
+        "e2e-inpainting-compiled",
+    ]
+
+
+def test_each_pattern_of_only_must_match() -> None:
+    settings = Settings(preset="tiny", device="cpu", only="e2e-*,nothing")
+    with pytest.raises(UsageError, match="--only 'nothing' matches no case of matrix 'quick'"):
+        expand(MATRICES["quick"], settings)
+
+
 def test_only_matching_nothing_names_the_cases() -> None:
     settings = Settings(preset="tiny", device="cpu", only="nothing")
     with pytest.raises(UsageError, match=r"'nothing' matches no case.*e2e-text-eager"):
