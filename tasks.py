@@ -230,6 +230,17 @@ def report(context: Context, run: str | None = None, public: bool = False) -> No
             print(*scan(paths), sep="\n")
 
 
+@task(help={"run": "id or folder of a run"}, auto_shortflags=False)
+def compact(context: Context, run: str) -> None:
+    """Compress the large records of a finished run, for version control."""
+    with one_line_errors():
+        from harness.store import RunFolder
+
+        folder = RunFolder.find(REPORTS, run)
+        done = folder.compact()
+        print(f"{folder.path.name}: {len(done)} records compressed", *done, sep="\n")
+
+
 @task(klass=LongOptions, help=COMPARE_HELP, auto_shortflags=False)
 def compare(
     context: Context,

@@ -1,5 +1,6 @@
 """Detailed Profiling: profiled chunks by part, operator and stage, the host's time, idle time."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.analysis.part_groups import group_of
@@ -21,6 +22,7 @@ from harness.report.cells import (
     Cell,
     Inline,
     Line,
+    Link,
     Source,
     Table,
     count,
@@ -63,6 +65,7 @@ class Profiling:
     kinds: Table | None
     problems: tuple[Line, ...]
     traces: tuple[Line, ...]
+    excerpts: tuple[Link, ...]
     on_gpu: bool
 
 
@@ -79,6 +82,7 @@ def profiling(material: Material) -> Profiling | None:
         kinds=kind_table(shown[0][0]),
         problems=tuple(line_ for result, _ in shown for line_ in _problems(result)),
         traces=tuple(trace for result, _ in shown if (trace := _trace(result)) is not None),
+        excerpts=tuple(_excerpts(material, [result for result, _ in shown])),
         on_gpu=bool(shown[0][1].chunk.busy_ms),
     )
 
@@ -92,6 +96,14 @@ def profiled_modes(material: Material) -> list[Result]:
 def part_cell(part: str, *sources: Source) -> Cell:
     """A part's path as code; what lies in no range has words."""
     return Cell(part, sources, "code") if part else Cell("in no part", sources)
+
+
+def _excerpts(material: Material, results: Sequence[Result]) -> Iterator[Link]:
+    """What lies beside the records of `harness.measure.trace_excerpt`."""
+    for result in results:
+        name = f"excerpts/{result.case_id}.json.gz"
+        if (material.run.path / name).is_file():
+            yield Link(Cell(result.case_id, (of(result, "/case_id"),), "code"), name)
 
 
 def _mode(result: Result, slot: Slot) -> ProfiledMode:
