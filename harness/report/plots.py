@@ -8,6 +8,7 @@ gpu_state.svg    clock, power and temperature over the run, phases shaded, cases
 """
 
 import io
+import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -50,6 +51,8 @@ GPU_PANELS = (
     ("temperature_c", 1.0, "Temperature (°C)", "#b03a48"),
 )
 LONGEST_LABEL = 120  # characters
+PATH = re.compile(r'\bd="[^"]*"')
+FINE = re.compile(r"\d+\.\d{3,}")
 BUCKETS = 600  # of the time axis; each draws its median, and its range as a band
 STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",
@@ -263,9 +266,14 @@ def _trace(
 
 
 def svg(figure: Figure) -> bytes:
-    """The figure's bytes: no date, no version, Unix line ends."""
+    """The figure's bytes: no date, no version, Unix line ends, paths to a hundredth of a point."""
     buffer = io.BytesIO()
     metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
     figure.savefig(buffer, format="svg", metadata=metadata)
-    lines = buffer.getvalue().decode().splitlines()
+    text = PATH.sub(lambda path: FINE.sub(_hundredths, path[0]), buffer.getvalue().decode())
+    lines = text.splitlines()
     return ("\n".join(line.rstrip() for line in lines) + "\n").encode()
+
+
+def _hundredths(number: "re.Match[str]") -> str:
+    return f"{float(number[0]):.2f}".rstrip("0").rstrip(".")
