@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from harness.errors import StorageError
 from harness.report.cells import Cell, line, table
 from harness.report.markdown import code, escape, fence
-from harness.report.render import environment, render_index, render_run
+from harness.report.render import render_index, render_run
+from harness.report.templates import environment
 from harness.result import Fact, Failure, Result
 from harness.store import RunFolder
 from tests.records import build

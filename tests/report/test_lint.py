@@ -6,7 +6,7 @@ from jinja2 import DictLoader, Environment
 
 from harness.report.cells import Block, Cell, Line, Table, line, table
 from harness.report.lint import RULES, UnsourcedNumberError, check_template, check_view
-from harness.report.render import TEMPLATES, environment
+from harness.report.templates import TEMPLATES, environment
 from tests.records import build
 
 
