@@ -126,12 +126,15 @@
   function legend(told) {
     const list = document.createElement("p");
     list.className = "legend";
-    for (const one of told.lanes.flatMap(({ series }) => series)) {
-      const item = document.createElement("span");
-      const box = element("svg", { viewBox: "0 0 10 10", "aria-hidden": "true" }, item);
-      element("rect", { width: 10, height: 10, fill: one.colour }, box);
-      item.append(` ${one.label}`);
-      list.append(item);
+    for (const { label, series } of told.lanes) {
+      list.append(Object.assign(document.createElement("b"), { textContent: label }));
+      for (const one of series) {
+        const item = document.createElement("span");
+        const box = element("svg", { viewBox: "0 0 10 10", "aria-hidden": "true" }, item);
+        element("rect", { width: 10, height: 10, fill: one.colour }, box);
+        item.append(` ${one.label}`);
+        list.append(item);
+      }
     }
     return list;
   }

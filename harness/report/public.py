@@ -1,7 +1,7 @@
 """Proves by a scan that a run which is to be published names neither its host nor its user.
 
-Everything of a run's folder that version control would publish is read: plan, records, report and
-figures. Traces stay out of it, as they stay out of version control.
+Everything of a run's folder that could be published is read: plan, records, report and figures, and
+the report as an HTML file. Traces stay out of it, as they stay out of version control.
 """
 
 import html
@@ -18,7 +18,7 @@ from harness.result import RECORD_LIMIT_BYTES
 from harness.store import MANIFEST
 
 TRACES = "traces"
-TEXTS = (".md", ".svg")
+TEXTS = (".md", ".svg", ".html")
 PAGE_LIMIT_BYTES = 32 * 2**20  # of a report or a figure
 COMMENT = re.compile(r"<!--\s*-->")
 ESCAPE = re.compile(r"\\([\\`*_\[\]{}|~#!$+=.)-])")

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from harness.analysis.trust import Trust
 from harness.matrix import schedule
+from harness.profiled import Timeline
 from harness.report.beside import find_trust
 from harness.report.cells import Cell, Line, count, line
-from harness.profiled import Timeline
 from harness.report.figures import draw, shown_timeline
 from harness.report.material import Material, plan
 from harness.report.sections.against import Against, against

@@ -6,6 +6,7 @@ kept, from before the page is loaded.
 """
 
 import base64
+import fcntl
 import itertools
 import json
 import os
@@ -132,16 +133,34 @@ class Browser:
         return answer
 
 
+def _pipe() -> tuple[int, int]:
+    """A pipe whose ends are neither 3 nor 4, to which they will be copied."""
+    ends = os.pipe()
+    moved = [fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in ends]
+    for end in ends:
+        os.close(end)
+    return moved[0], moved[1]
+
+
 @contextmanager
 def started(program: str) -> Iterator[Browser]:
     """A browser with an empty profile, and a tab; ended with everything it started."""
-    commands, into = os.pipe()
-    out_of, answers = os.pipe()
+    commands, into = _pipe()
+    out_of, answers = _pipe()
     # Chromium reads commands from descriptor 3 and answers on 4.
     shell = f'exec 3<&{commands} 4>&{answers}; exec "$@"'
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         process = subprocess.Popen(
-            ["sh", "-c", shell, "sh", program, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
+            [
+                "bash",
+                "-c",
+                shell,
+                "-",
+                program,
+                *FLAGS,
+                f"--user-data-dir={profile}",
+                "about:blank",
+            ],
             pass_fds=(commands, answers),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

@@ -67,6 +67,14 @@ def _marker(value: Cell | Line | Link | Block) -> str:
 
 def _origin(sources: tuple[Source, ...]) -> str:
     """Where a number comes from, for its tooltip."""
-    shown = "; ".join(one_line(source) for source in sources[:MOST_SOURCES])
+    shown = "; ".join(_place(source) for source in sources[:MOST_SOURCES])
     more = len(sources) - MOST_SOURCES
     return f"{shown}; and {more} more" if more > 0 else shown
+
+
+def _place(source: Source) -> str:
+    """A source as one reads it: `cases/e2e-text-eager.json chunks[*].wall_ms`."""
+    file, _, path = one_line(source).partition("#")
+    steps = path.strip("/").split("/")
+    inside = "".join(f"[{s}]" if s == "*" or s.isdecimal() else f".{s}" for s in steps)
+    return f"{file} {inside.lstrip('.')}".strip()

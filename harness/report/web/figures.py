@@ -1,4 +1,4 @@
-"""Figures inside the page: an SVG of ours, read again and let through by lists of what may be in it.
+"""Figures inside the page: SVG of ours, let through by lists of what a drawing may hold.
 
 The page's policy refuses styles on elements, so that they become attributes of the same names.
 """

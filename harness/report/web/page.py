@@ -20,7 +20,7 @@ from harness.report.web.prose import contents, to_html
 from harness.report.web.timeline import timeline_data
 
 STYLE = "page.css"
-SCRIPTS = ("tables.js", "figures.js", "timeline.js")
+SCRIPTS = ("sections.js", "tables.js", "figures.js", "timeline.js")
 TIMELINE = "timeline.svg"
 
 

@@ -7,6 +7,7 @@ import html
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -45,7 +46,7 @@ def to_html(markdown: str, figure: Figure) -> Prose:
 
 def _headings(tokens: list[Token]) -> Iterator[Heading]:
     """Gives headings below the title an id; yields those of sections."""
-    for head, words in zip(tokens, tokens[1:], strict=False):
+    for head, words in pairwise(tokens):
         if head.type == "heading_open" and head.tag != "h1":
             anchor = re.sub(r"[^a-z0-9]+", "-", words.content.lower()).strip("-")
             head.attrSet("id", anchor)
@@ -78,7 +79,7 @@ def _with_figures(tokens: list[Token], figure: Figure) -> Iterator[Token]:
 
 
 def _shaped(token: Token) -> Iterator[Token]:
-    """A table in a box that scrolls; its columns' alignment as a class, since styles are refused."""
+    """A table in a box that scrolls, alignment as a class: the policy refuses styles."""
     if token.type in ("th_open", "td_open"):
         numeric = "right" in str(token.attrs.get("style", ""))
         token.attrs = {"class": "number"} if numeric else {}
@@ -86,6 +87,8 @@ def _shaped(token: Token) -> Iterator[Token]:
             token.attrs["scope"] = "col"
     if token.type == "table_open":
         yield _raw('<div class="wide" role="region" aria-label="Table" tabindex="0">')
+    if token.type == "fence":
+        token = _raw(f'<pre tabindex="0"><code>{html.escape(token.content)}</code></pre>\n')
     yield token
     if token.type == "table_close":
         yield _raw("</div>\n")

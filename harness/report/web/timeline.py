@@ -18,9 +18,9 @@ def timeline_data(line: Timeline) -> str:
         "stages": [
             {
                 "label": one_line(stage_label(mark.stage)),
-                "colour": STAGE_COLOURS.get(
-                    mark.stage.partition(".")[0], STAGE_COLOURS["other"]
-                )[1],
+                "colour": STAGE_COLOURS.get(mark.stage.partition(".")[0], STAGE_COLOURS["other"])[
+                    1
+                ],
                 "start_ms": round(mark.start_ms, MS_DIGITS),
                 "end_ms": round(mark.end_ms, MS_DIGITS),
             }
