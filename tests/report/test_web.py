@@ -1,4 +1,4 @@
-"""report.html: the same cells in HTML, whatever they say; a strict policy; figures that only draw."""
+"""report.html: the same cells, whatever they say; a strict policy; figures that only draw."""
 
 import base64
 import hashlib
