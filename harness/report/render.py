@@ -1,4 +1,4 @@
-"""Writes reports: a run's `report.md` and figures, and the index over all runs.
+"""Writes reports: a run's `report.md` and figures, and the pages over all runs.
 
 Rendering the same records twice gives the same bytes. It needs neither torch, Docker nor a GPU.
 """
@@ -9,16 +9,17 @@ from pathlib import Path
 
 from harness.errors import StorageError
 from harness.intake import refuse_links
-from harness.report.index import index_view
+from harness.report.gpu_page import gpu_view
+from harness.report.index import PAGE, index_view
 from harness.report.lint import check_view
 from harness.report.templates import rendered
 from harness.report.view import Report, build
 from harness.report.web.page import web_page
-from harness.store import RunFolder, all_runs, runs
+from harness.store import Run, RunFolder, all_runs, runs
 
 REPORT = "report.md"
 WEB_PAGE = "report.html"  # made on request, and kept out of version control
-INDEX = "README.md"
+GPUS, TREND = "gpus.svg", "trend.svg"  # beside the index, beside a GPU's page
 FIGURES = "figures"
 
 
@@ -55,17 +56,33 @@ def page(report: Report, path: Path) -> str:
 
 
 def render_all(reports: Path, *, web: bool = False) -> list[Path]:
-    """Renders every run under `reports` and the index; returns the paths, the index last."""
-    pages = [render_run(path, web=web) for path in runs(reports)]
-    return [*pages, render_index(reports)]
+    """Renders every run under `reports` and the pages over them; the index comes last."""
+    return [*(render_run(path, web=web) for path in runs(reports)), *render_index(reports)]
 
 
-def render_index(reports: Path) -> Path:
-    """Renders the index over all runs and returns its path."""
-    view = index_view(list(all_runs(reports)))
-    check_view(view, reports)
-    _write(reports / INDEX, rendered("index.md.j2", view).encode())
-    return reports / INDEX
+def render_index(reports: Path) -> list[Path]:
+    """Renders a page for each GPU and the index over all runs; returns their paths."""
+    by_gpu: dict[str, list[Run]] = {}
+    for run in all_runs(reports):
+        by_gpu.setdefault(run.manifest.gpu_slug, []).append(run)
+    pages = []
+    for slug, of_gpu in sorted(by_gpu.items()):
+        own = gpu_view(of_gpu)
+        pages.append(_over_runs(reports / slug, "gpu.md.j2", own, {TREND: own.figure}))
+    view = index_view([run for of_gpu in by_gpu.values() for run in of_gpu])
+    return [*pages, _over_runs(reports, "index.md.j2", view, {GPUS: view.figure})]
+
+
+def _over_runs(folder: Path, name: str, view: object, figures: dict[str, bytes | None]) -> Path:
+    """Writes a page over several runs, and its figures beside it."""
+    check_view(view, folder)
+    for figure, blob in figures.items():
+        if blob is not None:
+            _write(folder / figure, blob)
+        else:
+            (folder / figure).unlink(missing_ok=True)
+    _write(folder / PAGE, rendered(name, view).encode())
+    return folder / PAGE
 
 
 def _check_figures(run: Path) -> None:
