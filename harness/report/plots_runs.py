@@ -6,6 +6,7 @@ trend.svg   one column a run of one GPU: wall and GPU-busy time of a chunk
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -14,8 +15,9 @@ from matplotlib.figure import Figure
 from harness.analysis.experiment import Location
 from harness.report.plots import INK, LEGEND, bars_figure, beside, name_rows, style, svg
 
-BUSY, WALL = "#2f6f9f", "#d9742b"
+BUSY, WALL, RATE = "#2f6f9f", "#d9742b", "#86b6d6"
 HEADROOM = 1.15  # above the highest point
+MOST_UPRIGHT = 8  # dates that fit below the axis without a slant
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ def gpus_figure(bars: Sequence[tuple[str, Location]]) -> bytes:
         figure, axes = bars_figure(height_in=0.9 + 0.45 * len(bars))
         widest = max(fps.high or fps.value for _, fps in bars)
         for row, (_, fps) in enumerate(bars):
-            axes.barh(row, fps.value, height=0.6, color=BUSY)
+            axes.barh(row, fps.value, height=0.6, color=RATE)
             if fps.low is not None and fps.high is not None:
                 axes.plot((fps.low, fps.high), (row, row), color=INK, linewidth=1.2)
             beside(axes, max(fps.value, fps.high or 0.0), row, f"{fps.value:.1f} FPS", widest)
@@ -53,7 +55,11 @@ def trend_figure(points: Sequence[RunPoint]) -> bytes:
         busy = [(i, point.busy) for i, point in enumerate(points) if point.busy is not None]
         if busy:
             _times(axes, busy, BUSY, "GPU busy")
-        axes.set_xticks(range(len(points)), [point.label for point in points])
+        slant: dict[str, Any] = {"rotation": 30, "ha": "right"}
+        upright = len(points) <= MOST_UPRIGHT
+        axes.set_xticks(
+            range(len(points)), [point.label for point in points], **({} if upright else slant)
+        )
         axes.set_xlim(-0.5, len(points) - 0.5)
         axes.set_ylim(0, max(one.wall.high or one.wall.value for one in points) * HEADROOM)
         axes.set_ylabel("Milliseconds a chunk")

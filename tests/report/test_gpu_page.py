@@ -80,4 +80,5 @@ def test_figures_are_the_same_bytes_every_time() -> None:
     one = location([500.0])
     points = [RunPoint("2026-11-24", times, one), RunPoint("2026-11-25", one, None)]
     assert trend_figure(points) == trend_figure(points)
+    assert trend_figure(5 * points) != trend_figure(4 * points)
     assert gpus_figure([("NVIDIA H200", times)]) == gpus_figure([("NVIDIA H200", times)])

@@ -7,6 +7,7 @@ import msgspec
 from harness.matrix import Case
 from harness.report.render import render_run
 from tests.records import build
+from tests.report.made_runs import PAIRED, run
 from tests.report.test_render import section
 
 
@@ -52,3 +53,10 @@ def test_a_run_of_one_text_case_has_a_verdict_and_no_vace_finding(tmp_path: Path
     text = overview_of(path)
     assert "**Verdict.** Text-only: a steady chunk" in text
     assert "VACE costs" not in text
+
+
+def test_a_run_of_paired_cases_speaks_of_its_base_arm(tmp_path: Path) -> None:
+    text = overview_of(run(tmp_path, "20261124-080000-full", only=(PAIRED,)))
+    assert "**Verdict.** Inpainting, base arm of a paired case: a steady chunk of 12" in text
+    assert "over 3 fresh processes)" in text
+    assert "The GPU is busy for " in text

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from harness.analysis.chunks import ChunkTiming, base_arm, chunk_timing
 from harness.analysis.comparisons import over_processes
 from harness.analysis.findings import case_findings
-from harness.matrix import Case
+from harness.matrix import Case, Kind
 from harness.report.cells import (
     INTERVAL,
     NOTHING,
@@ -25,8 +25,8 @@ from harness.variants import BASELINE
 
 
 def verdict(material: Material) -> Line | None:
-    """Of the headline's case; None where no end-to-end case has steady chunks."""
-    found = headline(material)
+    """Of the headline's case, else of a paired one's base arm; None without steady chunks."""
+    found = headline(material) or _first(material, "paired")
     steady = steady_of(material, found[0]) if found is not None else None
     if found is None or steady is None:
         return None
@@ -40,8 +40,12 @@ def verdict(material: Material) -> Line | None:
 
 def headline(material: Material) -> tuple[Result, ChunkTiming] | None:
     """The case that the overview speaks of: inpainting, else depth, else text-only."""
+    return _first(material, "e2e")
+
+
+def _first(material: Material, kind: Kind) -> tuple[Result, ChunkTiming] | None:
     for mode in MODES:
-        result = material.plain("e2e", mode)
+        result = material.plain(kind, mode)
         timing = chunk_timing(result) if result is not None else None
         if result is not None and timing is not None:
             return result, timing
@@ -67,7 +71,8 @@ def _speed(
 
 def _subject(case: Case) -> str:
     changed = "" if case.variant == BASELINE else f", variant {case.variant}"
-    return MODE_LABELS[case.mode] + changed
+    paired = ", base arm of a paired case" if case.arms else ""
+    return MODE_LABELS[case.mode] + changed + paired
 
 
 def _basis(steady: Steady) -> tuple[Inline | str, ...]:
