@@ -6,7 +6,6 @@ trend.svg   one column a run of one GPU: wall and GPU-busy time of a chunk
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -55,10 +54,12 @@ def trend_figure(points: Sequence[RunPoint]) -> bytes:
         busy = [(i, point.busy) for i, point in enumerate(points) if point.busy is not None]
         if busy:
             _times(axes, busy, BUSY, "GPU busy")
-        slant: dict[str, Any] = {"rotation": 30, "ha": "right"}
-        upright = len(points) <= MOST_UPRIGHT
+        crowded = len(points) > MOST_UPRIGHT
         axes.set_xticks(
-            range(len(points)), [point.label for point in points], **({} if upright else slant)
+            range(len(points)),
+            [point.label for point in points],
+            rotation=30 if crowded else 0,
+            ha="right" if crowded else "center",
         )
         axes.set_xlim(-0.5, len(points) - 0.5)
         axes.set_ylim(0, max(one.wall.high or one.wall.value for one in points) * HEADROOM)
