@@ -39,7 +39,7 @@ class Place:
 
 
 def scan(pages: Iterable[Path]) -> Iterator[str]:
-    """Scans the runs of rendered reports, and the index if it is among them; a line for each.
+    """Scans the runs of rendered reports, and the pages over runs among them; a line for each.
 
     Raises PrivacyError for the first that says too much.
     """
@@ -50,7 +50,7 @@ def scan(pages: Iterable[Path]) -> Iterator[str]:
             yield f"{page.parent.name}: {files} files name neither host nor user"
         else:
             check_page(page, names)
-            yield f"{page.name} names neither host nor user"
+            yield f"{page.parent.name}/{page.name} names neither host nor user"
 
 
 def check_public(run: Path, names: Names) -> int:
