@@ -65,7 +65,9 @@ def test_the_stack_its_targets_and_its_floor(report: str) -> None:
     assert row_of(text, "Times as fast as the baseline")[4] == "met"
     assert "at the measured rate of matrix products: 131.6 ms." in text
     assert "figures/fixes.svg" in section(report, "Overview")
-    assert "The stack `lossless` takes **226.9 ms** a chunk" in section(report, "Overview")
+    overview = section(report, "Overview")
+    assert "The stack `lossless` takes **226.9 ms** a chunk" in overview
+    assert "Alone, `" in overview and "Fixes alone, by wall time: " in overview
 
 
 def test_other_modes_and_sizes_and_the_proof_of_another_mode(report: str) -> None:
