@@ -37,6 +37,7 @@ BENCH_HELP = {
     "budget": "minutes within which undecided comparisons get more processes",
     "limit": "minutes after which a case counts as hung and is stopped",
     "resume": "id of an interrupted run to go on with",
+    "html": "write report.html beside report.md, one file to show to others",
     **IMAGE_HELP,
 }
 
@@ -103,6 +104,7 @@ DEFAULTS: dict[str, str | bool] = {
     "device": "auto",
     "preset": "auto",
     "offline": False,
+    "html": False,
     "out": "sbom.cdx.json",
 }
 Given = str | bool | None
@@ -149,6 +151,8 @@ def bench(context: Context, **given: Given) -> None:
 
 
 def _bench(given: dict[str, Given]) -> None:
+    from functools import partial
+
     from harness.analysis.comparisons import undecided
     from harness.host.bench import bench
     from harness.host.ready import Place
@@ -156,8 +160,10 @@ def _bench(given: dict[str, Given]) -> None:
     from harness.host.session import Tools
     from harness.report.render import render_run
 
-    tools = Tools(render=render_run, undecided=undecided)
-    bench(given, Place(project=PROJECT, reports=REPORTS), tools, Screen())
+    options = {name: value for name, value in given.items() if name != "html"}
+    render = partial(render_run, web=bool(given["html"]))
+    tools = Tools(render=render, undecided=undecided)
+    bench(options, Place(project=PROJECT, reports=REPORTS), tools, Screen())
 
 
 @takes(SELFCHECK_HELP)
@@ -214,17 +220,23 @@ def audit(context: Context) -> None:
     help={
         "run": "id or folder of one run; without it every run and the index",
         "public": "scan what was rendered for names of hosts and users, paths, serials, UUIDs",
+        "html": BENCH_HELP["html"],
     },
     auto_shortflags=False,
 )
-def report(context: Context, run: str | None = None, public: bool = False) -> None:
+def report(
+    context: Context, run: str | None = None, public: bool = False, html: bool = False
+) -> None:
     """Render reports from their records; needs no torch, Docker or GPU."""
     with one_line_errors():
         from harness.report.public import scan
         from harness.report.render import render_all, render_run
         from harness.store import RunFolder
 
-        paths = [render_run(RunFolder.find(REPORTS, run).path)] if run else render_all(REPORTS)
+        if run:
+            paths = [render_run(RunFolder.find(REPORTS, run).path, web=html)]
+        else:
+            paths = render_all(REPORTS, web=html)
         print(*paths, sep="\n")
         if public:
             print(*scan(paths), sep="\n")

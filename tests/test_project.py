@@ -118,6 +118,7 @@ def test_ci_runs_the_readmes_test_command() -> None:
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
     assert "set -euo pipefail" in script
     assert "VACE_BENCH_REQUIRE_DOCKER=1" in script
+    assert "VACE_BENCH_REQUIRE_BROWSER=1" in script
     function = re.search(r"^readme_command\(\) \{.*?^\}", script, re.M | re.S)
     assert function is not None
     extracted = subprocess.run(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.errors import ReportError
 from harness.report.lint import UnsourcedNumberError, check_template, check_view
-from harness.report.render import TEMPLATES, environment
+from harness.report.templates import TEMPLATES, environment
 from harness.report.view import build
 from harness.result import Result
 from harness.store import Run, RunFolder, result_name, runs

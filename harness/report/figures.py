@@ -15,6 +15,7 @@ from harness.analysis.trust import Trust
 from harness.analysis.unprofiled import real_idle
 from harness.arms import BASE_ARM
 from harness.matrix import Kind
+from harness.profiled import Timeline
 from harness.report.material import MODE_LABELS, MODES, Material, case_label
 from harness.report.plots import CaseTrack, component_figure, gpu_figure, stage_figure
 from harness.report.plots_fixes import StackBar, fixes_figure
@@ -88,10 +89,14 @@ def _idle(material: Material) -> bytes | None:
     return idle_figure(bars) if bars else None
 
 
-def _timeline(material: Material) -> bytes | None:
+def shown_timeline(material: Material) -> Timeline | None:
     """Of the first profiled mode; older records hold none."""
     found = next(_on_gpu(material), None)
-    line = found[1].chunk.timeline if found is not None else None
+    return found[1].chunk.timeline if found is not None else None
+
+
+def _timeline(material: Material) -> bytes | None:
+    line = shown_timeline(material)
     return timeline_figure(line) if line is not None else None
 
 

@@ -133,10 +133,12 @@ class Material:
         """A fact of the run's plan, or else of the first record that states it."""
         if name in self.run.manifest.facts:
             return self.run.manifest.facts[name], plan(f"/facts/{name}")
-        isolated = [result for result in self.results if result.case.kind == "isolated"]
+        isolated = [r for r in self.results if r.case.kind == "isolated"]
+        others = [r for r in self.results if r.case.kind not in ("e2e", "isolated")]
         holders: list[Result | Failure] = [
             *self.end_to_end,
             *isolated,
+            *others,
             *self.run.failures.values(),
         ]
         for record in holders:

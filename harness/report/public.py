@@ -1,7 +1,7 @@
 """Proves by a scan that a run which is to be published names neither its host nor its user.
 
-Everything of a run's folder that version control would publish is read: plan, records, report and
-figures. Traces stay out of it, as they stay out of version control.
+Everything of a run's folder that could be published is read: plan, records, report and figures, and
+the report as an HTML file. Traces stay out of it, as they stay out of version control.
 """
 
 import html
@@ -21,7 +21,7 @@ from harness.store import MANIFEST
 TRACES = "traces"
 EXCERPTS = "excerpts"  # of traces: a chunk each
 EXCERPT_LIMIT_BYTES = 64 * 2**20  # unpacked
-TEXTS = (".md", ".svg")
+TEXTS = (".md", ".svg", ".html")
 PAGE_LIMIT_BYTES = 32 * 2**20  # of a report or a figure
 COMMENT = re.compile(r"<!--\s*-->")
 ESCAPE = re.compile(r"\\([\\`*_\[\]{}|~#!$+=.)-])")
@@ -42,7 +42,7 @@ class Place:
 
 
 def scan(pages: Iterable[Path]) -> Iterator[str]:
-    """Scans the runs of rendered reports, and the index if it is among them; a line for each.
+    """Scans the runs of rendered reports, and the pages over runs among them; a line for each.
 
     Raises PrivacyError for the first that says too much.
     """
@@ -53,7 +53,7 @@ def scan(pages: Iterable[Path]) -> Iterator[str]:
             yield f"{page.parent.name}: {files} files name neither host nor user"
         else:
             check_page(page, names)
-            yield f"{page.name} names neither host nor user"
+            yield f"{page.parent.name}/{page.name} names neither host nor user"
 
 
 def check_public(run: Path, names: Names) -> int:

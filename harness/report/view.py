@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from harness.analysis.trust import Trust
 from harness.matrix import schedule
+from harness.profiled import Timeline
 from harness.report.beside import find_trust
 from harness.report.cells import Cell, Line, count, line
-from harness.report.figures import draw
+from harness.report.figures import draw, shown_timeline
 from harness.report.material import Material, plan
 from harness.report.sections.against import Against, against
 from harness.report.sections.circumstances import Circumstances, circumstances
@@ -58,10 +59,11 @@ class RunView:
 
 @dataclass(frozen=True)
 class Report:
-    """What is rendered (`view`) and the figures beside it, by file name."""
+    """What is rendered (`view`), the figures beside it by file name, and the drawn timeline."""
 
     view: RunView
     figures: dict[str, bytes]
+    timeline: Timeline | None
 
 
 Draw = Callable[[Material, Trust | None], dict[str, bytes]]
@@ -96,7 +98,7 @@ def build(run: Run, draw: Draw = draw) -> Report:
         against=against(material),
         figures=frozenset(figures),
     )
-    return Report(view, figures)
+    return Report(view, figures, shown_timeline(material))
 
 
 def device_name(material: Material) -> Cell:
