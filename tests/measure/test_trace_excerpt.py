@@ -17,7 +17,8 @@ def test_an_excerpt_is_attributed_like_the_trace(tmp_path: Path) -> None:
     whole = typical().write(tmp_path / "whole.json")
     part = tmp_path / "part.json.gz"
     part.write_bytes(excerpt(whole))
-    before = [chunk for chunk in profiled_chunks(whole, on_gpu=True) if chunk.kind == "steady"][0]
+    chunks = profiled_chunks(whole, on_gpu=True)
+    before = next(chunk for chunk in chunks if chunk.kind == "steady")
     (after,) = profiled_chunks(part, on_gpu=True)
     assert (after.busy_ms, after.kernels, after.span_ms) == (
         before.busy_ms,
@@ -38,9 +39,7 @@ def test_it_says_nothing_about_the_machine(tmp_path: Path) -> None:
     assert all(set(event) <= known for event in document["traceEvents"])
 
 
-def test_one_that_is_too_large_is_not_made(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_that_is_too_large_is_not_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = typical().write(tmp_path / "whole.json")
     monkeypatch.setattr(trace_excerpt, "LIMIT_BYTES", 100)
     with pytest.raises(CaseError, match="would have"):
