@@ -22,7 +22,7 @@ from harness.report.cells import (
     seconds,
     table,
 )
-from harness.report.material import MODE_LABELS, MODES, Material, case_label, of, of_all
+from harness.report.material import MODES, Material, case_label, mode_label, of, of_all
 from harness.report.sections.absent import Absent, absent_cases
 from harness.report.sections.compiled import Comparison, compare_all, confidence
 from harness.report.sections.components import overhead_of
@@ -77,7 +77,7 @@ def overview(material: Material) -> Overview:
 
 
 def headline(material: Material) -> tuple[Result, ChunkTiming] | None:
-    """The case that the overview speaks of: inpainting, else depth, else text-only."""
+    """The case that the overview speaks of: inpainting, else depth, text-only or the user's own."""
     for mode in MODES:
         result = material.plain("e2e", mode)
         timing = chunk_timing(result) if result is not None else None
@@ -99,8 +99,8 @@ def _chunk_sentence(material: Material) -> Line | None:
         Cell(_subject(case), (of(result, "/case"),)),
         ": a steady chunk of ",
         count(round(timing.frames_per_chunk), *steady.frames),
-        " frames at ",
-        Cell(f"{case.width_px}x{case.height_px}", (of(result, "/case/width_px"),)),
+        " frames",
+        *_size(result),
         " takes ",
         Cell(ms(steady.chunk_ms.value).text, steady.wall, "strong"),
         ", that is ",
@@ -109,9 +109,17 @@ def _chunk_sentence(material: Material) -> Line | None:
     )
 
 
+def _size(result: Result) -> tuple[Inline | str, ...]:
+    """The frames' size; that of a pipeline of the user's own is not known."""
+    case = result.case
+    if case.pipeline:
+        return ()
+    return (" at ", Cell(f"{case.width_px}x{case.height_px}", (of(result, "/case/width_px"),)))
+
+
 def _subject(case: Case) -> str:
     changed = "" if case.variant == BASELINE else f", variant {case.variant}"
-    return MODE_LABELS[case.mode] + changed
+    return mode_label(case) + changed
 
 
 def _basis(steady: Steady) -> tuple[Inline | str, ...]:
@@ -170,7 +178,8 @@ def _stage_sentence(material: Material) -> Line | None:
     ranked = sorted(groups.items(), key=lambda item: -item[1])[:4]
     words: list[Inline | str] = []
     for index, (group, value) in enumerate(ranked):
-        words += [", " * bool(index), f"{GROUP_LABELS[group]} ", percent(value / total_ms, source)]
+        name = f"stage {group}" if material.own else GROUP_LABELS[group]
+        words += [", " * bool(index), f"{name} ", percent(value / total_ms, source)]
     return line("Where the chunk goes: ", *words, ".")
 
 
