@@ -63,11 +63,10 @@ class TinyTransformer(StreamingPipeline):
         self.blocks = nn.ModuleList(Block(self.dim, heads) for _ in range(layers))
         for module in (self.embed, self.head, self.decoder, self.blocks):
             module.to(self.device, self.dtype).requires_grad_(False)
-        self.start = torch.arange(TOKENS, device=self.device)
         self.reset()
 
     def reset(self) -> None:
-        self.tokens, self.filled = self.start, 0
+        self.tokens, self.filled = torch.arange(TOKENS, device=self.device), 0
 
     def step(self, given: None, mark: Mark) -> int:
         drawn = []
@@ -93,7 +92,7 @@ class TinyTransformer(StreamingPipeline):
         return per_block | {"choose": choose.times(FRAMES), "decode": decode.times(FRAMES)}
 
     def components(self) -> list[ComponentCall]:
-        x, calls = self.embed(self.start), FRAMES * len(self.blocks)
+        x, calls = self.embed(self.tokens), FRAMES * len(self.blocks)
         return [ComponentCall("block", calls, lambda: self.blocks[0](x, self.filled))]
 
 

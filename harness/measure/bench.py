@@ -14,6 +14,7 @@ from harness.measure.compile_log import work_done
 from harness.measure.delay import NO_DELAY, Delay
 from harness.measure.findings import Findings
 from harness.measure.host_speed import HostSpeed, SpeedProbe, mean_speed
+from harness.measure.own_pipeline import check_told
 from harness.measure.telemetry import Telemetry
 from harness.result import ChunkSample, ChunkState, Phase
 from harness.workload.built_in import BuiltIn
@@ -86,6 +87,8 @@ class Bench:
             _sample(timing, (phase, block, arm), frames[i], compile_work[i] - before[i], speed)
             for i, timing in enumerate(timings)
         ]
+        if self.case.pipeline:
+            check_told(samples)
         self.findings.chunks += samples
         return samples
 

@@ -12,7 +12,7 @@ from harness.measure.ceilings import measure_ceilings
 from harness.measure.compile_log import CompileSnapshot
 from harness.measure.isolated import measure_own
 from harness.measure.memory import measure_memory
-from harness.measure.own_pipeline import check_first, described_work
+from harness.measure.own_pipeline import described_work
 from harness.measure.profile_pass import profile_pass
 from harness.measure.profiler import COUNT_CHUNKS, count_pass
 from harness.measure.stop import StopRule
@@ -34,8 +34,6 @@ def measure(bench: Bench) -> None:
     if bench.case.compiled:
         compile_vace(bench.built_in.workload)
     first = bench.run_first_chunk("compile" if bench.case.compiled else "warmup")
-    if bench.case.pipeline:
-        check_first(first)
     warm_up(bench, first)
     timed_blocks(bench)
     if bench.case.pipeline:

@@ -8,7 +8,7 @@ import hashlib
 import linecache
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -94,20 +94,21 @@ def is_of_own(error: BaseException) -> bool:
     )
 
 
-def check_first(sample: ChunkSample) -> None:
-    """Raises CaseError for a chunk whose stages or frames no record can hold."""
-    stages = [name for name in sample.stage_ms if name != FALLBACK_STAGE]
-    if not stages:
-        raise CaseError("step() marked no stage", next_step="begin it with mark('...')")
-    try:
-        msgspec.convert(stages, list[Stage])
-        msgspec.convert(sample.frames, Frames)
-    except msgspec.ValidationError as error:
-        raise CaseError(
-            f"step() marked {', '.join(map(repr, stages))} and returned {sample.frames!r} frames: "
-            f"{error}",
-            next_step=DOCUMENT,
-        ) from error
+def check_told(samples: Sequence[ChunkSample]) -> None:
+    """Raises CaseError for stages or frames, as step() told them, that no record can hold."""
+    for sample in samples:
+        stages = list(sample.stage_ms)
+        if stages == [FALLBACK_STAGE]:
+            raise CaseError("step() marked no stage", next_step="begin it with mark('...')")
+        try:
+            msgspec.convert(stages, list[Stage])
+            msgspec.convert(sample.frames, Frames)
+        except msgspec.ValidationError as error:
+            raise CaseError(
+                f"step() marked {', '.join(map(repr, stages))} and returned {sample.frames!r} "
+                f"frames: {error}",
+                next_step=DOCUMENT,
+            ) from error
 
 
 def described_work(pipeline: StreamingPipeline) -> dict[str, DescribedWork]:
