@@ -254,12 +254,7 @@ def _combinations(axes: Axes, settings: Settings) -> list[Case]:
         "warmup_max_s",
         "measure_max_s",
     )
-    _check_own(axes, settings)
-    check_arms(axes.kind, axes.arms, modes=axes.mode, device=settings.device)
-    if axes.profile and set(axes.kind) != {"e2e"}:
-        raise UsageError(
-            "matrix: only end-to-end cases have a profile", next_step="write kind = ['e2e']"
-        )
+    _check_axes(axes, settings)
     effort = dict(CPU_EFFORT) if settings.device == "cpu" else {}
     effort |= {name: value for name in names if (value := getattr(axes, name)) is not None}
     cases = []
@@ -291,11 +286,10 @@ def _combinations(axes: Axes, settings: Settings) -> list[Case]:
             "profile": axes.profile,
             "plant": plant,
             "warm_cache": axes.warm_cache,
+            "pipeline": settings.pipeline,
+            "pipeline_sha256": settings.pipeline_sha256,
             **effort,
         }
-        if mode == "own":
-            fields["pipeline"] = settings.pipeline
-            fields["pipeline_sha256"] = settings.pipeline_sha256
         fields["width_px"], fields["height_px"] = parse_size(size)
         if settings.processes is not None and kind not in ("isolated", "quality"):
             fields["processes"] = settings.processes
@@ -306,6 +300,16 @@ def _combinations(axes: Axes, settings: Settings) -> list[Case]:
         if _makes_sense(case):
             cases.append(case)
     return cases
+
+
+def _check_axes(axes: Axes, settings: Settings) -> None:
+    """Raises UsageError for an entry of which no combination can be run."""
+    _check_own(axes, settings)
+    check_arms(axes.kind, axes.arms, modes=axes.mode, device=settings.device)
+    if axes.profile and set(axes.kind) != {"e2e"}:
+        raise UsageError(
+            "matrix: only end-to-end cases have a profile", next_step="write kind = ['e2e']"
+        )
 
 
 def _check_own(axes: Axes, settings: Settings) -> None:

@@ -306,7 +306,9 @@ class Result(Strict, frozen=True, tag="ok", tag_field="status"):
     ceilings: Ceilings | None = None
     arms: dict[Key, ArmFacts] = {}
     output_errors: list[OutputError] = []
-    work: dict[Key, DescribedWork] = {}  # by part, of a profiled case whose pipeline describes it
+    described: dict[
+        Key, DescribedWork
+    ] = {}  # by part, of a profiled case whose pipeline describes it
 
 
 class Failure(Strict, frozen=True, tag="failed", tag_field="status"):

@@ -123,7 +123,7 @@ def _floor(
 def _work(result: Result, slot: Slot) -> tuple[dict[str, float], dict[str, float]]:
     """FLOPs and bytes of the chunk by part."""
     if result.case.pipeline:
-        told = result.work.items()
+        told = result.described.items()
         flops = {name: work.flops for name, work in told}
         return flops, {name: work.moved_bytes for name, work in told}
     config, mode, chunk = cost_config(result.case), result.case.mode, slot.chunk.chunk

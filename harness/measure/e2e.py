@@ -54,7 +54,7 @@ def measure(bench: Bench) -> None:
     findings.count_pass = count_pass(bench)
     if bench.profile_folder is not None and witness is not None:
         findings.ceilings = measure_ceilings(bench)
-        findings.work = described_work(bench.pipeline)
+        findings.described = described_work(bench.pipeline)
         findings.profile = profile_pass(bench, bench.profile_folder, witness)
 
 

@@ -187,7 +187,7 @@ class Session:
             ceilings=findings.ceilings,
             arms=findings.arms,
             output_errors=findings.output_errors,
-            work=findings.work,
+            described=findings.described,
         )
 
 

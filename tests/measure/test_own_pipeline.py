@@ -118,10 +118,10 @@ def test_the_example_is_attributed_to_its_parts_and_stages(example: Result) -> N
 
 def test_the_example_s_described_work_is_in_the_record(example: Result) -> None:
     dim, tokens, window = 128, 16, 192
-    assert set(example.work) == {"attention", "mlp", "choose", "decode"}
-    assert example.work["mlp"].flops == 16 * 16 * tokens * dim**2
+    assert set(example.described) == {"attention", "mlp", "choose", "decode"}
+    assert example.described["mlp"].flops == 16 * 16 * tokens * dim**2
     attention = 8 * tokens * dim**2 + 4 * tokens * window * dim
-    assert example.work["attention"].flops == 16 * attention
+    assert example.described["attention"].flops == 16 * attention
 
 
 def test_the_record_says_which_file_was_executed(example: Result) -> None:
@@ -136,7 +136,7 @@ def test_the_record_says_which_file_was_executed(example: Result) -> None:
 def test_a_pipeline_that_says_no_more_than_it_must_is_measured(tmp_path: Path) -> None:
     record = measured(tmp_path, source(), profile=True)
     assert isinstance(record, Result), record.detail
-    assert (record.components, record.work) == ([], {})
+    assert (record.components, record.described) == ([], {})
     assert record.profile is not None
     assert [chunk.kind for chunk in record.profile.chunks] == ["steady", "first"]
 

@@ -43,7 +43,7 @@ def own(**changes: Any) -> Result:
         "case_id": case.id,
         "clips": [],
         "vace_context_sha256": None,
-        "work": WORK,
+        "described": WORK,
         "count_pass": counted,
         "ceilings": msgspec.structs.replace(record.ceilings, attention_flops_per_s={}),
         "provenance": {**facts, "pipeline.file": Fact(value="mine.py")},
@@ -97,7 +97,7 @@ def test_described_cost_stands_beside_the_profile_and_makes_a_roofline(report: s
 
 
 def test_a_pipeline_without_described_cost_has_neither(tmp_path: Path) -> None:
-    text = rendered(tmp_path, own(work={}))
+    text = rendered(tmp_path, own(described={}))
     assert "## Described Cost" not in text
     assert "## Roofline" not in text
     assert "## Isolated Component Timings" not in text

@@ -12,7 +12,7 @@ def described_cost(material: Material) -> Table | None:
     if not material.own:
         return None
     result = material.profiled("own")
-    return _rows(result) if result is not None and result.work else None
+    return _rows(result) if result is not None and result.described else None
 
 
 def _rows(result: Result) -> Table | None:
@@ -22,8 +22,8 @@ def _rows(result: Result) -> Table | None:
     on_gpu = bool(slot.chunk.busy_ms)
     portions = {portion.name: portion for portion in by_group(slot, grouping(result.case))}
     rows: list[tuple[Inline | str, ...]] = []
-    for name, work in result.work.items():
-        flops, moved = (of(result, f"/work/{name}/{key}") for key in ("flops", "moved_bytes"))
+    for name, work in result.described.items():
+        flops, moved = (of(result, f"/described/{name}/{key}") for key in ("flops", "moved_bytes"))
         portion = portions.get(name)
         indices = portion.indices if portion is not None else ()
         at = tuple(of(result, f"{slot.path}/parts/{index}") for index in indices)
