@@ -21,7 +21,8 @@ IMAGE_HELP = {
     "offline": "build without any network; every wheel comes from the wheelhouse",
 }
 BENCH_HELP = {
-    "matrix": "quick, full, selfcheck, profile, fixes, or a .toml file (docs/matrix.md)",
+    "matrix": "quick, full, selfcheck, profile, fixes, own, or a .toml file (docs/matrix.md)",
+    "pipeline": "Python file with a pipeline of your own (docs/own-pipeline.md)",
     "only": "keep the cases whose id matches a pattern, e.g. 'e2e-*,paired-*'",
     "runtime": "auto, docker or local",
     "device": "auto, cuda or cpu",
@@ -41,7 +42,7 @@ BENCH_HELP = {
     **IMAGE_HELP,
 }
 
-NOT_IN_SELFCHECK = ("matrix", "variant", "video", "depth", "mask")
+NOT_IN_SELFCHECK = ("matrix", "pipeline", "variant", "video", "depth", "mask")
 SELFCHECK_HELP = {name: text for name, text in BENCH_HELP.items() if name not in NOT_IN_SELFCHECK}
 
 

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LOCKS = [ROOT / "locks" / f"{name}.txt" for name in ("container", "host", "dev")]
 TORCH_LOCK = ROOT / "locks" / "torch.txt"  # of what torch needs, for the image
 SOURCES = [*sorted((ROOT / "harness").rglob("*.py")), ROOT / "tasks.py"]
-FOLDERS = (".ci", "docs", "harness", "locks", "templates", "tests")
+FOLDERS = (".ci", "docs", "examples", "harness", "locks", "templates", "tests")
 MARKDOWN = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
 
 MAX_FILE_LINES = 400

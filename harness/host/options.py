@@ -22,14 +22,17 @@ from harness.variants import BASELINE, resolve
 
 Given = Mapping[str, str | bool | None]
 MOST_MINUTES = 7 * 24 * 60
-PATHS = ("weights", "video", "depth", "mask", "wheelhouse", "ca_bundle")
+DEFAULT_MATRIX = "quick"
+PATHS = ("pipeline", "weights", "video", "depth", "mask", "wheelhouse", "ca_bundle")
+BUILT_IN_ONLY = ("weights", "video", "depth", "mask")  # options of the built-in workload
 
 
 @dataclass(frozen=True, kw_only=True)
 class BenchOptions:
     """What `invoke bench` was asked for. Relative paths are those of the current folder."""
 
-    matrix: str = "quick"
+    matrix: str = DEFAULT_MATRIX
+    pipeline: str | None = None  # a file of the user's own
     only: str | None = None
     runtime: RuntimeName | Auto = "auto"
     device: Device | Auto = "auto"
@@ -69,9 +72,27 @@ class BenchOptions:
         if options.size is not None:
             parse_size(options.size)
         resolve(options.variant)
+        options.check_own()
         options.image.validate()
         _ = options.budget_min, options.process_count, options.limit_s
         return options
+
+    def check_own(self) -> None:
+        """Raises UsageError for what a pipeline of the user's own cannot be given."""
+        if self.pipeline is None:
+            return
+        given = [name for name in BUILT_IN_ONLY if getattr(self, name)]
+        given += ["variant"] if self.variant != BASELINE else []
+        if given:
+            raise UsageError(
+                f"--{given[0]} is for the built-in workload, not for --pipeline",
+                next_step="leave one of them out",
+            )
+
+    @property
+    def matrix_name(self) -> str:
+        """The matrix to run: what is left at its default is `own` for a pipeline of one's own."""
+        return "own" if self.pipeline and self.matrix == DEFAULT_MATRIX else self.matrix
 
     @property
     def process_count(self) -> int | None:
@@ -123,7 +144,10 @@ class BenchOptions:
     def placeholders(self) -> dict[Path, str]:
         """Paths that must not be published, with what stands for them."""
         named = ((name, getattr(self, name)) for name in PATHS)
-        return {Path(value): f"<{name}>" for name, value in named if value}
+        hidden = {Path(value): f"<{name}>" for name, value in named if value}
+        if self.pipeline:
+            hidden[Path(self.pipeline)] = Path(self.pipeline).name  # a record names it anyway
+        return hidden
 
 
 def _minutes(name: str, given: str | None) -> float | None:

@@ -39,8 +39,10 @@ class WarmupLimits:
 class Warmup:
     """Collects chunks and decides."""
 
-    def __init__(self, limits: WarmupLimits, compile_work: int) -> None:
-        self._limits = limits
+    def __init__(
+        self, limits: WarmupLimits, compile_work: int, first_steady: int = FIRST_STEADY_CHUNK
+    ) -> None:
+        self._limits, self._first_steady = limits, first_steady
         self._chunks: list[WarmChunk] = []
         self._compile_work = [compile_work]  # before the first chunk and after each
 
@@ -81,13 +83,13 @@ class Warmup:
         return missing
 
     def _cache_full(self) -> bool:
-        return bool(self._chunks) and self._chunks[-1].chunk + 1 >= FIRST_STEADY_CHUNK
+        return bool(self._chunks) and self._chunks[-1].chunk + 1 >= self._first_steady
 
     def _steady_count(self) -> int:
         """Steady chunks at the end of the list."""
         count = 0
         for chunk in reversed(self._chunks):
-            if chunk.chunk < FIRST_STEADY_CHUNK:
+            if chunk.chunk < self._first_steady:
                 break
             count += 1
         return count

@@ -119,6 +119,9 @@ def _row(run: Run) -> tuple[Inline | str, ...]:
 def _kind(material: Material, source: Source) -> Cell:
     """What a run is good for, and of which variant it is."""
     kind = "functional check" if material.functional_only else "measurement"
+    if material.own:
+        at = source.replace("/variant", "/pipeline")
+        return Cell(f"{kind}, pipeline {material.own}", (at,))
     names = ", ".join(material.variants)
     return Cell(f"{kind}, variant {names}", (source,)) if names else Cell(kind)
 

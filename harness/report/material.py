@@ -19,7 +19,8 @@ from harness.result import Fact, Failure, Result
 from harness.store import Run, RunFolder, result_name
 from harness.variants import BASELINE
 
-MODES: tuple[Mode, ...] = ("inpainting", "depth", "text")
+BUILT_IN_MODES: tuple[Mode, ...] = ("inpainting", "depth", "text")
+MODES: tuple[Mode, ...] = (*BUILT_IN_MODES, "own")
 MODE_LABELS: dict[Mode, str] = {"inpainting": "Inpainting", "depth": "Depth", "text": "Text-only"}
 
 
@@ -52,6 +53,11 @@ class Material:
     def chunk(self, result: Result) -> Location | None:
         """Wall time of a case's steady chunk over its processes."""
         return over_processes(self.processes(result), "wall", base_arm(result.case))
+
+    @property
+    def own(self) -> str:
+        """Name of the user's own pipeline; empty for a run of the built-in workload."""
+        return self.run.manifest.cases[0].pipeline
 
     @cached_property
     def variants(self) -> list[str]:
@@ -185,14 +191,19 @@ def fact_cell(fact: Fact, source: Source) -> Cell:
     return Cell(str(fact.value), (source,))
 
 
+def mode_label(case: Case) -> str:
+    """A mode in words; the name of a pipeline of the user's own."""
+    return case.pipeline or MODE_LABELS[case.mode]
+
+
 def case_label(result: Result) -> Cell:
     """What sets a case apart, in words: mode, compiled or not, and what is not the default."""
     case = result.case
-    words = [MODE_LABELS[case.mode]]
+    words = [mode_label(case)]
     words += [f"variant {case.variant}"] if case.variant != BASELINE else []
     words += ["proof of output"] if case.kind == "quality" else []
     words += [f"arms {case.label or ' '.join(case.arms)}"] if case.arms else []
-    words += [] if case.arms else ["compiled" if case.compiled else "eager"]
+    words += [] if case.arms or case.pipeline else ["compiled" if case.compiled else "eager"]
     words += ["WanVAE"] if case.vae != "tae" else []
     words += [f"attention {case.attention}"] if case.attention != "default" else []
     words += [f"planted cost {case.plant}"] if case.plant else []

@@ -270,7 +270,7 @@ def test_the_timeline_is_data_that_nothing_ends(tmp_path: Path) -> None:
     line_ = build(RunFolder(records.gpu_run(tmp_path)).load()).timeline
     assert line_ is not None
     evil = StageMark(stage="</script><script>alert(1)</script>", start_ms=0.0, end_ms=1.0)
-    block = timeline_data(msgspec.structs.replace(line_, stages=[evil]))
+    block = timeline_data(samples.case(), msgspec.structs.replace(line_, stages=[evil]))
     assert block.count("<") == 2
     told = json.loads(block.removeprefix('<script type="application/json">')[: -len("</script>")])
     assert told["stages"][0]["label"] == evil.stage

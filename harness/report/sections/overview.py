@@ -139,7 +139,8 @@ def _stage_sentence(material: Material) -> Line | None:
     ranked = sorted(groups.items(), key=lambda item: -item[1])[:4]
     words: list[Inline | str] = []
     for index, (group, value) in enumerate(ranked):
-        words += [", " * bool(index), f"{GROUP_LABELS[group]} ", percent(value / total_ms, source)]
+        name = f"stage {group}" if material.own else GROUP_LABELS[group]
+        words += [", " * bool(index), f"{name} ", percent(value / total_ms, source)]
     return line("Where the chunk goes: ", *words, ".")
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from harness.analysis.part_groups import group_of
+from harness.analysis.part_groups import grouping
 from harness.analysis.profile import (
     OTHER_PARTS,
     OperatorUse,
@@ -110,7 +110,7 @@ def _mode(result: Result, slot: Slot) -> ProfiledMode:
     return ProfiledMode(
         title=case_label(result),
         sentences=_sentences(result, slot),
-        groups=_portions(result, slot, by_group(slot), "Kind of work"),
+        groups=_portions(result, slot, by_group(slot, grouping(result.case)), "Kind of work"),
         group_parts=_group_parts(result, slot),
         operators=_operators(result, slot),
         stages=stage_table(result, slot),
@@ -172,19 +172,20 @@ def _portions(
 
 def _group_parts(result: Result, slot: Slot) -> Table | None:
     """Every part path below its group, groups in their own order of time."""
-    order = {portion.name: place for place, portion in enumerate(by_group(slot))}
+    group = grouping(result.case)
+    order = {portion.name: place for place, portion in enumerate(by_group(slot, group))}
     found: dict[tuple[str, str], list[int]] = {}
     for index, part in enumerate(slot.chunk.parts):
-        found.setdefault((group_of(part.stage, part.part).name, part.part), []).append(index)
+        found.setdefault((group(part.stage, part.part).name, part.part), []).append(index)
     on_gpu = bool(slot.chunk.busy_ms)
     rows = []
-    for (group, path), indices in found.items():
+    for (name, path), indices in found.items():
         at = tuple(of(result, f"{slot.path}/parts/{index}") for index in indices)
         members = [slot.chunk.parts[index] for index in indices]
         time_ms = sum(item.device_ms if on_gpu else item.host_ms for item in members)
         calls = sum(item.calls for item in members)
-        row = (part_cell(path, *at), Cell(group, at), number(time_ms, *at), count(calls, *at))
-        rows.append((order[group], -time_ms, row))
+        row = (part_cell(path, *at), Cell(name, at), number(time_ms, *at), count(calls, *at))
+        rows.append((order[name], -time_ms, row))
     ordered = [row for *_, row in sorted(rows, key=lambda item: item[:2])]
     time = ">GPU time (ms)" if on_gpu else ">Host, profiled (ms)"
     return table(("Part", "Kind of work", time, ">Calls"), ordered)

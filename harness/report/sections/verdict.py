@@ -18,7 +18,7 @@ from harness.report.cells import (
     ms,
     percent,
 )
-from harness.report.material import MODE_LABELS, MODES, Material, of, of_all
+from harness.report.material import MODES, Material, mode_label, of, of_all
 from harness.report.sections.steady import Steady, steady_of
 from harness.result import Result
 from harness.variants import BASELINE
@@ -39,7 +39,7 @@ def verdict(material: Material) -> Line | None:
 
 
 def headline(material: Material) -> tuple[Result, ChunkTiming] | None:
-    """The case that the overview speaks of: inpainting, else depth, else text-only."""
+    """The case that the overview speaks of: inpainting, else depth, text-only or the user's own."""
     return _first(material, "e2e")
 
 
@@ -59,8 +59,8 @@ def _speed(
         Cell(_subject(case), (of(result, "/case"),)),
         ": a steady chunk of ",
         count(round(timing.frames_per_chunk), *steady.frames),
-        " frames at ",
-        Cell(f"{case.width_px}x{case.height_px}", (of(result, "/case/width_px"),)),
+        " frames",
+        *_size(result),
         " takes ",
         Cell(ms(steady.chunk_ms.value).text, steady.wall, "strong"),
         ", that is ",
@@ -69,10 +69,18 @@ def _speed(
     )
 
 
+def _size(result: Result) -> tuple[Inline | str, ...]:
+    """The frames' size; that of a pipeline of the user's own is not known."""
+    case = result.case
+    if case.pipeline:
+        return ()
+    return (" at ", Cell(f"{case.width_px}x{case.height_px}", (of(result, "/case/width_px"),)))
+
+
 def _subject(case: Case) -> str:
     changed = "" if case.variant == BASELINE else f", variant {case.variant}"
     paired = ", base arm of a paired case" if case.arms else ""
-    return MODE_LABELS[case.mode] + changed + paired
+    return mode_label(case) + changed + paired
 
 
 def _basis(steady: Steady) -> tuple[Inline | str, ...]:

@@ -62,7 +62,7 @@ def web_page(report: Report) -> str:
 def _figure(report: Report, path: str, label: str) -> str:
     """A figure of the report by the path that the Markdown has for it."""
     name = PurePosixPath(path).name
-    more = timeline_data(report.timeline) if name == TIMELINE and report.timeline else ""
+    more = timeline_data(*report.timeline) if name == TIMELINE and report.timeline else ""
     return figure_html(name.removesuffix(".svg"), label, report.figures[name], more)
 
 

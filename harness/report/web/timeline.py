@@ -2,6 +2,7 @@
 
 import json
 
+from harness.matrix import Case
 from harness.profiled import Timeline
 from harness.report.markdown import one_line
 from harness.report.plots import STAGE_COLOURS
@@ -11,13 +12,13 @@ from harness.report.sections.stages import stage_label
 SHARE_DIGITS, MS_DIGITS = 4, 3  # of the page's copy; the record has all
 
 
-def timeline_data(line: Timeline) -> str:
+def timeline_data(case: Case, line: Timeline) -> str:
     """A block of data for the script beside it. JSON in which nothing can end the block."""
     told = {
         "bin_ms": line.bin_ms,
         "stages": [
             {
-                "label": one_line(stage_label(mark.stage)),
+                "label": one_line(stage_label(mark.stage, case)),
                 "colour": STAGE_COLOURS.get(mark.stage.partition(".")[0], STAGE_COLOURS["other"])[
                     1
                 ],
