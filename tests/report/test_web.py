@@ -23,6 +23,7 @@ from harness.report.web.page import web_page
 from harness.report.web.prose import to_html
 from harness.report.web.timeline import timeline_data
 from harness.store import RunFolder
+from tests import samples
 from tests.records import build as records
 from tests.report.test_hostile import HOSTILE, TEXT, poisoned_run, words
 
