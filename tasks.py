@@ -230,6 +230,32 @@ def report(context: Context, run: str | None = None, public: bool = False) -> No
             print(*scan(paths), sep="\n")
 
 
+@task(
+    help={
+        "run": "id or folder of the run",
+        "out": "file to write; left out: <gpu>-<run>.tar.gz in the current folder",
+    },
+    auto_shortflags=False,
+)
+def share(context: Context, run: str = "", out: str | None = None) -> None:
+    """Pack a run into one file to send, once it is shown to name neither host nor user."""
+    with one_line_errors():
+        from harness.report.share import share as share_run
+
+        print(share_run(REPORTS, run, out))
+
+
+@task(help={"file": "a run packed by `invoke share`"}, auto_shortflags=False)
+def add(context: Context, file: str = "") -> None:
+    """Check a packed run, which may come from anyone, and add it to the reports."""
+    with one_line_errors():
+        from harness.host.locks import hold_reports
+        from harness.report.share import add as add_run
+
+        with hold_reports(REPORTS):
+            print(*add_run(REPORTS, file), sep="\n")
+
+
 @task(klass=LongOptions, help=COMPARE_HELP, auto_shortflags=False)
 def compare(
     context: Context,

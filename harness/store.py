@@ -137,7 +137,7 @@ class RunFolder:
     def manifest(self) -> Manifest:
         """The plan. Raises RecordError if it is damaged or newer."""
         path = self.path / MANIFEST
-        blob = self._read(path)
+        blob = self.read(path)
         check_version(blob, name=path.name)
         try:
             manifest = msgspec.json.decode(blob, type=Manifest)
@@ -158,10 +158,8 @@ class RunFolder:
         failures: dict[str, Failure] = {}
         read_bytes = 0
         for case in manifest.cases:
-            attempts = [path for _, path in sorted(self.attempts(case.id).items())]
-            done = self._finished(case.id)
-            for path in [*attempts, *done]:
-                blob = self._read(path)
+            for path in self._recorded(case.id):
+                blob = self.read(path)
                 read_bytes += len(blob)
                 self._check_total(read_bytes)
                 record = decode(blob, name=f"{self.path.name}/cases/{path.name}")
@@ -185,10 +183,27 @@ class RunFolder:
             run, failures={name: one for name, one in failures.items() if name in unfinished}
         )
 
-    def _finished(self, case_id: str) -> list[Path]:
-        """Results of a case by process; an undecided comparison has more than planned."""
+    def files(self) -> list[Path]:
+        """The plan, and every record of its cases; what else lies there is no part of the run.
+
+        Raises RecordError for a damaged plan.
+        """
+        cases = self.manifest().cases
+        recorded = [path for case in cases for path in self._recorded(case.id)]
+        return [self.path / MANIFEST, *recorded]
+
+    def restore(self, name: str, blob: bytes) -> None:
+        """Writes a file of a run that was received, as it was sent. Raises StorageError."""
+        self._write(self.path / name, blob)
+
+    def _recorded(self, case_id: str) -> list[Path]:
+        """Records of a case: attempts that failed, then results by process.
+
+        An undecided comparison has more results than planned.
+        """
+        attempts = [path for _, path in sorted(self.attempts(case_id).items())]
         paths = (self.path / "cases" / result_name(case_id, n) for n in range(MOST_PROCESSES))
-        return [path for path in paths if os.path.lexists(path)]
+        return [*attempts, *(path for path in paths if os.path.lexists(path))]
 
     def attempts(self, case_id: str) -> dict[int, Path]:
         """Failures of a case by number; a file of another name is not ours and is left alone."""
@@ -196,7 +211,7 @@ class RunFolder:
         numbered = ((path.stem.rpartition("-")[2], path) for path in paths)
         return {int(number): path for number, path in numbered if number.isdecimal()}
 
-    def _read(self, path: Path) -> bytes:
+    def read(self, path: Path) -> bytes:
         """A file of the run, within its limit. Raises RecordError."""
         try:
             refuse_links(self.path, path)
