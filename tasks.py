@@ -37,6 +37,9 @@ BENCH_HELP = {
     "budget": "minutes within which undecided comparisons get more processes",
     "limit": "minutes after which a case counts as hung and is stopped",
     "resume": "id of an interrupted run to go on with",
+    "dry-run": "show the plan and what would be built; run nothing",
+    "json": "print the dry run's plan as JSON",
+    "quiet": "print the report's path and nothing else",
     **IMAGE_HELP,
 }
 
@@ -103,6 +106,9 @@ DEFAULTS: dict[str, str | bool] = {
     "device": "auto",
     "preset": "auto",
     "offline": False,
+    "dry_run": False,
+    "json": False,
+    "quiet": False,
     "out": "sbom.cdx.json",
 }
 Given = str | bool | None
@@ -150,14 +156,23 @@ def bench(context: Context, **given: Given) -> None:
 
 def _bench(given: dict[str, Given]) -> None:
     from harness.analysis.comparisons import undecided
+    from harness.errors import UsageError
     from harness.host.bench import bench
+    from harness.host.foreseen import dry_run
     from harness.host.ready import Place
     from harness.host.screen import Screen
     from harness.host.session import Tools
     from harness.report.render import render_run
 
-    tools = Tools(render=render_run, undecided=undecided)
-    bench(given, Place(project=PROJECT, reports=REPORTS), tools, Screen())
+    dry, as_json, quiet = (bool(given.pop(name, None)) for name in ("dry_run", "json", "quiet"))
+    place = Place(project=PROJECT, reports=REPORTS)
+    if as_json and not dry:
+        raise UsageError("--json is the form of a dry run's plan", next_step="add --dry-run")
+    if dry:
+        print(dry_run(given, place).answer(as_json=as_json))
+    else:
+        tools = Tools(render=render_run, undecided=undecided)
+        bench(given, place, tools, Screen(quiet=quiet))
 
 
 @takes(SELFCHECK_HELP)
@@ -172,6 +187,19 @@ def profile(context: Context, case: str | None = None, **given: Given) -> None:
     """Attribute a few chunks of each mode to their parts, and say what could be gained."""
     with one_line_errors():
         _bench({**given, "matrix": "profile", "only": case})
+
+
+@task(
+    help={"name": "of the matrix; part of its runs' ids", "out": "file; left out: <name>.toml"},
+    auto_shortflags=False,
+)
+def new_matrix(context: Context, name: str = "", out: str | None = None) -> None:
+    """Write a commented matrix of your own, which editors complete by its schema."""
+    with one_line_errors():
+        from harness.host.matrix_form import new_matrix as write_matrix
+
+        path = write_matrix(PROJECT, name, out)
+        print(f"{path}: show its cases with `invoke bench --dry-run --matrix {path}`")
 
 
 @takes(IMAGE_HELP)
