@@ -5,69 +5,26 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from inspect import Parameter, Signature
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from invoke.context import Context
 from invoke.tasks import Task, task
 
+from harness.host.option_help import (
+    BENCH_HELP,
+    COMPARE_HELP,
+    GATE_HELP,
+    IMAGE_HELP,
+    PROFILE_HELP,
+    REPRO_HELP,
+    SELFCHECK_HELP,
+)
+
+if TYPE_CHECKING:
+    from harness.host.session import Tools
+
 PROJECT = Path(__file__).resolve().parent
 REPORTS = PROJECT / "reports"
-
-IMAGE_HELP = {
-    "base-image": "base image (a CUDA image pinned by tag)",
-    "torch": "torch of the image: a requirement such as torch==2.13.0, or keep",
-    "wheelhouse": "folder with wheels that the build prefers",
-    "ca-bundle": "certificates for the package index during the build",
-    "offline": "build without any network; every wheel comes from the wheelhouse",
-}
-BENCH_HELP = {
-    "matrix": "quick, full, selfcheck, profile, fixes, or a .toml file (docs/matrix.md)",
-    "only": "keep the cases whose id matches this pattern, e.g. 'e2e-*'",
-    "runtime": "auto, docker or local",
-    "device": "auto, cuda or cpu",
-    "gpu": "index or UUID of the GPU",
-    "variant": "changes of the workload: a fix, a stack, or several joined by '+'",
-    "preset": "auto, full or tiny",
-    "size": "frame size WxH, multiples of 16",
-    "weights": "folder with the published checkpoints; without it weights are seeded",
-    "video": "video file to feed; what is not given is generated",
-    "depth": "depth video file to feed",
-    "mask": "mask video file to feed, of the video's frame size",
-    "processes": "fresh processes of each case whose chunks are timed; three for a verdict",
-    "budget": "minutes within which undecided comparisons get more processes",
-    "limit": "minutes after which a case counts as hung and is stopped",
-    "resume": "id of an interrupted run to go on with",
-    "dry-run": "show the plan and what would be built; run nothing",
-    "json": "print the dry run's plan as JSON",
-    "quiet": "print the report's path and nothing else",
-    **IMAGE_HELP,
-}
-
-NOT_IN_SELFCHECK = ("matrix", "variant", "video", "depth", "mask")
-SELFCHECK_HELP = {name: text for name, text in BENCH_HELP.items() if name not in NOT_IN_SELFCHECK}
-
-
-PROFILE_HELP = {
-    "case": "keep the cases whose id matches this pattern, e.g. '*-depth-*'",
-    **{name: text for name, text in SELFCHECK_HELP.items() if name != "only"},
-}
-
-
-COMPARE_HELP = {
-    "a": "id or folder of a run, or RUN:CASE for one case of it",
-    "b": "what is held against it: the same forms",
-    "across": "keys whose difference is the question, e.g. gpu,torch.version",
-    "measure": "wall or busy decides the exit code; left out: busy where both have it",
-    "out": "folder for comparison.md and comparison.json",
-    "json": "print JSON in place of Markdown",
-}
-GATE_HELP = {
-    "baseline": "id or folder of the run to hold against",
-    "run": "the run to judge; left out: the newest other one of this matrix and GPU",
-    "max-regression": "margin that a case may be slower by, e.g. 3% or 0.03",
-    "measure": COMPARE_HELP["measure"],
-    "across": COMPARE_HELP["across"],
-}
 
 
 class TwoDashes(str):
@@ -155,14 +112,11 @@ def bench(context: Context, **given: Given) -> None:
 
 
 def _bench(given: dict[str, Given]) -> None:
-    from harness.analysis.comparisons import undecided
     from harness.errors import UsageError
     from harness.host.bench import bench
     from harness.host.foreseen import dry_run
     from harness.host.ready import Place
     from harness.host.screen import Screen
-    from harness.host.session import Tools
-    from harness.report.render import render_run
 
     dry, as_json, quiet = (bool(given.pop(name, None)) for name in ("dry_run", "json", "quiet"))
     place = Place(project=PROJECT, reports=REPORTS)
@@ -171,8 +125,15 @@ def _bench(given: dict[str, Given]) -> None:
     if dry:
         print(dry_run(given, place).answer(as_json=as_json))
     else:
-        tools = Tools(render=render_run, undecided=undecided)
-        bench(given, place, tools, Screen(quiet=quiet))
+        bench(given, place, _tools(), Screen(quiet=quiet))
+
+
+def _tools() -> "Tools":
+    from harness.analysis.comparisons import undecided
+    from harness.host.session import Tools
+    from harness.report.render import render_run
+
+    return Tools(render=render_run, undecided=undecided)
 
 
 @takes(SELFCHECK_HELP)
@@ -256,6 +217,39 @@ def report(context: Context, run: str | None = None, public: bool = False) -> No
         print(*paths, sep="\n")
         if public:
             print(*scan(paths), sep="\n")
+
+
+@takes(REPRO_HELP)
+def repro(
+    context: Context,
+    run: str,
+    across: str,
+    measure: str,
+    dry_run: bool,
+    quiet: bool,
+    **given: Given,
+) -> None:
+    """Run an earlier run again, say what is not as it was, compare: exit codes of compare."""
+    with one_line_errors():
+        from harness.host.bench import repeat
+        from harness.host.ready import Place
+        from harness.host.repro import repetition
+        from harness.host.screen import Screen
+        from harness.report.compare import compare_runs
+
+        place = Place(project=PROJECT, reports=REPORTS)
+        again = repetition(run, given, place)
+        print(*again.lines, sep="\n", flush=True)
+        again.check(across)
+        if dry_run:
+            return
+        screen = Screen(quiet=quiet)
+        report = repeat(again.source, again.options, place, _tools(), screen)
+        answer = compare_runs(
+            REPORTS, a=str(again.source.path), b=str(report.parent), across=across, measure=measure
+        )
+        print(answer.text)
+        sys.exit(answer.exit_code)
 
 
 @task(

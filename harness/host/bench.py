@@ -30,6 +30,7 @@ from harness.host.plan import (
     gpu_name,
     measured_slug,
     new_plan,
+    repeated_plan,
     resumed_plan,
 )
 from harness.host.ready import Place, preflight, ready_runners, without_impossible_bare
@@ -39,9 +40,10 @@ from harness.host.session import Session, Tools
 from harness.matrix import Process, schedule
 from harness.privacy import host_scrubber, load_salt, salt_path
 from harness.result import SCHEMA_VERSION, Fact, Result
-from harness.store import MANIFEST, Manifest, RunFolder
+from harness.store import MANIFEST, Manifest, Run, RunFolder
 
 CLOCK_FACT = "run.clock"
+REPEATS_FACT = "run.repeats"  # the earlier run
 
 
 def bench(given: Given, place: Place, tools: Tools, screen: Screen) -> Path:
@@ -59,18 +61,52 @@ def bench(given: Given, place: Place, tools: Tools, screen: Screen) -> Path:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def repeat(source: Run, options: BenchOptions, place: Place, tools: Tools, screen: Screen) -> Path:
+    """Runs the cases of an earlier run again, as a new one; returns its report's path.
+
+    Raises HarnessError; CaseError at the end if cases failed.
+    """
+    folder = temporary_folder()
+    try:
+        with stoppable():
+            plan = repeated_plan(
+                source.manifest, options, lambda gpu: look(gpu, place.environment), folder
+            )
+            _check_same_clips(plan, source.finished)
+            return _start_plan(plan, options, place, tools, screen, source)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _start(given: Given, place: Place, tools: Tools, screen: Screen, folder: Path) -> Path:
     options = BenchOptions.parse(given)
     plan = new_plan(options, lambda gpu: look(gpu, place.environment), place.project, folder)
+    return _start_plan(plan, options, place, tools, screen, None)
+
+
+def _start_plan(
+    plan: Plan,
+    options: BenchOptions,
+    place: Place,
+    tools: Tools,
+    screen: Screen,
+    source: Run | None,
+) -> Path:
     with _held(plan, options, place, screen):
         plan = replace(plan, run_id=free_run_id(plan.run_id, place.reports))
-        return _start_held(plan, options, place, tools, screen)
+        return _start_held(plan, options, place, tools, screen, source)
 
 
 def _start_held(
-    plan: Plan, options: BenchOptions, place: Place, tools: Tools, screen: Screen
+    plan: Plan,
+    options: BenchOptions,
+    place: Place,
+    tools: Tools,
+    screen: Screen,
+    source: Run | None,
 ) -> Path:
-    scrub = host_scrubber(place.project, options.placeholders)
+    folders = {source.path: "<run>"} if source else {}
+    scrub = host_scrubber(place.project, {**options.placeholders, **folders})
     commit = commit_facts(place.project, place.environment)
     salt = load_salt(salt_path(place.environment))
     _announce(plan, schedule(plan.cases), options, place, screen)
@@ -97,6 +133,7 @@ def _start_held(
         expected_s=total_s,
         facts={
             **facts,
+            **({REPEATS_FACT: Fact(value=source.manifest.run_id)} if source else {}),
             **runners.chosen.facts(),
             **bare,
             **_clock_fact(plan.run_id, place.reports / slug, screen),

@@ -159,8 +159,11 @@ def keep(options: BenchOptions, path: Path) -> None:
         ) from error
 
 
-def recall(given: Given, path: Path) -> BenchOptions:
-    """The options a run was started with; what is given now and differs from a default wins."""
+def recall(given: Given, path: Path, recorded: Given | None = None) -> BenchOptions:
+    """The options a run was started with; what is given now and differs from a default wins.
+
+    `recorded` is what the run's record says of them, where this host has not kept them.
+    """
     try:
         kept = json.loads(path.read_text())
     except FileNotFoundError:
@@ -170,9 +173,10 @@ def recall(given: Given, path: Path) -> BenchOptions:
             f"the run's options in {path} are damaged", next_step="delete that file"
         ) from error
     defaults = {field.name: field.default for field in fields(BenchOptions)}
+    kept = {name: value for name, value in kept.items() if value is not None}
     now = {
         name: value
         for name, value in given.items()
         if value is not None and value != defaults.get(name)
     }
-    return BenchOptions.parse({**kept, **now})
+    return BenchOptions.parse({**(recorded or {}), **kept, **now})

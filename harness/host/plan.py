@@ -58,7 +58,7 @@ def new_plan(
     cases = expand(matrix, settings)
     _check_image_driver(choice, options)
     return Plan(
-        run_id=f"{datetime.datetime.now(datetime.timezone.utc):{STAMP}}-{matrix.name}",
+        run_id=_new_run_id(matrix.name),
         matrix=matrix.name,
         choice=choice,
         cases=cases,
@@ -89,6 +89,24 @@ def resumed_plan(
         clips=_clips(options, manifest.cases, folder),
         weights=weights,
     )
+
+
+def repeated_plan(
+    manifest: Manifest,
+    options: BenchOptions,
+    look: Callable[[str | None], Surroundings],
+    folder: Path,
+) -> Plan:
+    """The plan of a new run with the cases, runtime and device of an earlier one."""
+    plan = resumed_plan(manifest, options, look, folder)
+    reason = f"as run {manifest.run_id}, which it repeats"
+    return replace(
+        plan, run_id=_new_run_id(manifest.matrix), choice=replace(plan.choice, reason=reason)
+    )
+
+
+def _new_run_id(matrix: str) -> str:
+    return f"{datetime.datetime.now(datetime.timezone.utc):{STAMP}}-{matrix}"
 
 
 def free_run_id(run_id: str, reports: Path) -> str:
