@@ -1,5 +1,6 @@
 """Invoke tasks. Each is a few lines over the library; imports are inside, so --list is instant."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -115,6 +116,7 @@ def _bench(given: dict[str, Given]) -> None:
     from harness.errors import UsageError
     from harness.host.bench import bench
     from harness.host.foreseen import dry_run
+    from harness.host.hosts import hosts_of, on_each
     from harness.host.ready import Place
     from harness.host.screen import Screen
 
@@ -122,10 +124,15 @@ def _bench(given: dict[str, Given]) -> None:
     place = Place(project=PROJECT, reports=REPORTS)
     if as_json and not dry:
         raise UsageError("--json is the form of a dry run's plan", next_step="add --dry-run")
+    screen, hosts = Screen(quiet=quiet), hosts_of(given)
+    if dry and len(hosts) > 1:
+        raise UsageError("a dry run is of one host", next_step="name one of them with --host")
     if dry:
         print(dry_run(given, place).answer(as_json=as_json))
+    elif len(hosts) > 1:
+        on_each(hosts, given, screen, lambda one: bench(one, place, _tools(), screen))
     else:
-        bench(given, place, _tools(), Screen(quiet=quiet))
+        bench(given, place, _tools(), screen)
 
 
 def _tools() -> "Tools":
@@ -318,16 +325,17 @@ def gate(
         sys.exit(answer.exit_code)
 
 
-@takes({"gpu": BENCH_HELP["gpu"], **IMAGE_HELP})
-def doctor(context: Context, gpu: str | None = None, **given: Given) -> None:
+@takes({"host": "another host, ssh://user@box", "gpu": BENCH_HELP["gpu"], **IMAGE_HELP})
+def doctor(context: Context, **given: Given) -> None:
     """Say what this host offers, what stands in the way, and what `auto` would choose."""
     with one_line_errors():
         from harness.host.choice import look
         from harness.host.doctor import examine
         from harness.host.options import BenchOptions
 
-        options = BenchOptions.parse({**given, "gpu": gpu})
-        for finding in examine(options, look(gpu), PROJECT, REPORTS):
+        options = BenchOptions.parse(given)
+        around = look(options.gpu, options.reaching(os.environ))
+        for finding in examine(options, around, PROJECT, REPORTS):
             print(finding.line, flush=True)
 
 

@@ -70,7 +70,10 @@ def repeat(source: Run, options: BenchOptions, place: Place, tools: Tools, scree
     try:
         with stoppable():
             plan = repeated_plan(
-                source.manifest, options, lambda gpu: look(gpu, place.environment), folder
+                source.manifest,
+                options,
+                lambda gpu: look(gpu, options.reaching(place.environment)),
+                folder,
             )
             _check_same_clips(plan, source.finished)
             return _start_plan(plan, options, place, tools, screen, source)
@@ -80,7 +83,9 @@ def repeat(source: Run, options: BenchOptions, place: Place, tools: Tools, scree
 
 def _start(given: Given, place: Place, tools: Tools, screen: Screen, folder: Path) -> Path:
     options = BenchOptions.parse(given)
-    plan = new_plan(options, lambda gpu: look(gpu, place.environment), place.project, folder)
+    plan = new_plan(
+        options, lambda gpu: look(gpu, options.reaching(place.environment)), place.project, folder
+    )
     return _start_plan(plan, options, place, tools, screen, None)
 
 
@@ -106,7 +111,8 @@ def _start_held(
     source: Run | None,
 ) -> Path:
     folders = {source.path: "<run>"} if source else {}
-    scrub = host_scrubber(place.project, {**options.placeholders, **folders})
+    paths = {**options.placeholders, **folders}
+    scrub = host_scrubber(place.project, paths, options.names(place.environment))
     commit = commit_facts(place.project, place.environment)
     salt = load_salt(salt_path(place.environment))
     _announce(plan, schedule(plan.cases), options, place, screen)
@@ -161,7 +167,9 @@ def _resume(given: Given, place: Place, tools: Tools, screen: Screen, folder: Pa
     manifest = run.manifest()
     with hold_run(run.path):
         options = recall(given, state_path(manifest.run_id, place.environment))
-        plan = resumed_plan(manifest, options, lambda gpu: look(gpu, place.environment), folder)
+        plan = resumed_plan(
+            manifest, options, lambda gpu: look(gpu, options.reaching(place.environment)), folder
+        )
         with _held(plan, options, place, screen):
             sweep_unsaved(run.path)
             return _resume_held(run, plan, options, place, tools, screen)
@@ -174,7 +182,7 @@ def _resume_held(
     manifest = done.manifest
     _check_same_clips(plan, list(done.results.values()))
     cases = [case for case in plan.cases if case.id in done.missing]
-    scrub = host_scrubber(place.project, options.placeholders)
+    scrub = host_scrubber(place.project, options.placeholders, options.names(place.environment))
     commit = commit_facts(place.project, place.environment)
     salt = load_salt(salt_path(place.environment))
     _announce(plan, done.todo, options, place, screen)

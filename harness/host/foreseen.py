@@ -100,12 +100,20 @@ def dry_run(given: Given, place: Place) -> Foreseen:
             done = RunFolder.find(place.reports, str(given["resume"])).load()
             manifest = done.manifest
             options = recall(given, state_path(manifest.run_id, place.environment))
-            plan = resumed_plan(manifest, options, lambda gpu: look(gpu, place.environment), folder)
+            plan = resumed_plan(
+                manifest,
+                options,
+                lambda gpu: look(gpu, options.reaching(place.environment)),
+                folder,
+            )
             todo = done.todo
         else:
             options = BenchOptions.parse(given)
             plan = new_plan(
-                options, lambda gpu: look(gpu, place.environment), place.project, folder
+                options,
+                lambda gpu: look(gpu, options.reaching(place.environment)),
+                place.project,
+                folder,
             )
             todo = schedule(plan.cases)
     finally:

@@ -12,6 +12,7 @@ BENCH_HELP = {
     "only": "keep the cases whose id matches this pattern, e.g. 'e2e-*'",
     "runtime": "auto, docker or local",
     "device": "auto, cuda or cpu",
+    "host": "another host whose engine runs the cases, ssh://user@box; or several, by commas",
     "gpu": "index or UUID of the GPU",
     "variant": "changes of the workload: a fix, a stack, or several joined by '+'",
     "preset": "auto, full or tiny",
@@ -52,7 +53,7 @@ REPRO_HELP = {
     "measure": COMPARE_HELP["measure"],
     "dry-run": "show the command of then and what differs; run nothing",
     "quiet": BENCH_HELP["quiet"],
-    **{name: BENCH_HELP[name] for name in ("gpu", "weights", "video", "depth", "mask")},
+    **{name: BENCH_HELP[name] for name in ("host", "gpu", "weights", "video", "depth", "mask")},
     **{name: BENCH_HELP[name] for name in ("budget", "limit")},
     **IMAGE_HELP,
 }

@@ -16,6 +16,7 @@ from typing import get_args
 from harness.errors import StorageError, UsageError
 from harness.host.choice import Auto, RuntimeName
 from harness.host.image import DEFAULT_BASE, DEFAULT_TORCH, ImageOptions
+from harness.host.tunnel import SCHEME, Address
 from harness.job import ClipRole
 from harness.matrix import MOST_PROCESSES, Device, PresetName, parse_size
 from harness.variants import BASELINE, resolve
@@ -33,6 +34,7 @@ class BenchOptions:
     only: str | None = None
     runtime: RuntimeName | Auto = "auto"
     device: Device | Auto = "auto"
+    host: str | None = None  # ssh://user@box, whose engine runs the cases
     gpu: str | None = None
     variant: str = BASELINE
     preset: PresetName | Auto = "auto"
@@ -65,9 +67,17 @@ class BenchOptions:
                     f"--{name} '{chosen[name]}' is unknown",
                     next_step=f"choose one of {', '.join(allowed)}",
                 )
+        if chosen.get("host") and chosen.get("runtime", "auto") == "auto":
+            chosen["runtime"] = "docker"  # never a local process in its place
         options = cls(**chosen)  # type: ignore[arg-type]  # checked above, the rest is text
         if options.size is not None:
             parse_size(options.size)
+        if options.host is not None:
+            Address.parse(options.host)
+            if options.runtime == "local":
+                raise UsageError(
+                    "another host runs cases in containers", next_step="leave out --runtime local"
+                )
         resolve(options.variant)
         options.image.validate()
         _ = options.budget_min, options.process_count, options.limit_s
@@ -124,6 +134,23 @@ class BenchOptions:
         """Paths that must not be published, with what stands for them."""
         named = ((name, getattr(self, name)) for name in PATHS)
         return {Path(value): f"<{name}>" for name, value in named if value}
+
+    @property
+    def asked(self) -> str:
+        """The option that asks for a container, where one is asked for."""
+        return "--host" if self.host else "--runtime docker"
+
+    def reaching(self, environment: Mapping[str, str]) -> dict[str, str]:
+        """The environment in which the engine is found: that of --host, if it is given."""
+        host = {"DOCKER_HOST": self.host} if self.host else {}
+        return {**environment, **host}
+
+    def names(self, environment: Mapping[str, str]) -> dict[str, str]:
+        """Names of another host that must not be published, with what stands for them."""
+        host = self.reaching(environment).get("DOCKER_HOST", "")
+        if not host.startswith(SCHEME):
+            return {}
+        return {host: "<host>", **Address.parse(host).names}
 
 
 def _minutes(name: str, given: str | None) -> float | None:

@@ -43,7 +43,7 @@ def new_plan(
     """The plan of a new run; decoded clips go into `folder`. Raises HarnessError."""
     matrix = load_matrix(options.matrix)
     weights = _weights(options)
-    choice = choose(options.runtime, options.device, look(options.gpu))
+    choice = choose(options.runtime, options.device, look(options.gpu), asked=options.asked)
     if choice.runtime == "local" and choice.device == "cuda" and options.device == "auto":
         choice = _confirm_local_gpu(choice, LocalRunner(project=project, gpu=options.gpu))
     settings = Settings(

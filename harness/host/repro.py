@@ -126,7 +126,7 @@ def repetition(
         )
     known = {**source.finished[0].provenance, **source.manifest.facts}
     options = _options(source, known, given, place)
-    here = _here(source, options, place, look(options.gpu, place.environment))
+    here = _here(source, options, place, look(options.gpu, options.reaching(place.environment)))
     held = [Held(key, known.get(key, NOT_RECORDED), here[key]) for key in KEYS if key in here]
     return Repetition(source, options, held)
 
