@@ -2,14 +2,11 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from inspect import Parameter, Signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from invoke.context import Context
-from invoke.tasks import Task, task
+from invoke.tasks import task
 
 from harness.host.option_help import (
     BENCH_HELP,
@@ -19,90 +16,15 @@ from harness.host.option_help import (
     PROFILE_HELP,
     REPRO_HELP,
     SELFCHECK_HELP,
+    SUBMIT_HELP,
 )
+from harness.host.task_form import Given, LongOptions, one_line_errors, takes
 
 if TYPE_CHECKING:
     from harness.host.session import Tools
 
 PROJECT = Path(__file__).resolve().parent
 REPORTS = PROJECT / "reports"
-
-
-class TwoDashes(str):
-    """A one-letter option that is written `--a`, as every other; Invoke would make it `-a`.
-
-    Invoke chooses by the length of the stripped name, and only then puts the dashes before it.
-    """
-
-    def __len__(self) -> int:
-        return super().__len__() + 1
-
-    def lstrip(self, characters: str | None = None, /) -> "TwoDashes":
-        """Itself: a letter has nothing to strip, and stays of this class."""
-        return self
-
-    rstrip = lstrip
-
-    def replace(self, *_: Any) -> "TwoDashes":
-        """Itself, as above."""
-        return self
-
-
-class LongOptions(Task[Any]):
-    """A task whose one-letter options take two dashes."""
-
-    def arg_opts(self, name: str, default: str, taken_names: set[str]) -> dict[str, Any]:
-        """Invoke's own, with these names."""
-        options: dict[str, Any] = super().arg_opts(name, default, taken_names)
-        return options | {"names": [TwoDashes(n) if len(n) == 1 else n for n in options["names"]]}
-
-
-# Of options that tasks share; the others have none, so that `BenchOptions` sees what was given.
-DEFAULTS: dict[str, str | bool] = {
-    "matrix": "quick",
-    "runtime": "auto",
-    "device": "auto",
-    "preset": "auto",
-    "offline": False,
-    "dry_run": False,
-    "json": False,
-    "quiet": False,
-    "out": "sbom.cdx.json",
-}
-Given = str | bool | None
-
-
-def takes(options: dict[str, str]) -> Callable[[Callable[..., None]], Task[Any]]:
-    """A task with these options, by name and text; its function gets them as keywords.
-
-    Invoke reads the options off the signature, so that is what is made here.
-    """
-
-    def make(body: Callable[..., None]) -> Task[Any]:
-        names = [name.replace("-", "_") for name in options]
-        parameters = [
-            Parameter("context", Parameter.POSITIONAL_OR_KEYWORD),
-            *(Parameter(n, Parameter.KEYWORD_ONLY, default=DEFAULTS.get(n)) for n in names),
-        ]
-        vars(body)["__signature__"] = Signature(parameters)
-        made: Task[Any] = task(help=options, auto_shortflags=False)(body)
-        return made
-
-    return make
-
-
-@contextmanager
-def one_line_errors() -> Iterator[None]:
-    """An expected failure is one line and exit code 2; anything else keeps its traceback."""
-    from harness.errors import HarnessError
-
-    try:
-        yield
-    except HarnessError as error:
-        print(f"error: {error.line}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(130)
 
 
 @takes(BENCH_HELP)
@@ -170,6 +92,33 @@ def new_matrix(context: Context, name: str = "", out: str | None = None) -> None
         print(f"{path}: show its cases with `invoke bench --dry-run --matrix {path}`")
 
 
+@takes(SUBMIT_HELP)
+def submit(
+    context: Context, to: str, launcher: str, image: str, out: str | None = None, **given: Given
+) -> None:
+    """Write a folder that Slurm or Kubernetes runs with the image built here."""
+    with one_line_errors():
+        from harness.host.engine import connect
+        from harness.host.ready import Place
+        from harness.host.submit import Wish
+        from harness.host.submit import submit as write_submission
+
+        wish = Wish.parse({"to": to, "launcher": launcher, "image": image, "out": out})
+        place = Place(project=PROJECT, reports=REPORTS)
+        print(write_submission(wish, given, place, connect(), print))
+
+
+@task(help={"source": "folder that `invoke submit` wrote"}, auto_shortflags=False)
+def collect(context: Context, source: str = "") -> None:
+    """Make a run of what a submission brought back, and write its report."""
+    with one_line_errors():
+        from harness.host.collect import collect as collect_run
+        from harness.host.ready import Place
+        from harness.host.screen import Screen
+
+        collect_run(source, Place(project=PROJECT, reports=REPORTS), _tools(), Screen())
+
+
 @takes(IMAGE_HELP)
 def build(context: Context, **given: Given) -> None:
     """Build the image, if the tree has changed since the last time."""
@@ -182,7 +131,7 @@ def build(context: Context, **given: Given) -> None:
 
 
 @takes({"out": "file to write", **IMAGE_HELP})
-def sbom(context: Context, out: str, **given: Given) -> None:
+def sbom(context: Context, out: str | None, **given: Given) -> None:
     """Write the bill of materials of the image (CycloneDX); needs the development packages."""
     with one_line_errors():
         from harness.host.bill import write_bill
@@ -192,7 +141,7 @@ def sbom(context: Context, out: str, **given: Given) -> None:
 
         engine = connect()
         image = ensure_image(engine, PROJECT, BenchOptions.parse(given).image, print)
-        print(write_bill(engine, image, Path(out)))
+        print(write_bill(engine, image, Path(out or "sbom.cdx.json")))
 
 
 @task

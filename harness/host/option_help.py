@@ -64,3 +64,14 @@ GATE_HELP = {
     "measure": COMPARE_HELP["measure"],
     "across": COMPARE_HELP["across"],
 }
+
+SUBMIT_HELP = {
+    "to": "slurm or k8s",
+    "launcher": "what starts the container on a Slurm node: docker, podman or apptainer",
+    "image": "the image as the cluster knows it; left out: the tag of the one built here",
+    "out": "folder to write; left out: submit-<run>",
+    **{name: BENCH_HELP[name] for name in ("matrix", "only", "variant", "preset", "size")},
+    "device": "cuda, which auto means here, or cpu",
+    "processes": BENCH_HELP["processes"],
+    **IMAGE_HELP,
+}

@@ -132,7 +132,9 @@ class BenchOptions:
     @property
     def placeholders(self) -> dict[Path, str]:
         """Paths that must not be published, with what stands for them."""
-        named = ((name, getattr(self, name)) for name in PATHS)
+        named = [(name, getattr(self, name)) for name in PATHS]
+        if os.path.isabs(self.matrix):  # by a relative name it says what was measured
+            named.append(("matrix", self.matrix))
         return {Path(value): f"<{name}>" for name, value in named if value}
 
     @property

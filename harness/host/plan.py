@@ -58,7 +58,7 @@ def new_plan(
     cases = expand(matrix, settings)
     _check_image_driver(choice, options)
     return Plan(
-        run_id=_new_run_id(matrix.name),
+        run_id=new_run_id(matrix.name),
         matrix=matrix.name,
         choice=choice,
         cases=cases,
@@ -101,11 +101,12 @@ def repeated_plan(
     plan = resumed_plan(manifest, options, look, folder)
     reason = f"as run {manifest.run_id}, which it repeats"
     return replace(
-        plan, run_id=_new_run_id(manifest.matrix), choice=replace(plan.choice, reason=reason)
+        plan, run_id=new_run_id(manifest.matrix), choice=replace(plan.choice, reason=reason)
     )
 
 
-def _new_run_id(matrix: str) -> str:
+def new_run_id(matrix: str) -> str:
+    """The id of a run of this matrix that begins now."""
     return f"{datetime.datetime.now(datetime.timezone.utc):{STAMP}}-{matrix}"
 
 
