@@ -76,5 +76,8 @@ def test_every_command_of_the_tutorial_works(tmp_path: Path) -> None:
     assert answer.returncode == 0, answer.stdout + answer.stderr
     assert (tmp_path / "mine.tar.gz").is_file()
     assert "name neither host nor user" in answer.stdout
+    assert re.search(
+        r"(?m)^\d{8}-\d{6}-mine$", answer.stdout
+    )  # a quiet run prints its report alone
     (run,) = (tmp_path / "reports" / "cpu").iterdir()
     assert f"repeats run {run.name}" in answer.stdout

@@ -93,19 +93,6 @@ def test_the_commands(invoke: Invoke, project: Path) -> None:
     assert not (project / "reports").exists()
 
 
-@pytest.mark.slow
-def test_a_quiet_run_prints_its_report_alone(invoke: Invoke, tmp_path: Path) -> None:
-    (tmp_path / "one.toml").write_text(
-        'name = "one"\n[[cases]]\nkind = ["e2e"]\nmode = ["text"]\n'
-        "blocks = 1\nchunks_per_block = 1\nwarmup_max_chunks = 5\n"
-    )
-    matrix = str(tmp_path / "one.toml")
-    answer = invoke("bench", "--quiet", "--matrix", matrix, "--runtime", "local", "--device", "cpu")
-    assert answer.returncode == 0, answer.stderr
-    (line,) = answer.stdout.splitlines()
-    assert Path(line).name == "report.md" and Path(line).is_file()
-
-
 def test_the_shell_completes_tasks_and_options(invoke: Invoke) -> None:
     for words, expected in (
         ("invoke sh", {"share"}),
