@@ -128,19 +128,19 @@ class RunFolder:
         return target
 
     def compact(self) -> list[Path]:
-        """Compresses the large records of finished cases; those that are left are the new files.
+        """Compresses the large records; those that are left are the new files.
 
         A record is removed once its compressed form is on disk. Raises RecordError for a run that
         does not load, StorageError.
         """
         self.load()
         done = []
-        for path in (path for case in self.manifest().cases for path in self._finished(case.id)):
+        for path in self.files()[1:]:
             if path.suffix == SUFFIX or path.stat().st_size < COMPACT_FROM_BYTES:
                 continue
             target = path.with_name(path.name + SUFFIX)
             target.unlink(missing_ok=True)  # of an earlier try that was cut off
-            self._write(target, compacted(self._read(path)))
+            self._write(target, compacted(self.read(path)))
             path.unlink()
             done.append(target)
         return done
@@ -157,7 +157,7 @@ class RunFolder:
     def manifest(self) -> Manifest:
         """The plan. Raises RecordError if it is damaged or newer."""
         path = self.path / MANIFEST
-        blob = self._read(path)
+        blob = self.read(path)
         check_version(blob, name=path.name)
         try:
             manifest = msgspec.json.decode(blob, type=Manifest)
@@ -178,10 +178,8 @@ class RunFolder:
         failures: dict[str, Failure] = {}
         read_bytes = 0
         for case in manifest.cases:
-            attempts = [path for _, path in sorted(self.attempts(case.id).items())]
-            done = self._finished(case.id)
-            for path in [*attempts, *done]:
-                blob = self._read(path)
+            for path in self._recorded(case.id):
+                blob = self.read(path)
                 read_bytes += len(blob)
                 self._check_total(read_bytes)
                 record = decode(blob, name=f"{self.path.name}/cases/{path.name}")
@@ -205,10 +203,28 @@ class RunFolder:
             run, failures={name: one for name, one in failures.items() if name in unfinished}
         )
 
-    def _finished(self, case_id: str) -> list[Path]:
-        """Results of a case by process; an undecided comparison has more than planned."""
+    def files(self) -> list[Path]:
+        """The plan, and every record of its cases; what else lies there is no part of the run.
+
+        Raises RecordError for a damaged plan.
+        """
+        cases = self.manifest().cases
+        recorded = [path for case in cases for path in self._recorded(case.id)]
+        return [self.path / MANIFEST, *recorded]
+
+    def restore(self, name: str, blob: bytes) -> None:
+        """Writes a file of a run that was received, as it was sent. Raises StorageError."""
+        self._write(self.path / name, blob)
+
+    def _recorded(self, case_id: str) -> list[Path]:
+        """Records of a case: attempts that failed, then results by process.
+
+        An undecided comparison has more results than planned.
+        """
+        attempts = [path for _, path in sorted(self.attempts(case_id).items())]
         paths = (self.path / "cases" / result_name(case_id, n) for n in range(MOST_PROCESSES))
-        return [there for path in paths if (there := _there(path)) is not None]
+        done = [there for path in paths if (there := _there(path)) is not None]
+        return [*attempts, *done]
 
     def attempts(self, case_id: str) -> dict[int, Path]:
         """Failures of a case by number; a file of another name is not ours and is left alone."""
@@ -216,7 +232,7 @@ class RunFolder:
         numbered = ((path.stem.rpartition("-")[2], path) for path in paths)
         return {int(number): path for number, path in numbered if number.isdecimal()}
 
-    def _read(self, path: Path) -> bytes:
+    def read(self, path: Path) -> bytes:
         """A file of the run, within its limit. Raises RecordError."""
         try:
             refuse_links(self.path, path)

@@ -46,7 +46,7 @@ def new_plan(
     matrix = load_matrix(options.matrix_name)
     pipeline = _pipeline(options, folder)
     weights = _weights(options)
-    choice = choose(options.runtime, options.device, look(options.gpu))
+    choice = choose(options.runtime, options.device, look(options.gpu), asked=options.asked)
     if choice.runtime == "local" and choice.device == "cuda" and options.device == "auto":
         choice = _confirm_local_gpu(choice, LocalRunner(project=project, gpu=options.gpu))
     settings = Settings(
@@ -63,7 +63,7 @@ def new_plan(
     cases = expand(matrix, settings)
     _check_image_driver(choice, options)
     return Plan(
-        run_id=f"{datetime.datetime.now(datetime.timezone.utc):{STAMP}}-{matrix.name}",
+        run_id=new_run_id(matrix.name),
         matrix=matrix.name,
         choice=choice,
         cases=cases,
@@ -97,6 +97,25 @@ def resumed_plan(
         weights=weights,
         pipeline=pipeline,
     )
+
+
+def repeated_plan(
+    manifest: Manifest,
+    options: BenchOptions,
+    look: Callable[[str | None], Surroundings],
+    folder: Path,
+) -> Plan:
+    """The plan of a new run with the cases, runtime and device of an earlier one."""
+    plan = resumed_plan(manifest, options, look, folder)
+    reason = f"as run {manifest.run_id}, which it repeats"
+    return replace(
+        plan, run_id=new_run_id(manifest.matrix), choice=replace(plan.choice, reason=reason)
+    )
+
+
+def new_run_id(matrix: str) -> str:
+    """The id of a run of this matrix that begins now."""
+    return f"{datetime.datetime.now(datetime.timezone.utc):{STAMP}}-{matrix}"
 
 
 def free_run_id(run_id: str, reports: Path) -> str:

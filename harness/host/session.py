@@ -64,10 +64,10 @@ class Session:
             if extra := self._extension(tools, expected_s):
                 failed += self._measure_all(extra, expected_s)
         except (HarnessError, KeyboardInterrupt):
-            self.screen.say(f"stopped; go on with: {self.resume_command}")
+            self.screen.tell(f"stopped; go on with: {self.resume_command}")
             raise
         report = tools.render(self.run.path)
-        self.screen.say(str(report))
+        self.screen.tell(str(report))
         if failed:
             planned = len(schedule(self.plan.cases))
             noun = "cases" if planned == len(self.plan.cases) else "processes"
