@@ -72,7 +72,7 @@ def test_nothing_of_the_built_in_workload_is_told(report: str) -> None:
 
 def test_the_pipeline_and_its_file_are_named(report: str) -> None:
     assert report.startswith("# mine on NVIDIA H200\n")
-    assert "- mine: a steady chunk of 12 frames takes **493.3 ms**" in report
+    assert "**Verdict.** mine: a steady chunk of 12 frames takes **493.3 ms**" in report
     assert f"`mine`, of the file mine.py with sha256 `{'ab' * 32}`" in report
     assert "- Where the chunk goes: stage denoise 54.6 %, stage hints 25.4 %" in report
 

@@ -132,7 +132,7 @@ def test_traces_stay_out_as_they_do_in_version_control(run: Path) -> None:
 def test_every_stored_run_is_public() -> None:
     names = Names(names_of_host())
     for path in runs(ROOT / "reports"):
-        assert check_public(path, names) > 5
+        assert check_public(path, names) >= 4  # plan, a record, report, a figure
 
 
 def test_the_index_is_scanned_too(run: Path) -> None:

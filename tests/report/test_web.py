@@ -23,7 +23,6 @@ from harness.report.web.page import web_page
 from harness.report.web.prose import to_html
 from harness.report.web.timeline import timeline_data
 from harness.store import RunFolder
-from tests import samples
 from tests.records import build as records
 from tests.report.test_hostile import HOSTILE, TEXT, poisoned_run, words
 
@@ -268,10 +267,11 @@ def test_a_drawing_that_does_more_than_draw_is_refused(inside: str) -> None:
 
 
 def test_the_timeline_is_data_that_nothing_ends(tmp_path: Path) -> None:
-    line_ = build(RunFolder(records.gpu_run(tmp_path)).load()).timeline
-    assert line_ is not None
+    shown = build(RunFolder(records.gpu_run(tmp_path)).load()).timeline
+    assert shown is not None
+    case, line_ = shown
     evil = StageMark(stage="</script><script>alert(1)</script>", start_ms=0.0, end_ms=1.0)
-    block = timeline_data(samples.case(), msgspec.structs.replace(line_, stages=[evil]))
+    block = timeline_data(case, msgspec.structs.replace(line_, stages=[evil]))
     assert block.count("<") == 2
     told = json.loads(block.removeprefix('<script type="application/json">')[: -len("</script>")])
     assert told["stages"][0]["label"] == evil.stage
