@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -9,9 +10,32 @@ from harness.arms import BASE_ARM
 from harness.errors import UsageError
 from harness.intake import read_file
 from harness.matrix import Axes, Matrix, Mode
-from harness.variants import FIXES, STACKS, WRONG
+from harness.variants import (
+    BASELINE,
+    FASTEST,
+    FIXES,
+    LOSSLESS,
+    LOSSLESS_WANVAE,
+    STACKS,
+    WITHOUT,
+    WRONG,
+    Vae,
+)
 
-QUALITY_ALONE = tuple(name for name in FIXES if name not in (*WRONG, "attention-sdpa"))
+NOT_ALONE = ("attention-sdpa", "wan-compiled")  # the yardstick; the other autoencoder's
+QUALITY_ALONE = tuple(
+    name
+    for name, fix in FIXES.items()
+    if fix.claim not in ("wrong", "bounded") and name not in NOT_ALONE
+)
+# Fixes of the stack that are left out of it in one process: so few that their pipelines fit beside
+# one another.
+LEFT_OUT: dict[str, tuple[str, ...]] = {
+    "without-linears": ("lora-merged", "fused-qkv", "gelu-epilogue", "attention-cudnn"),
+    "without-repeats": ("ring-cache", "rope-real", "once", "hint-list"),
+    "without-vae": ("tae-explicit", "tae-channels-last", "tae-compiled", "no-padding"),
+    "without-launches": ("lean-clean", "compiled-blocks", "graph-chunk"),
+}
 
 
 def _alone(label: str, *fixes: str) -> Axes:
@@ -36,6 +60,80 @@ def _lossless(mode: Mode, size: tuple[str, ...] = ()) -> Axes:
         chunks_per_block=4,
     )
 
+
+def _without(label: str, *fixes: str) -> Axes:
+    """The stack without one fix, each beside the whole stack and the baseline."""
+    return Axes(
+        kind=("paired",),
+        mode=("inpainting",),
+        arms=(BASE_ARM, LOSSLESS, *(f"{LOSSLESS}{WITHOUT}{fix}" for fix in fixes)),
+        label=label,
+        processes=3,
+        chunks_per_block=2,
+        warm_cache=True,
+    )
+
+
+def _vae(vae: Vae, *arms: str) -> Axes:
+    """One autoencoder as it is, compiled, and in the stack."""
+    return Axes(
+        kind=("paired",),
+        mode=("inpainting",),
+        vae=(vae,),
+        arms=(BASE_ARM, *arms),
+        label="vae",
+        processes=3,
+        chunks_per_block=2,
+    )
+
+
+def _growth(**axis: Any) -> Axes:
+    """Baseline and stack at other points of one axis, each in a process of its own."""
+    return Axes(
+        kind=("e2e",),
+        mode=("inpainting",),
+        variant=(BASELINE, LOSSLESS),
+        blocks=2,
+        chunks_per_block=4,
+        warm_cache=True,
+        **axis,
+    )
+
+
+def _cold(*variants: str) -> Axes:
+    """Variants at the preset's own point, with nothing compiled before."""
+    return Axes(kind=("e2e",), mode=("inpainting",), variant=variants, blocks=2, chunks_per_block=4)
+
+
+LEAVE_ONE_OUT = [_without(label, *fixes) for label, fixes in LEFT_OUT.items()]
+AUTOENCODERS = [
+    _vae("tae", "tae-compiled", LOSSLESS),
+    _vae("wanvae", "wan-compiled", LOSSLESS_WANVAE),
+]
+# The points of the three axes share the preset's own one, which is the cold start of both.
+GROWTH = [
+    _cold(BASELINE, LOSSLESS),
+    _growth(size=("320x320", "832x480", "1024x1024")),
+    _growth(steps=(1, 8)),
+    _growth(window=(3, 24)),
+]
+COLD_START = [_cold("tae-compiled", "compiled-blocks", "graph-chunk", FASTEST)]
+FASTEST_CASES = [
+    Axes(
+        kind=("paired",),
+        mode=("inpainting",),
+        arms=(BASE_ARM, LOSSLESS, FASTEST),
+        processes=3,
+        chunks_per_block=4,
+    ),
+    Axes(kind=("quality",), mode=("inpainting",), arms=(BASE_ARM, LOSSLESS, FASTEST)),
+    Axes(
+        kind=("quality",),
+        mode=("inpainting",),
+        arms=(BASE_ARM, LOSSLESS, FASTEST),
+        stretch=60,
+    ),
+]
 
 MATRIX_LIMIT_BYTES = 1 << 16
 # The TOML reader takes a time that grows with the square of a key's length: 16 s for 30,000 dots.
@@ -152,6 +250,16 @@ MATRICES: dict[str, Matrix] = {
                 label="alone",
             ),
         ],
+    ),
+    # Down to the limit, as a whole and in parts: docs/limit.md.
+    "leave-one-out": Matrix(name="leave-one-out", cases=LEAVE_ONE_OUT),
+    "vae": Matrix(name="vae", cases=AUTOENCODERS),
+    "growth": Matrix(name="growth", cases=GROWTH),
+    "cold-start": Matrix(name="cold-start", cases=[_cold(BASELINE, LOSSLESS), *COLD_START]),
+    "fastest": Matrix(name="fastest", cases=FASTEST_CASES),
+    "limit": Matrix(
+        name="limit",
+        cases=[*FASTEST_CASES, *AUTOENCODERS, *GROWTH, *COLD_START, *LEAVE_ONE_OUT],
     ),
 }
 

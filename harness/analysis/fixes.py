@@ -15,7 +15,7 @@ from harness.analysis.output_errors import ArmOutput, fixes_of, output_errors, o
 from harness.analysis.roofline import cost_config
 from harness.arms import BASE_ARM, is_variant_arm
 from harness.cost import chunk_flops
-from harness.matrix import FIRST_STEADY_CHUNK, Case
+from harness.matrix import Case
 from harness.presets import PRESETS
 from harness.profiled import Ceilings
 from harness.result import Result
@@ -213,7 +213,7 @@ def floor_ms(case: Case, ceilings: Ceilings) -> float | None:
     """A steady chunk's arithmetic without adapters at the measured rate of matrix products."""
     if not ceilings.matmul_flops_per_s:
         return None
-    flops = chunk_flops(cost_config(case), case.mode, chunk=FIRST_STEADY_CHUNK)
+    flops = chunk_flops(cost_config(case), case.mode, chunk=case.first_steady_chunk)
     needed = sum(value for part, value in flops.items() if part != "LoRA")
     return 1e3 * needed / ceilings.matmul_flops_per_s
 

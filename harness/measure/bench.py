@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from harness.errors import UsageError
-from harness.matrix import FIRST_STEADY_CHUNK, Case
+from harness.matrix import Case
 from harness.measure.clock import ChunkTiming, StageClock
 from harness.measure.compile_log import work_done
 from harness.measure.delay import NO_DELAY, Delay
@@ -49,7 +49,7 @@ class Bench:
 
     def check(self) -> None:
         """Raises UsageError for a block that no steady window can hold."""
-        most = self.chunks_per_cycle - FIRST_STEADY_CHUNK
+        most = self.chunks_per_cycle - self.pipeline.first_steady_chunk
         if self.case.chunks_per_block > most:
             raise UsageError(
                 f"a block of {self.case.chunks_per_block} chunks would contain a cache reset",
@@ -102,7 +102,7 @@ class Bench:
             return
         self.findings.enter("warmup")
         self.pipeline.reset()
-        for _ in range(FIRST_STEADY_CHUNK + 1):
+        for _ in range(self.pipeline.first_steady_chunk + 1):
             self.run_block(1, "warmup")
 
 

@@ -45,6 +45,7 @@ class Findings:
     ceilings: Ceilings | None = None
     arms: dict[str, ArmFacts] = field(default_factory=dict)
     output_errors: list[OutputError] = field(default_factory=list)
+    prepared_s: float | None = None
     stop_reason: str | None = None
     _open: tuple[Phase, float] | None = None
 

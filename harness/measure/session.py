@@ -6,6 +6,7 @@ The sampler runs beside it from before the GPU is touched until the end. Whateve
 answer is a record: a Result, or a Failure that keeps what had been measured.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -33,6 +34,7 @@ from harness.measure.provenance import Context, collect
 from harness.measure.telemetry import Telemetry, sampler_command
 from harness.presets import WorkloadConfig
 from harness.result import SCHEMA_VERSION, Fact, Record, Result
+from harness.variants import BASELINE
 from harness.workload.build import build_pipeline
 from harness.workload.variants.registry import apply
 
@@ -118,7 +120,10 @@ class Session:
         if job.case.weights == "checkpoint":
             weights_dir = Path(job.weights_dir or "")
         pipeline = build_pipeline(self.config, device=self.device, weights_dir=weights_dir)
-        apply(pipeline, job.case.variant)
+        if job.case.variant != BASELINE:
+            start_s = time.monotonic()
+            apply(pipeline, job.case.variant)
+            findings.prepared_s = round(time.monotonic() - start_s, 4)
         findings.progress(0, 1, "clip")
         clip, findings.clips = load_clip(job, self.config, self.device, self.folder)
         bench = Bench(job.case, pipeline, clip, StageClock(self.device), telemetry, findings)
@@ -171,6 +176,7 @@ class Session:
             ceilings=findings.ceilings,
             arms=findings.arms,
             output_errors=findings.output_errors,
+            prepared_s=findings.prepared_s,
         )
 
 
