@@ -10,10 +10,11 @@ from harness.analysis.chunks import ChunkTiming, base_arm, chunk_timing
 from harness.analysis.claims import Subject
 from harness.analysis.comparisons import over_processes
 from harness.analysis.experiment import Location
+from harness.analysis.growth import is_own_point
 from harness.analysis.profile import main_slot
 from harness.analysis.repeatability import COMPILED
-from harness.matrix import Case, Kind, Mode
-from harness.presets import PRESETS
+from harness.matrix import DEFAULT_STRETCH, DEFAULT_WINDOW, Case, Kind, Mode
+from harness.presets import DEFAULT_STEPS, PRESETS
 from harness.report.cells import Cell, Source
 from harness.result import Fact, Failure, Result
 from harness.store import Run, RunFolder, result_name
@@ -73,7 +74,8 @@ class Material:
         return any(case.device == "cpu" or case.preset == "tiny" for case in cases)
 
     def plain(self, kind: Kind, mode: Mode, *, compiled: bool = False) -> Result | None:
-        """The first finished case of this kind and mode: baseline, default attention and VAE.
+        """The first finished case of this kind and mode: baseline, default attention and VAE, and
+        the preset's own size, steps and window where there is one.
 
         Where no such case was planned, the first of this kind and mode.
         """
@@ -88,7 +90,8 @@ class Material:
             if (result.case.attention, result.case.vae, result.case.plant) == ("default", "tae", "")
             and result.case.variant == BASELINE
         ]
-        return next(iter(ordinary or fitting), None)
+        own = [result for result in ordinary if is_own_point(result.case)]
+        return next(iter(own or ordinary or fitting), None)
 
     def timing(self, mode: Mode) -> ChunkTiming | None:
         """Chunk times of the plain eager case of a mode."""
@@ -192,6 +195,9 @@ def case_label(result: Result) -> Cell:
     words += [f"arms {case.label or ' '.join(case.arms)}"] if case.arms else []
     words += [] if case.arms else ["compiled" if case.compiled else "eager"]
     words += ["WanVAE"] if case.vae != "tae" else []
+    words += [f"{case.steps} steps"] if case.steps != DEFAULT_STEPS else []
+    words += [f"window {case.window}"] if case.window != DEFAULT_WINDOW else []
+    words += [f"{case.stretch} chunks"] if case.stretch != DEFAULT_STRETCH else []
     words += [f"attention {case.attention}"] if case.attention != "default" else []
     words += [f"planted cost {case.plant}"] if case.plant else []
     words += ["bare"] if case.bare else []

@@ -23,7 +23,8 @@ TEMPLATES = Path(__file__).parents[2] / "templates"
 REPORT = "report.md"
 INDEX = "README.md"
 FIGURES = "figures"
-PARTS = ("macros.md.j2", "profile.md.j2", "fixes.md.j2")  # templates that others include
+# Templates that others include.
+PARTS = ("macros.md.j2", "profile.md.j2", "fixes.md.j2", "limit.md.j2")
 
 
 def render_run(path: Path) -> Path:

@@ -16,6 +16,7 @@ from harness.report.sections.compiled import Compiled, compiled_section
 from harness.report.sections.components import ComponentGroup, component_groups
 from harness.report.sections.fixes import FixSection, fix_section
 from harness.report.sections.gpu import GpuSection, gpu_section
+from harness.report.sections.limit import LimitSection, limit_section
 from harness.report.sections.modes import Modes, modes_section
 from harness.report.sections.overview import Overview, overview
 from harness.report.sections.profiling import Profiling, profiling
@@ -47,6 +48,7 @@ class RunView:
     causes: tuple[CauseGroup, ...]
     recommendations: Recommendations | None
     fixes: FixSection | None
+    limit: LimitSection | None
     variant: Line | None
     gpu: GpuSection
     circumstances: Circumstances
@@ -88,6 +90,7 @@ def build(run: Run, draw: Draw = draw) -> Report:
         causes=cause_groups(material),
         recommendations=recommendations(material),
         fixes=fix_section(material),
+        limit=limit_section(material),
         variant=_variant(material),
         gpu=gpu_section(material),
         circumstances=circumstances(material),
