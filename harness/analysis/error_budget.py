@@ -22,7 +22,7 @@ from harness.variants import FASTEST, LOSSLESS, is_bounded, is_variant
 BUDGET: dict[str, float] = {
     "BUDGET_COSINE": 0.99,
     "DRIFT_CHUNKS": 60,
-    "DRIFT_LIMIT": 1.25,
+    "DRIFT_LIMIT": 1.1,
     "FASTEST_MS_MUST": 170.0,
     "FASTEST_MS_AIM": 130.0,
 }

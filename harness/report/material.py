@@ -56,7 +56,11 @@ class Material:
 
     @cached_property
     def variants(self) -> list[str]:
-        """Variants that cases of the run are of, arms of a case left out."""
+        """Variants that the run is of, arms of a case left out; none where it has baselines too."""
+        if any(
+            _stands_alone(case) and case.variant == BASELINE for case in self.run.manifest.cases
+        ):
+            return []
         names = dict.fromkeys(case.variant for case in self.run.manifest.cases)
         return [name for name in names if name != BASELINE]
 
@@ -160,6 +164,11 @@ class Material:
             return of(record, path)
         number = max(RunFolder(self.run.path).attempts(record.case_id))
         return f"cases/{record.case_id}.failed-{number}.json#{path}"
+
+
+def _stands_alone(case: Case) -> bool:
+    """Whether a case measures one workload, and compares nothing."""
+    return case.kind in ("e2e", "isolated")
 
 
 def of(result: Result, path: str = "") -> Source:

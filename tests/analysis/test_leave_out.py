@@ -1,0 +1,74 @@
+"""harness.analysis.leave_out: gains in the stack are those of the truth, interactions are named."""
+
+from pathlib import Path
+
+import pytest
+
+from harness.analysis.experiment import Ratio, Verdict, verdict
+from harness.analysis.fixes import measured_fixes
+from harness.analysis.leave_out import (
+    LeftOut,
+    alone_of,
+    interaction,
+    left_out_fixes,
+    same_set,
+)
+from harness.store import RunFolder
+from harness.variants import STACKS
+from tests.report import made_fixes, made_limit
+from tests.report.made_fixes import LEFT, arm_ms
+
+
+@pytest.fixture(scope="module")
+def left(tmp_path_factory: pytest.TempPathFactory) -> dict[str, LeftOut]:
+    path = made_limit.run(tmp_path_factory.mktemp("reports"), name="leave-one-out")
+    found = left_out_fixes(RunFolder(path).load().processes)
+    assert [one.gain for one in found] == sorted((one.gain for one in found), reverse=True)
+    return {one.fix: one for one in found}
+
+
+def test_every_fix_of_the_stack_has_its_gain_in_it(left: dict[str, LeftOut]) -> None:
+    assert set(left) == set(STACKS["lossless"])
+    for fix, one in left.items():
+        without = arm_ms(f"lossless-without-{fix}", LEFT)[0]
+        assert one.gain == pytest.approx(1 - arm_ms("lossless", LEFT)[0] / without, abs=3e-3)
+    assert left["ring-cache"].with_it == ("graph-chunk",)
+    assert left["ring-cache"].brings.against == "lossless-without-ring-cache"
+
+
+def test_the_section_of_fixes_leaves_these_cases_to_that_of_the_limit(tmp_path: Path) -> None:
+    path = made_limit.run(tmp_path, processes=1)
+    assert measured_fixes(RunFolder(path).load().processes) is None
+
+
+def test_gains_alone_are_of_the_same_fixes_or_said_not_to_be(
+    left: dict[str, LeftOut], tmp_path: Path
+) -> None:
+    fixes = measured_fixes(RunFolder(made_fixes.run(tmp_path)).load().processes)
+    for fix, same in (("no-padding", True), ("ring-cache", False), ("fused-qkv", False)):
+        alone = alone_of(fixes, fix)
+        assert alone is not None and same_set(left[fix], alone) is same
+    assert alone_of(fixes, "tae-explicit") is None and alone_of(None, "once") is None
+
+
+def made(value: float, half: float | None) -> Verdict:
+    low, high = (None, None) if half is None else (value - half, value + half)
+    known = (None, None) if half is None else (half / 4.3, 2.0)
+    return verdict(Ratio(value, low, high, (3, 3), True, *known))
+
+
+@pytest.mark.parametrize(
+    ("alone", "brings", "named"),
+    [
+        (made(0.90, 0.01), made(0.905, 0.01), "none seen"),
+        (made(0.90, 0.01), made(0.98, 0.01), "less than alone: others cover it"),
+        (made(0.90, 0.01), made(0.70, 0.01), "more than alone: others bare it"),
+        (made(0.90, 0.01), made(1.10, 0.01), "turns around"),
+        (made(0.90, None), made(1.10, 0.01), "too few processes"),
+        (None, made(1.10, 0.01), "not measured alone"),
+    ],
+)
+def test_an_interaction_is_named_where_the_intervals_are_apart(
+    alone: Verdict | None, brings: Verdict, named: str
+) -> None:
+    assert interaction(alone, brings) == named
