@@ -5,11 +5,12 @@ stack saves against the stack without it. How that differs from its gain alone i
 with the others.
 """
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from harness.analysis.experiment import Verdict
+from harness.analysis.experiment import CONFIDENCE, Ratio, Verdict, verdict
 from harness.analysis.fix_arms import ArmTimes, arm_times
 from harness.analysis.fixes import Fixes, SingleFix
 from harness.analysis.limit_cases import leaves_out, variants_of
@@ -24,7 +25,7 @@ Interaction = Literal[
     "turns around",
     "none seen",
     "too few processes",
-    "not measured alone",
+    "not measured by itself",
 ]
 
 
@@ -70,15 +71,55 @@ def alone_of(fixes: Fixes | None, fix: str) -> SingleFix | None:
     return next((one for one in singles if one.name == fix and not one.struck), None)
 
 
-def same_set(left: LeftOut, alone: SingleFix) -> bool:
-    """Whether both gains are of the same fixes: alone it brings what it needs."""
-    return {left.fix, *left.with_it} == set(fixes_of(alone.name))
+def net_alone(fixes: Fixes | None, fix: str) -> Verdict | None:
+    """The fix alone without what it needs; None where either was not measured."""
+    single = alone_of(fixes, fix)
+    needs = set(fixes_of(fix)) - {fix}
+    if single is None or fixes is None:
+        return None
+    if not needs:
+        return single.times.wall_change
+    rest = next((one for one in fixes.singles if set(fixes_of(one.name)) == needs), None)
+    return None if rest is None else _over(single.times.wall_change, rest.times.wall_change)
+
+
+def net_brings(left: LeftOut, others: Sequence[LeftOut]) -> Verdict | None:
+    """The fix in the stack without those that need it; None where these were not left out alone."""
+    if not left.with_it:
+        return left.brings.wall_change
+    rest = next(
+        (one for one in others if {one.fix, *one.with_it} == set(left.with_it)),
+        None,
+    )
+    return None if rest is None else _over(left.brings.wall_change, rest.brings.wall_change)
+
+
+def _over(whole: Verdict | None, rest: Verdict | None) -> Verdict | None:
+    """The ratio of two independent ratios: their logarithms subtract, their errors add in squares.
+
+    Both may come from the same processes; what these have in common then makes the interval too
+    wide, never too narrow, as long as the errors are not opposed.
+    """
+    if whole is None or rest is None:
+        return None
+    one, other = whole.ratio, rest.ratio
+    known = (one.error, other.error, one.freedom, other.freedom)
+    error = freedom = low = high = None
+    if known[0] is not None and known[1] is not None:
+        error = math.hypot(known[0], known[1])
+        freedom = min(f for f in known[2:] if f is not None)
+    value = one.value / other.value
+    net = Ratio(value, None, None, one.processes, False, error, freedom)
+    found = net.interval(CONFIDENCE)
+    if found is not None:
+        low, high = found
+    return verdict(replace(net, low=low, high=high))
 
 
 def interaction(alone: Verdict | None, brings: Verdict | None) -> Interaction:
     """How the gain in the stack differs from the gain alone, by the intervals of both ratios."""
     if alone is None or brings is None:
-        return "not measured alone"
+        return "not measured by itself"
     one, other = alone.ratio, brings.ratio
     if one.low is None or one.high is None or other.low is None or other.high is None:
         return "too few processes"

@@ -8,7 +8,7 @@ import msgspec
 from harness.analysis.growth import predicted_ms
 from harness.matrices import MATRICES
 from harness.matrix import Case, Settings, expand, schedule
-from harness.result import ChunkSample, OutputError, Record, Result
+from harness.result import ChunkSample, Fact, OutputError, Record, Result
 from harness.variants import BASELINE, is_bounded, resolve
 from tests.records import build
 from tests.report import made_fixes
@@ -16,6 +16,7 @@ from tests.report import made_fixes
 WAN_FACTOR = 1.25  # of a chunk with the WanVAE over one with the TAE
 LONG_WINDOW = 1.1  # of a chunk's time over what the cost model says, at a window of 24
 PREPARED_S, COMPILE_S, CAPTURE_S = 2.0, 40.0, 0.6
+GPU_BYTES = 144 * 2**30
 FP8_ERROR = 0.05  # relative; its cosine is about 1 - error^2 / 2
 
 
@@ -73,7 +74,10 @@ def end_to_end(case: Case, left: dict[str, tuple[float, float]]) -> Result:
         first = case.first_steady_chunk
         chunks[first] = _cold(chunks[first], CAPTURE_S, compiled=False)
     prepared = None if case.variant == BASELINE else PREPARED_S
-    return msgspec.structs.replace(made, chunks=chunks, profile=None, prepared_s=prepared)
+    facts = {**made.provenance, "gpu.memory_total_bytes": Fact(value=GPU_BYTES)}
+    return msgspec.structs.replace(
+        made, chunks=chunks, profile=None, prepared_s=prepared, provenance=facts
+    )
 
 
 def _scaled(chunk: ChunkSample, factor: float) -> ChunkSample:

@@ -8,12 +8,12 @@ from harness.analysis.growth import REAL_TIME_FPS, Axis, AxisName, GrowthPoint, 
 from harness.report.cells import (
     NOTHING,
     Cell,
+    Column,
     Inline,
     Line,
     Source,
     Table,
     count,
-    decimals,
     gibibytes,
     line,
     number,
@@ -47,6 +47,7 @@ class GrowthSection:
     groups: tuple[GrowthGroup, ...]
     errors: Table | None
     real_time: Table | None
+    breaks: tuple[Line, ...]
     failed: tuple[Line, ...]
 
 
@@ -67,6 +68,7 @@ def growth_section(material: Material) -> GrowthSection | None:
         groups=tuple(_group(name, [a for a in axes if a.name == name]) for name in names),
         errors=_errors(axes),
         real_time=_real_time(axes),
+        breaks=(*_breaks(axes), *_memory_line(material, axes)),
         failed=tuple(_failed(material)),
     )
 
@@ -142,27 +144,60 @@ def _errors(axes: Sequence[Axis]) -> Table | None:
 
 def _real_time(axes: Sequence[Axis]) -> Table | None:
     """How far each rate holds along each axis, by what was measured."""
-    heads: list[str] = ["Axis", "Variant"]
     rows: list[tuple[Inline | str, ...]] = []
     for axis in axes:
         cells = [_reach(axis, name) for name in REAL_TIME_FPS]
         variant = Cell(axis.variant, (of(axis.anchor.result, "/case"),), "code")
         rows.append((TITLES[axis.name], variant, *cells))
-    rates = [Cell(f"{fps:g} FPS", (f"rule#{name}",)) for name, fps in REAL_TIME_FPS.items()]
-    head: tuple[Inline | str, ...] = (NOTHING, NOTHING, *rates)
-    return table((*heads, *("Holds at",) * len(rates)), [head, *rows])
+    heads = [
+        Column(Cell(f"Holds {fps:g} FPS", (f"rule#{name}",))) for name, fps in REAL_TIME_FPS.items()
+    ]
+    return table(("Axis", "Variant", *heads), rows)
 
 
 def _reach(axis: Axis, name: str) -> Line:
     """The last measured point that holds a rate, and the first that does not."""
     last, first = axis.holds(REAL_TIME_FPS[name])
     if first is None and last is not None:
-        return line("everywhere, up to ", place_cell(axis.name, last))
+        return line("at every point, up to ", place_cell(axis.name, last))
     if last is None and first is not None:
         return line("nowhere, from ", place_cell(axis.name, first), " on")
     assert last is not None and first is not None
     words = ("up to ", place_cell(axis.name, last), "; breaks at ", place_cell(axis.name, first))
     return line(*words)
+
+
+def _breaks(axes: Sequence[Axis]) -> list[Line]:
+    """What breaks first in each variant: the cheapest point, by its arithmetic, without a rate."""
+    lines = []
+    for variant in dict.fromkeys(axis.variant for axis in axes):
+        own = [axis for axis in axes if axis.variant == variant]
+        words: list[Inline | str] = [Cell(variant, form="code"), ": "]
+        for position, (name, fps) in enumerate(REAL_TIME_FPS.items()):
+            rate_cell = Cell(f"{fps:g} FPS", (f"rule#{name}",))
+            failing = [(axis, point) for axis in own if (point := axis.holds(fps)[1]) is not None]
+            words += ["; " * bool(position), rate_cell]
+            if not failing:
+                words += [" holds at every point"]
+                continue
+            axis, point = min(failing, key=lambda pair: pair[1].predicted_ms)
+            words += [f" breaks first with {TITLES[axis.name].lower()} at "]
+            words += [place_cell(axis.name, point)]
+        lines.append(line(*words, "."))
+    return lines
+
+
+def _memory_line(material: Material, axes: Sequence[Axis]) -> list[Line]:
+    """The largest peak beside the GPU's memory, where both are known."""
+    known = [(p.peak_bytes, p) for axis in axes for p in axis.points if p.peak_bytes is not None]
+    fact = material.fact("gpu.memory_total_bytes")
+    if not known or fact is None or not isinstance(fact[0].value, int):
+        return []
+    peak, point = max(known, key=lambda pair: pair[0])
+    at = of(point.result, "/memory")
+    share = percent(peak / fact[0].value, at, fact[1])
+    case = Cell(point.result.case_id, (of(point.result, "/case_id"),), "code")
+    return [line("Memory: the most is ", gibibytes(peak, at), " in ", case, ", ", share, " of it.")]
 
 
 def _failed(material: Material) -> list[Line]:
@@ -200,7 +235,7 @@ def _cold(start: ColdStart, base: ColdStart) -> tuple[Inline | str, ...]:
         pays = "–" if start is base else "never"
     else:
         frames = next(c.frames for c in reversed(result.chunks))
-        video = Cell(f"{decimals(start.chunks_to_pay * frames)} frames", both)
+        video = Cell(f"{start.chunks_to_pay * frames:,d} frames", both)
     return (
         Cell(result.case.variant, (of(result, "/case"),), "code"),
         number(start.steady_ms, chunks),

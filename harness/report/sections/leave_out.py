@@ -1,14 +1,17 @@
 """Leave one out: what each fix still brings in the whole stack, beside what it gains alone."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from harness.analysis.fix_arms import ArmTimes
 from harness.analysis.fixes import Fixes, too_few
 from harness.analysis.leave_out import (
     LeftOut,
     alone_of,
     interaction,
     left_out_fixes,
-    same_set,
+    net_alone,
+    net_brings,
 )
 from harness.report.beside import find_fixes, home
 from harness.report.cells import INTERVAL, NOTHING, Cell, Inline, Line, Table, line, table
@@ -25,6 +28,8 @@ HEADS = (
     ">Gain alone",
     INTERVAL,
     ">Gain of its step",
+    ">Itself alone",
+    ">Itself in the stack",
     "Interaction",
 )
 
@@ -53,7 +58,7 @@ def leave_out_section(material: Material) -> LeaveOutSection | None:
     if not left:
         return None
     alone = alone_beside(material, left[0])
-    rows = table(HEADS, [_row(one, alone) for one in left])
+    rows = table(HEADS, [_row(one, left, alone) for one in left])
     return LeaveOutSection(_sentence(left), _alone_line(alone), rows)
 
 
@@ -66,7 +71,7 @@ def alone_beside(material: Material, left: LeftOut) -> Alone | None:
     return Alone(fixes, home(material, run), run.path.name)
 
 
-def _row(left: LeftOut, alone: Alone | None) -> tuple[Inline | str, ...]:
+def _row(left: LeftOut, others: Sequence[LeftOut], alone: Alone | None) -> tuple[Inline | str, ...]:
     brings, case = left.brings, of(left.brings.results[0], "/case/arms")
     gain, interval = gain_cells(brings.wall_change, wall_of(brings))
     return (
@@ -77,22 +82,39 @@ def _row(left: LeftOut, alone: Alone | None) -> tuple[Inline | str, ...]:
         interval,
         verdict_cell(brings),
         *_alone_cells(left, alone),
+        *_net_cells(left, others, alone),
     )
 
 
-def _alone_cells(left: LeftOut, alone: Alone | None) -> tuple[Inline | str, ...]:
-    """Gain alone with its interval, gain of the step that holds the fix, the interaction."""
+def _alone_cells(left: LeftOut, alone: Alone | None) -> tuple[Cell, ...]:
+    """Gain alone with its interval, and gain of the step that holds the fix."""
     single = alone_of(alone.fixes, left.fix) if alone is not None else None
     if alone is None or single is None:
-        return NOTHING, NOTHING, NOTHING, "not measured alone"
-    at = tuple(alone.home + source for source in wall_of(single.times))
+        return NOTHING, NOTHING, NOTHING
     step: Cell = NOTHING
     if single.step is not None:
-        places = tuple(alone.home + source for source in wall_of(single.step.step))
-        step = gain_cells(single.step.step.wall_change, places)[0]
-    named = interaction(single.times.wall_change, left.brings.wall_change)
-    other = "" if same_set(left, single) else " (of other sets: see needs)"
-    return (*gain_cells(single.times.wall_change, at), step, named + other)
+        step = gain_cells(single.step.step.wall_change, _at(alone, single.step.step))[0]
+    return *gain_cells(single.times.wall_change, _at(alone, single.times)), step
+
+
+def _net_cells(
+    left: LeftOut, others: Sequence[LeftOut], alone: Alone | None
+) -> tuple[Inline | str, ...]:
+    """Gains of the fix by itself, alone and in the stack, and the interaction that they show."""
+    before = net_alone(alone.fixes, left.fix) if alone is not None else None
+    after = net_brings(left, others)
+    places = [source for one in others for source in wall_of(one.brings)]
+    own = tuple(dict.fromkeys(places))
+    if alone is None or before is None:
+        return NOTHING, gain_cells(after, own)[0], interaction(before, after)
+    beside = dict.fromkeys(s for one in alone.fixes.singles for s in _at(alone, one.times))
+    cells = gain_cells(before, tuple(beside))[0], gain_cells(after, own)[0]
+    return *cells, interaction(before, after)
+
+
+def _at(alone: Alone, times: ArmTimes) -> tuple[str, ...]:
+    """Where wall times of the run with the fixes alone lie, as seen from here."""
+    return tuple(alone.home + source for source in wall_of(times))
 
 
 def _sentence(left: list[LeftOut]) -> Line:
