@@ -2,25 +2,22 @@
 
 import os
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from harness.arms import BASE_ARM
 from harness.errors import UsageError
 from harness.intake import read_file
-from harness.matrix import Axes, Matrix, Mode
-from harness.variants import (
-    BASELINE,
-    FASTEST,
-    FIXES,
-    LOSSLESS,
-    LOSSLESS_WANVAE,
-    STACKS,
-    WITHOUT,
-    WRONG,
-    Vae,
+from harness.matrices_limit import (
+    AUTOENCODERS,
+    COLD,
+    COLD_START,
+    FASTEST_CASES,
+    GROWTH,
+    LEAVE_ONE_OUT,
 )
+from harness.matrix import Axes, Matrix, Mode
+from harness.variants import FIXES, STACKS, WRONG
 
 NOT_ALONE = ("attention-sdpa", "wan-compiled")  # the yardstick; the other autoencoder's
 QUALITY_ALONE = tuple(
@@ -28,14 +25,8 @@ QUALITY_ALONE = tuple(
     for name, fix in FIXES.items()
     if fix.claim not in ("wrong", "bounded") and name not in NOT_ALONE
 )
-# Fixes of the stack that are left out of it in one process: so few that their pipelines fit beside
-# one another.
-LEFT_OUT: dict[str, tuple[str, ...]] = {
-    "without-linears": ("lora-merged", "fused-qkv", "gelu-epilogue", "attention-cudnn"),
-    "without-repeats": ("ring-cache", "rope-real", "once", "hint-list"),
-    "without-vae": ("tae-explicit", "tae-channels-last", "tae-compiled", "no-padding"),
-    "without-launches": ("lean-clean", "compiled-blocks", "graph-chunk"),
-}
+# What fixes need, as variants of their own: the gain of such a fix itself is that beyond its needs.
+NEEDS = ("rope-real+hint-list", "ring-cache+rope-real+once+tae-explicit", "tae-explicit")
 
 
 def _alone(label: str, *fixes: str) -> Axes:
@@ -60,80 +51,6 @@ def _lossless(mode: Mode, size: tuple[str, ...] = ()) -> Axes:
         chunks_per_block=4,
     )
 
-
-def _without(label: str, *fixes: str) -> Axes:
-    """The stack without one fix, each beside the whole stack and the baseline."""
-    return Axes(
-        kind=("paired",),
-        mode=("inpainting",),
-        arms=(BASE_ARM, LOSSLESS, *(f"{LOSSLESS}{WITHOUT}{fix}" for fix in fixes)),
-        label=label,
-        processes=3,
-        chunks_per_block=2,
-        warm_cache=True,
-    )
-
-
-def _vae(vae: Vae, *arms: str) -> Axes:
-    """One autoencoder as it is, compiled, and in the stack."""
-    return Axes(
-        kind=("paired",),
-        mode=("inpainting",),
-        vae=(vae,),
-        arms=(BASE_ARM, *arms),
-        label="vae",
-        processes=3,
-        chunks_per_block=2,
-    )
-
-
-def _growth(**axis: Any) -> Axes:
-    """Baseline and stack at other points of one axis, each in a process of its own."""
-    return Axes(
-        kind=("e2e",),
-        mode=("inpainting",),
-        variant=(BASELINE, LOSSLESS),
-        blocks=2,
-        chunks_per_block=4,
-        warm_cache=True,
-        **axis,
-    )
-
-
-def _cold(*variants: str) -> Axes:
-    """Variants at the preset's own point, with nothing compiled before."""
-    return Axes(kind=("e2e",), mode=("inpainting",), variant=variants, blocks=2, chunks_per_block=4)
-
-
-LEAVE_ONE_OUT = [_without(label, *fixes) for label, fixes in LEFT_OUT.items()]
-AUTOENCODERS = [
-    _vae("tae", "tae-compiled", LOSSLESS),
-    _vae("wanvae", "wan-compiled", LOSSLESS_WANVAE),
-]
-# The points of the three axes share the preset's own one, which is the cold start of both.
-GROWTH = [
-    _cold(BASELINE, LOSSLESS),
-    _growth(size=("320x320", "832x480", "1024x1024")),
-    _growth(steps=(1, 8)),
-    _growth(window=(3, 24)),
-]
-COLD_START = [_cold("tae-compiled", "compiled-blocks", "graph-chunk", FASTEST)]
-FASTEST_CASES = [
-    Axes(
-        kind=("paired",),
-        mode=("inpainting",),
-        arms=(BASE_ARM, LOSSLESS, FASTEST),
-        processes=3,
-        chunks_per_block=4,
-    ),
-    Axes(kind=("quality",), mode=("inpainting",), arms=(BASE_ARM, LOSSLESS, FASTEST)),
-    Axes(
-        kind=("quality",),
-        mode=("inpainting",),
-        arms=(BASE_ARM, LOSSLESS, FASTEST),
-        stretch=60,
-    ),
-]
 
 MATRIX_LIMIT_BYTES = 1 << 16
 # The TOML reader takes a time that grows with the square of a key's length: 16 s for 30,000 dots.
@@ -243,6 +160,7 @@ MATRICES: dict[str, Matrix] = {
                 "kernels", "attention-cudnn", "attention-flash", "attention-flex", "gelu-epilogue"
             ),
             _alone("launches", "compiled-blocks", "graph-forward", "graph-loop", "graph-chunk"),
+            _alone("needs", *NEEDS),
             Axes(
                 kind=("quality",),
                 mode=("inpainting",),
@@ -255,7 +173,7 @@ MATRICES: dict[str, Matrix] = {
     "leave-one-out": Matrix(name="leave-one-out", cases=LEAVE_ONE_OUT),
     "vae": Matrix(name="vae", cases=AUTOENCODERS),
     "growth": Matrix(name="growth", cases=GROWTH),
-    "cold-start": Matrix(name="cold-start", cases=[_cold(BASELINE, LOSSLESS), *COLD_START]),
+    "cold-start": Matrix(name="cold-start", cases=[COLD, *COLD_START]),
     "fastest": Matrix(name="fastest", cases=FASTEST_CASES),
     "limit": Matrix(
         name="limit",

@@ -200,21 +200,23 @@ def resolve(variant: str) -> tuple[Fix, ...]:
 
 
 def left_out(variant: str) -> tuple[str, tuple[str, ...]] | None:
-    """For "BUNDLE-without-FIX": the bundle, and the fixes that it lacks, FIX first.
+    """For "BUNDLE-without-FIX", or several: the bundle, and the fixes that it lacks, FIX first.
 
     Those that need FIX cannot stay and are left out with it. None for every other variant. Raises
     UsageError where the bundle does not have the fix.
     """
-    bundle, _, fix = variant.partition(WITHOUT)
-    if not fix:
+    bundle, *named = variant.split(WITHOUT)
+    if not named:
         return None
-    if bundle not in BUNDLES or fix not in _bundled(bundle):
+    wrong = [fix for fix in named if bundle not in BUNDLES or fix not in _bundled(bundle)]
+    if wrong:
         raise UsageError(
-            f"unknown variant '{variant}': '{bundle}' is no bundle that has '{fix}'",
+            f"unknown variant '{variant}': '{bundle}' is no bundle that has '{wrong[0]}'",
             next_step=f"write {LOSSLESS}{WITHOUT}FIX with one of {', '.join(STACKS[LOSSLESS])}",
         )
-    with_it = (name for name in FIXES if name in _bundled(bundle) and fix in _with_needs(name))
-    return bundle, (fix, *(name for name in with_it if name != fix))
+    having = (name for name in FIXES if name in _bundled(bundle) and name not in named)
+    with_them = (name for name in having if _with_needs(name) & set(named))
+    return bundle, (*named, *with_them)
 
 
 def _with_needs(part: str) -> set[str]:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import UsageError
-from harness.matrices import MATRICES, load_matrix
+from harness.matrices import MATRICES, NEEDS, load_matrix
 from harness.matrix import CPU_EFFORT, Axes, Matrix, Settings, expand, parse_size, schedule
 from harness.variants import FIXES, STACKS, WRONG
 from tests import samples
@@ -100,9 +100,10 @@ def test_the_matrix_of_fixes_has_every_fix_and_its_proof_and_needs_a_gpu() -> No
     timed = {arm for case in cases if case.kind == "paired" for arm in case.arms}
     judged = {arm for case in cases if case.kind == "quality" for arm in case.arms}
     # SDPA as such is the yardstick of the proof: every proof has it anyway.
-    unmeasured = {"attention-sdpa", "tae-explicit", "wan-compiled", "fp8-linears", *WRONG}
-    assert timed == {"base", *STACKS, *FIXES} - unmeasured
-    assert judged == timed | {"tae-explicit", *WRONG}
+    unmeasured = {"attention-sdpa", "wan-compiled", "fp8-linears", *WRONG}
+    assert timed == {"base", *STACKS, *FIXES, *NEEDS} - unmeasured
+    joined = {name for name in NEEDS if "+" in name}  # their parts are judged
+    assert judged == timed - joined | set(WRONG)
     with pytest.raises(UsageError, match="needs a GPU for"):
         expand(MATRICES["fixes"], CPU)
 

@@ -3,12 +3,13 @@
 import pytest
 
 from harness.errors import UsageError
-from harness.matrices import LEFT_OUT
+from harness.matrices_limit import LEFT_OUT
 from harness.variants import (
     BASELINE,
     FIXES,
     STACKS,
     STEPS,
+    WITHOUT,
     WRONG,
     is_bounded,
     is_variant,
@@ -66,8 +67,18 @@ def test_a_bundle_without_a_fix_lacks_it_and_what_needs_it() -> None:
 
 
 def test_every_fix_of_the_stack_is_left_out_once() -> None:
-    left = [fix for fixes in LEFT_OUT.values() for fix in fixes]
+    left = [fix for fixes in LEFT_OUT.values() for fix in fixes if WITHOUT not in fix]
     assert sorted(left) == sorted(STACKS["lossless"])
+
+
+def test_what_goes_with_a_fix_is_left_out_without_it_too() -> None:
+    arms = [f"lossless{WITHOUT}{fixes}" for group in LEFT_OUT.values() for fixes in group]
+    sets = [set(lacking[1]) for arm in arms if (lacking := left_out(arm)) is not None]
+    for fix in STACKS["lossless"]:
+        lacking = left_out(f"lossless{WITHOUT}{fix}")
+        assert lacking is not None
+        rest = set(lacking[1]) - {fix}
+        assert not rest or rest in sets, fix
 
 
 def test_the_bundles_suit_their_autoencoder() -> None:

@@ -99,10 +99,11 @@ class Axis:
         return max(self.others, key=lambda point: abs(point.error))
 
     def holds(self, fps: float) -> tuple[GrowthPoint | None, GrowthPoint | None]:
-        """The last point with that many frames a second, and the first one without."""
-        holding = [point for point in self.points if point.fps >= fps]
-        failing = [point for point in self.points if point.fps < fps]
-        return (holding[-1] if holding else None), (failing[0] if failing else None)
+        """The last point up to which there are that many frames a second, and the first without."""
+        for index, point in enumerate(self.points):
+            if point.fps < fps:
+                return (self.points[index - 1] if index else None), point
+        return self.points[-1], None
 
 
 def growth_axes(results: Iterable[Result]) -> list[Axis]:

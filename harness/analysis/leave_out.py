@@ -16,7 +16,7 @@ from harness.analysis.fixes import Fixes, SingleFix
 from harness.analysis.limit_cases import leaves_out, variants_of
 from harness.analysis.output_errors import fixes_of
 from harness.result import Result
-from harness.variants import FIXES, left_out
+from harness.variants import FIXES, WITHOUT, left_out
 
 # By the intervals of both gains: apart, or not told apart.
 Interaction = Literal[
@@ -33,12 +33,22 @@ Interaction = Literal[
 class LeftOut:
     """A fix that is left out of a bundle."""
 
-    fix: str
+    named: tuple[str, ...]  # the fix, or several
     title: str
     bundle: str
-    with_it: tuple[str, ...]  # left out too, for they need it
+    with_it: tuple[str, ...]  # left out too, for they need one of these
     without: ArmTimes  # the bundle without them, against the baseline
     brings: ArmTimes  # the bundle against that
+
+    @property
+    def fix(self) -> str:
+        """Its name, or several with commas."""
+        return ", ".join(self.named)
+
+    @property
+    def fixes(self) -> set[str]:
+        """All that is left out."""
+        return {*self.named, *self.with_it}
 
     @property
     def gain(self) -> float:
@@ -57,11 +67,13 @@ def left_out_fixes(processes: Mapping[str, Sequence[Result]]) -> list[LeftOut]:
             lacking = left_out(arm)
             if lacking is None:
                 continue
-            bundle, (fix, *with_it) = lacking
+            bundle, fixes = lacking
+            count = arm.count(WITHOUT)
+            named, with_it = fixes[:count], fixes[count:]
             without, brings = arm_times(results, arm), arm_times(results, bundle, arm)
             if without is not None and brings is not None and brings.wall_change is not None:
-                title = FIXES[fix].title
-                found.append(LeftOut(fix, title, bundle, tuple(with_it), without, brings))
+                title = "; ".join(FIXES[fix].title for fix in named)
+                found.append(LeftOut(named, title, bundle, with_it, without, brings))
     return sorted(found, key=lambda one: -one.gain)
 
 
@@ -88,7 +100,7 @@ def net_brings(left: LeftOut, others: Sequence[LeftOut]) -> Verdict | None:
     if not left.with_it:
         return left.brings.wall_change
     rest = next(
-        (one for one in others if {one.fix, *one.with_it} == set(left.with_it)),
+        (one for one in others if one.fixes == set(left.with_it)),
         None,
     )
     return None if rest is None else _over(left.brings.wall_change, rest.brings.wall_change)

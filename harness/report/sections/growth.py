@@ -29,6 +29,11 @@ TITLES: dict[AxisName, str] = {
     "steps": "Denoising steps",
     "window": "Window of the KV cache, latent frames",
 }
+SHORT: dict[AxisName, str] = {
+    "size": "the size of a frame",
+    "steps": "the number of steps",
+    "window": "the window",
+}
 WALL = "/chunks/*/wall_ms"
 
 
@@ -181,7 +186,7 @@ def _breaks(axes: Sequence[Axis]) -> list[Line]:
                 words += [" holds at every point"]
                 continue
             axis, point = min(failing, key=lambda pair: pair[1].predicted_ms)
-            words += [f" breaks first with {TITLES[axis.name].lower()} at "]
+            words += [f" breaks first with {SHORT[axis.name]} at "]
             words += [place_cell(axis.name, point)]
         lines.append(line(*words, "."))
     return lines
@@ -197,7 +202,8 @@ def _memory_line(material: Material, axes: Sequence[Axis]) -> list[Line]:
     at = of(point.result, "/memory")
     share = percent(peak / fact[0].value, at, fact[1])
     case = Cell(point.result.case_id, (of(point.result, "/case_id"),), "code")
-    return [line("Memory: the most is ", gibibytes(peak, at), " in ", case, ", ", share, " of it.")]
+    most = ("Memory: the most is ", gibibytes(peak, at), " in ", case)
+    return [line(*most, ", ", share, " of the GPU's.")]
 
 
 def _failed(material: Material) -> list[Line]:
