@@ -21,7 +21,7 @@ IMAGE_HELP = {
     "offline": "build without any network; every wheel comes from the wheelhouse",
 }
 BENCH_HELP = {
-    "matrix": "quick, full, selfcheck, profile, fixes, or a .toml file (docs/matrix.md)",
+    "matrix": "quick, full, selfcheck, profile, fixes, limit, or a .toml file (docs/matrix.md)",
     "only": "keep the cases whose id matches this pattern, e.g. 'e2e-*'",
     "runtime": "auto, docker or local",
     "device": "auto, cuda or cpu",
