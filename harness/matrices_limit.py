@@ -59,6 +59,7 @@ def _growth(**axis: Any) -> Axes:
         variant=(BASELINE, LOSSLESS),
         blocks=2,
         chunks_per_block=4,
+        warmup_max_chunks=40,  # a window of 24 is settled, its graphs captured, at chunk 22
         warm_cache=True,
         **axis,
     )

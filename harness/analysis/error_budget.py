@@ -13,7 +13,13 @@ from typing import Literal
 from harness.analysis.fix_arms import ArmTimes, arm_times
 from harness.analysis.interval import median
 from harness.analysis.limit_cases import allows_error
-from harness.analysis.output_errors import LEAST_CHUNKS, QUANTITIES, YARDSTICK, Quantity
+from harness.analysis.output_errors import (
+    LEAST_CHUNKS,
+    QUANTITIES,
+    YARDSTICK,
+    Quantity,
+    ratio_of,
+)
 from harness.arms import BASE_ARM
 from harness.matrix import Mode
 from harness.result import OutputError, Result
@@ -145,7 +151,7 @@ def _drift(result: Result, arm: str) -> dict[Quantity, float]:
     )
     if len(own) < result.case.stretch or len(yard) < result.case.stretch:
         return {}
-    return {q: _growth(own, q) / _growth(yard, q) for q in QUANTITIES}
+    return {q: ratio_of(_growth(own, q), _growth(yard, q)) for q in QUANTITIES}
 
 
 def _growth(errors: Sequence[OutputError], quantity: Quantity) -> float:

@@ -115,11 +115,10 @@ def _over(whole: Verdict | None, rest: Verdict | None) -> Verdict | None:
     if whole is None or rest is None:
         return None
     one, other = whole.ratio, rest.ratio
-    known = (one.error, other.error, one.freedom, other.freedom)
     error = freedom = low = high = None
-    if known[0] is not None and known[1] is not None:
-        error = math.hypot(known[0], known[1])
-        freedom = min(f for f in known[2:] if f is not None)
+    if one.error is not None and other.error is not None:
+        error = math.hypot(one.error, other.error)
+        freedom = min((r.freedom for r in (one, other) if r.error and r.freedom), default=0.0)
     value = one.value / other.value
     net = Ratio(value, None, None, one.processes, False, error, freedom)
     found = net.interval(CONFIDENCE)
