@@ -25,7 +25,10 @@ AxisName = Literal["size", "steps", "window"]
 AXES: tuple[AxisName, ...] = ("size", "steps", "window")
 LEAST_POINTS = 3  # of an axis, the preset's own among them
 REAL_TIME_FPS: dict[str, float] = {"FILM_LIKE": 16.0, "CINEMA": 24.0, "VIDEO": 30.0}
-NOT_MEASURED = frozenset({"warm_cache", "blocks", "chunks_per_block", "profile", "processes"})
+# How long and how often a case is looked at.
+EFFORT = frozenset({"warm_cache", "blocks", "chunks_per_block", "profile", "processes"}) | {
+    *("warmup_max_chunks", "warmup_max_s", "measure_max_s")
+}
 
 
 @dataclass(frozen=True)
@@ -180,5 +183,5 @@ def _values(case: Case, axes: Sequence[AxisName]) -> tuple[object, ...]:
 
 def _but_for(case: Case, axes: Sequence[AxisName]) -> tuple[object, ...]:
     """Everything about a case but its place on the axes and how long it is looked at."""
-    left = {*axes, "width_px", "height_px", *NOT_MEASURED}
+    left = {*axes, "width_px", "height_px", *EFFORT}
     return tuple(value for name, value in msgspec.structs.asdict(case).items() if name not in left)
