@@ -1,144 +1,30 @@
 """Invoke tasks. Each is a few lines over the library; imports are inside, so --list is instant."""
 
+import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from inspect import Parameter, Signature
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from invoke.context import Context
-from invoke.tasks import Task, task
+from invoke.tasks import task
+
+from harness.host.option_help import (
+    BENCH_HELP,
+    COMPARE_HELP,
+    GATE_HELP,
+    IMAGE_HELP,
+    PROFILE_HELP,
+    REPRO_HELP,
+    SELFCHECK_HELP,
+    SUBMIT_HELP,
+)
+from harness.host.task_form import Given, LongOptions, one_line_errors, takes
+
+if TYPE_CHECKING:
+    from harness.host.session import Tools
 
 PROJECT = Path(__file__).resolve().parent
 REPORTS = PROJECT / "reports"
-
-IMAGE_HELP = {
-    "base-image": "base image (a CUDA image pinned by tag)",
-    "torch": "torch of the image: a requirement such as torch==2.13.0, or keep",
-    "wheelhouse": "folder with wheels that the build prefers",
-    "ca-bundle": "certificates for the package index during the build",
-    "offline": "build without any network; every wheel comes from the wheelhouse",
-}
-BENCH_HELP = {
-    "matrix": "quick, full, selfcheck, profile, fixes, limit, or a .toml file (docs/matrix.md)",
-    "only": "keep the cases whose id matches this pattern, e.g. 'e2e-*'",
-    "runtime": "auto, docker or local",
-    "device": "auto, cuda or cpu",
-    "gpu": "index or UUID of the GPU",
-    "variant": "changes of the workload: a fix, a stack, or several joined by '+'",
-    "preset": "auto, full or tiny",
-    "size": "frame size WxH, multiples of 16",
-    "weights": "folder with the published checkpoints; without it weights are seeded",
-    "video": "video file to feed; what is not given is generated",
-    "depth": "depth video file to feed",
-    "mask": "mask video file to feed, of the video's frame size",
-    "processes": "fresh processes of each case whose chunks are timed; three for a verdict",
-    "budget": "minutes within which undecided comparisons get more processes",
-    "limit": "minutes after which a case counts as hung and is stopped",
-    "resume": "id of an interrupted run to go on with",
-    **IMAGE_HELP,
-}
-
-NOT_IN_SELFCHECK = ("matrix", "variant", "video", "depth", "mask")
-SELFCHECK_HELP = {name: text for name, text in BENCH_HELP.items() if name not in NOT_IN_SELFCHECK}
-
-
-PROFILE_HELP = {
-    "case": "keep the cases whose id matches this pattern, e.g. '*-depth-*'",
-    **{name: text for name, text in SELFCHECK_HELP.items() if name != "only"},
-}
-
-
-COMPARE_HELP = {
-    "a": "id or folder of a run, or RUN:CASE for one case of it",
-    "b": "what is held against it: the same forms",
-    "across": "keys whose difference is the question, e.g. gpu,torch.version",
-    "measure": "wall or busy decides the exit code; left out: busy where both have it",
-    "out": "folder for comparison.md and comparison.json",
-    "json": "print JSON in place of Markdown",
-}
-GATE_HELP = {
-    "baseline": "id or folder of the run to hold against",
-    "run": "the run to judge; left out: the newest other one of this matrix and GPU",
-    "max-regression": "margin that a case may be slower by, e.g. 3% or 0.03",
-    "measure": COMPARE_HELP["measure"],
-    "across": COMPARE_HELP["across"],
-}
-
-
-class TwoDashes(str):
-    """A one-letter option that is written `--a`, as every other; Invoke would make it `-a`.
-
-    Invoke chooses by the length of the stripped name, and only then puts the dashes before it.
-    """
-
-    def __len__(self) -> int:
-        return super().__len__() + 1
-
-    def lstrip(self, characters: str | None = None, /) -> "TwoDashes":
-        """Itself: a letter has nothing to strip, and stays of this class."""
-        return self
-
-    rstrip = lstrip
-
-    def replace(self, *_: Any) -> "TwoDashes":
-        """Itself, as above."""
-        return self
-
-
-class LongOptions(Task[Any]):
-    """A task whose one-letter options take two dashes."""
-
-    def arg_opts(self, name: str, default: str, taken_names: set[str]) -> dict[str, Any]:
-        """Invoke's own, with these names."""
-        options: dict[str, Any] = super().arg_opts(name, default, taken_names)
-        return options | {"names": [TwoDashes(n) if len(n) == 1 else n for n in options["names"]]}
-
-
-# Of options that tasks share; the others have none, so that `BenchOptions` sees what was given.
-DEFAULTS: dict[str, str | bool] = {
-    "matrix": "quick",
-    "runtime": "auto",
-    "device": "auto",
-    "preset": "auto",
-    "offline": False,
-    "out": "sbom.cdx.json",
-}
-Given = str | bool | None
-
-
-def takes(options: dict[str, str]) -> Callable[[Callable[..., None]], Task[Any]]:
-    """A task with these options, by name and text; its function gets them as keywords.
-
-    Invoke reads the options off the signature, so that is what is made here.
-    """
-
-    def make(body: Callable[..., None]) -> Task[Any]:
-        names = [name.replace("-", "_") for name in options]
-        parameters = [
-            Parameter("context", Parameter.POSITIONAL_OR_KEYWORD),
-            *(Parameter(n, Parameter.KEYWORD_ONLY, default=DEFAULTS.get(n)) for n in names),
-        ]
-        vars(body)["__signature__"] = Signature(parameters)
-        made: Task[Any] = task(help=options, auto_shortflags=False)(body)
-        return made
-
-    return make
-
-
-@contextmanager
-def one_line_errors() -> Iterator[None]:
-    """An expected failure is one line and exit code 2; anything else keeps its traceback."""
-    from harness.errors import HarnessError
-
-    try:
-        yield
-    except HarnessError as error:
-        print(f"error: {error.line}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(130)
 
 
 @takes(BENCH_HELP)
@@ -149,15 +35,37 @@ def bench(context: Context, **given: Given) -> None:
 
 
 def _bench(given: dict[str, Given]) -> None:
-    from harness.analysis.comparisons import undecided
+    from harness.errors import UsageError
     from harness.host.bench import bench
+    from harness.host.foreseen import dry_run
+    from harness.host.hosts import hosts_of, on_each
     from harness.host.ready import Place
     from harness.host.screen import Screen
+
+    switches = ("dry_run", "json", "quiet", "html")
+    dry, as_json, quiet, web = (bool(given.pop(name, None)) for name in switches)
+    place = Place(project=PROJECT, reports=REPORTS)
+    if as_json and not dry:
+        raise UsageError("--json is the form of a dry run's plan", next_step="add --dry-run")
+    screen, hosts = Screen(quiet=quiet), hosts_of(given)
+    if dry and len(hosts) > 1:
+        raise UsageError("a dry run is of one host", next_step="name one of them with --host")
+    if dry:
+        print(dry_run(given, place).answer(as_json=as_json))
+    elif len(hosts) > 1:
+        on_each(hosts, given, screen, lambda one: bench(one, place, _tools(web=web), screen))
+    else:
+        bench(given, place, _tools(web=web), screen)
+
+
+def _tools(*, web: bool = False) -> "Tools":
+    from functools import partial
+
+    from harness.analysis.comparisons import undecided
     from harness.host.session import Tools
     from harness.report.render import render_run
 
-    tools = Tools(render=render_run, undecided=undecided)
-    bench(given, Place(project=PROJECT, reports=REPORTS), tools, Screen())
+    return Tools(render=partial(render_run, web=web), undecided=undecided)
 
 
 @takes(SELFCHECK_HELP)
@@ -174,6 +82,46 @@ def profile(context: Context, case: str | None = None, **given: Given) -> None:
         _bench({**given, "matrix": "profile", "only": case})
 
 
+@task(
+    help={"name": "of the matrix; part of its runs' ids", "out": "file; left out: <name>.toml"},
+    auto_shortflags=False,
+)
+def new_matrix(context: Context, name: str = "", out: str | None = None) -> None:
+    """Write a commented matrix of your own, which editors complete by its schema."""
+    with one_line_errors():
+        from harness.host.matrix_form import new_matrix as write_matrix
+
+        path = write_matrix(PROJECT, name, out)
+        print(f"{path}: show its cases with `invoke bench --dry-run --matrix {path}`")
+
+
+@takes(SUBMIT_HELP)
+def submit(
+    context: Context, to: str, launcher: str, image: str, out: str | None = None, **given: Given
+) -> None:
+    """Write a folder that Slurm or Kubernetes runs with the image built here."""
+    with one_line_errors():
+        from harness.host.engine import connect
+        from harness.host.ready import Place
+        from harness.host.submit import Wish
+        from harness.host.submit import submit as write_submission
+
+        wish = Wish.parse({"to": to, "launcher": launcher, "image": image, "out": out})
+        place = Place(project=PROJECT, reports=REPORTS)
+        print(write_submission(wish, given, place, connect(), print))
+
+
+@task(help={"source": "folder that `invoke submit` wrote"}, auto_shortflags=False)
+def collect(context: Context, source: str = "") -> None:
+    """Make a run of what a submission brought back, and write its report."""
+    with one_line_errors():
+        from harness.host.collect import collect as collect_run
+        from harness.host.ready import Place
+        from harness.host.screen import Screen
+
+        collect_run(source, Place(project=PROJECT, reports=REPORTS), _tools(), Screen())
+
+
 @takes(IMAGE_HELP)
 def build(context: Context, **given: Given) -> None:
     """Build the image, if the tree has changed since the last time."""
@@ -186,7 +134,7 @@ def build(context: Context, **given: Given) -> None:
 
 
 @takes({"out": "file to write", **IMAGE_HELP})
-def sbom(context: Context, out: str, **given: Given) -> None:
+def sbom(context: Context, out: str | None, **given: Given) -> None:
     """Write the bill of materials of the image (CycloneDX); needs the development packages."""
     with one_line_errors():
         from harness.host.bill import write_bill
@@ -196,7 +144,7 @@ def sbom(context: Context, out: str, **given: Given) -> None:
 
         engine = connect()
         image = ensure_image(engine, PROJECT, BenchOptions.parse(given).image, print)
-        print(write_bill(engine, image, Path(out)))
+        print(write_bill(engine, image, Path(out or "sbom.cdx.json")))
 
 
 @task
@@ -214,20 +162,96 @@ def audit(context: Context) -> None:
     help={
         "run": "id or folder of one run; without it every run and the index",
         "public": "scan what was rendered for names of hosts and users, paths, serials, UUIDs",
+        "html": BENCH_HELP["html"],
     },
     auto_shortflags=False,
 )
-def report(context: Context, run: str | None = None, public: bool = False) -> None:
+def report(
+    context: Context, run: str | None = None, public: bool = False, html: bool = False
+) -> None:
     """Render reports from their records; needs no torch, Docker or GPU."""
     with one_line_errors():
         from harness.report.public import scan
         from harness.report.render import render_all, render_run
         from harness.store import RunFolder
 
-        paths = [render_run(RunFolder.find(REPORTS, run).path)] if run else render_all(REPORTS)
+        if run:
+            paths = [render_run(RunFolder.find(REPORTS, run).path, web=html)]
+        else:
+            paths = render_all(REPORTS, web=html)
         print(*paths, sep="\n")
         if public:
             print(*scan(paths), sep="\n")
+
+
+@task(help={"run": "id or folder of a run"}, auto_shortflags=False)
+def compact(context: Context, run: str) -> None:
+    """Compress the large records of a finished run, for version control."""
+    with one_line_errors():
+        from harness.store import RunFolder
+
+        folder = RunFolder.find(REPORTS, run)
+        done = folder.compact()
+        print(f"{folder.path.name}: {len(done)} records compressed", *done, sep="\n")
+
+
+@takes(REPRO_HELP)
+def repro(
+    context: Context,
+    run: str,
+    across: str,
+    measure: str,
+    dry_run: bool,
+    quiet: bool,
+    **given: Given,
+) -> None:
+    """Run an earlier run again, say what is not as it was, compare: exit codes of compare."""
+    with one_line_errors():
+        from harness.host.bench import repeat
+        from harness.host.ready import Place
+        from harness.host.repro import repetition
+        from harness.host.screen import Screen
+        from harness.report.compare import compare_runs
+
+        place = Place(project=PROJECT, reports=REPORTS)
+        again = repetition(run, given, place)
+        print(*again.lines, sep="\n", flush=True)
+        again.check(across)
+        if dry_run:
+            return
+        screen = Screen(quiet=quiet)
+        report = repeat(again.source, again.options, place, _tools(), screen)
+        answer = compare_runs(
+            REPORTS, a=str(again.source.path), b=str(report.parent), across=across, measure=measure
+        )
+        print(answer.text)
+        sys.exit(answer.exit_code)
+
+
+@task(
+    help={
+        "run": "id or folder of the run",
+        "out": "file to write; left out: <gpu>-<run>.tar.gz in the current folder",
+    },
+    auto_shortflags=False,
+)
+def share(context: Context, run: str = "", out: str | None = None) -> None:
+    """Pack a run into one file to send, once it is shown to name neither host nor user."""
+    with one_line_errors():
+        from harness.report.share import share as share_run
+
+        print(share_run(REPORTS, run, out))
+
+
+@task(help={"file": "a run packed by `invoke share`"}, auto_shortflags=False)
+def add(context: Context, file: str = "") -> None:
+    """Check a packed run, which may come from anyone, and add it to the reports."""
+    with one_line_errors():
+        from harness.host.locks import hold_reports
+        from harness.report.share import add as add_run
+
+        with hold_reports(REPORTS):
+            print(*add_run(REPORTS, file), sep="\n")
 
 
 @task(klass=LongOptions, help=COMPARE_HELP, auto_shortflags=False)
@@ -270,16 +294,17 @@ def gate(
         sys.exit(answer.exit_code)
 
 
-@takes({"gpu": BENCH_HELP["gpu"], **IMAGE_HELP})
-def doctor(context: Context, gpu: str | None = None, **given: Given) -> None:
+@takes({"host": "another host, ssh://user@box", "gpu": BENCH_HELP["gpu"], **IMAGE_HELP})
+def doctor(context: Context, **given: Given) -> None:
     """Say what this host offers, what stands in the way, and what `auto` would choose."""
     with one_line_errors():
         from harness.host.choice import look
         from harness.host.doctor import examine
         from harness.host.options import BenchOptions
 
-        options = BenchOptions.parse({**given, "gpu": gpu})
-        for finding in examine(options, look(gpu), PROJECT, REPORTS):
+        options = BenchOptions.parse(given)
+        around = look(options.gpu, options.reaching(os.environ))
+        for finding in examine(options, around, PROJECT, REPORTS):
             print(finding.line, flush=True)
 
 

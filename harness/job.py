@@ -16,6 +16,7 @@ RECORD_FILE = "record.json"
 PREFLIGHT_FILE = "preflight.json"
 DEVICES_FILE = "devices.json"
 TRACE_FILE = "trace.json.gz"  # of a profiled case, beside its record
+PIPELINE_FILE = "pipeline.py"  # the user's own pipeline
 NOTE = "note: "  # a problem that begins so does not stop a run
 
 
@@ -46,6 +47,7 @@ class Job(Strict, frozen=True):
     weights_dir: str | None = None  # as the measured process sees it
     gpu: str | None = None  # index or UUID of the GPU to use; null: the first
     process: int = 0  # which of the case's processes this is
+    pipeline: str | None = None  # file name of the user's own pipeline, for the record
     limit_s: float | None = (
         None  # after which the process ends itself, with its stack as last words
     )

@@ -95,6 +95,8 @@ MATRICES: dict[str, Matrix] = {
             ),
         ],
     ),
+    # A pipeline of the user's own: its chunks, the components that it names, its profile.
+    "own": Matrix(name="own", cases=[Axes(kind=("e2e",), mode=("own",), profile=True)]),
     # How far the numbers can be trusted: spread, false alarms, cost of telemetry, container against
     # bare host, parts against the whole. Delays have a case of their own: they are shares of the
     # busy time, which takes the profiler, and what that leaves behind in a process is not known.

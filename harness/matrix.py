@@ -20,11 +20,12 @@ from harness.presets import DEFAULT_STEPS, PRESETS, SIZE_MULTIPLE_PX
 from harness.variants import BASELINE, Vae, needs_gpu, vae_of
 
 Kind = Literal["isolated", "e2e", "paired", "quality"]
-Mode = Literal["inpainting", "depth", "text"]
+Mode = Literal["inpainting", "depth", "text", "own"]  # "own": a pipeline of the user's
 Device = Literal["cuda", "cpu"]
 PresetName = Literal["full", "tiny"]
 Attention = Literal["default", "sage", "sdpa", "flex"]
 Label = Annotated[str, Meta(pattern=r"^([a-z0-9][a-z0-9-]{0,31})?\Z")]
+Sha256 = Annotated[str, Meta(pattern=r"^([0-9a-f]{64})?\Z")]
 Positive = Annotated[int, Meta(ge=1, le=100_000)]
 Side = Annotated[int, Meta(ge=SIZE_MULTIPLE_PX, le=4096, multiple_of=SIZE_MULTIPLE_PX)]
 Size = Annotated[str, Meta(pattern=r"^\d{1,5}x\d{1,5}\Z")]
@@ -80,10 +81,14 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     warmup_max_chunks: Positive = 20
     warmup_max_s: Annotated[float, Meta(gt=0, le=3600)] = 120.0
     measure_max_s: Annotated[float, Meta(gt=0, le=3600)] = 60.0
+    pipeline: Label = ""  # name of the user's own; empty for the built-in workload
+    pipeline_sha256: Sha256 = ""  # of its file
 
     def __post_init__(self) -> None:
         if len(self.id) > MOST_ID_CHARACTERS:
             raise ValueError("the arms make too long a name for a file: give them a label")
+        if not (self.mode == "own") == bool(self.pipeline) == bool(self.pipeline_sha256):
+            raise ValueError("mode 'own' and a pipeline's name and hash belong together")
 
     @property
     def id(self) -> str:
@@ -91,7 +96,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         preset = PRESETS[self.preset]
         parts: list[str] = [self.kind, self.mode]
         how = [self.label] if self.label else self.arms[1:]
-        parts += how or ["compiled" if self.compiled else "eager"]
+        parts += how or [self.pipeline or ("compiled" if self.compiled else "eager")]
         if self.variant != BASELINE:
             parts.append(self.variant)
         if (self.width_px, self.height_px) != (preset.width_px, preset.height_px):
@@ -191,9 +196,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     device: Device
     size: str | None = None  # "WxH"
     weights: Literal["seeded", "checkpoint"] = "seeded"
-    only: str | None = None  # glob over case ids
+    only: str | None = None  # globs over case ids, separated by commas
     variant: str = BASELINE
     processes: int | None = None  # of every case whose chunks are timed, instead of its own number
+    pipeline: str = ""  # name of the user's own pipeline, and the hash of its file
+    pipeline_sha256: str = ""
 
 
 # A CPU run is a functional check: the same path, fewer chunks.
@@ -232,13 +239,15 @@ def expand(matrix: Matrix, settings: Settings) -> list[Case]:
             )
     if settings.only is None:
         return list(cases.values())
-    chosen = [case for name, case in cases.items() if fnmatch.fnmatch(name, settings.only)]
-    if not chosen:
-        raise UsageError(
-            f"--only '{settings.only}' matches no case of matrix '{matrix.name}'",
-            next_step=f"its cases are {', '.join(cases)}",
-        )
-    return chosen
+    patterns = settings.only.split(",")
+    for pattern in patterns:
+        if not fnmatch.filter(cases, pattern):
+            raise UsageError(
+                f"--only '{pattern}' matches no case of matrix '{matrix.name}'",
+                next_step=f"its cases are {', '.join(cases)}",
+            )
+    kept = {name for pattern in patterns for name in fnmatch.filter(cases, pattern)}
+    return [case for name, case in cases.items() if name in kept]
 
 
 def _check_number(matrix: Matrix) -> None:
@@ -276,11 +285,7 @@ def _combinations(axes: Axes, settings: Settings) -> list[Case]:
         "warmup_max_s",
         "measure_max_s",
     )
-    check_arms(axes.kind, axes.arms, modes=axes.mode, device=settings.device)
-    if axes.profile and set(axes.kind) != {"e2e"}:
-        raise UsageError(
-            "matrix: only end-to-end cases have a profile", next_step="write kind = ['e2e']"
-        )
+    _check_axes(axes, settings)
     effort = dict(CPU_EFFORT) if settings.device == "cpu" else {}
     effort |= {name: value for name in names if (value := getattr(axes, name)) is not None}
     cases = []
@@ -308,6 +313,8 @@ def _combinations(axes: Axes, settings: Settings) -> list[Case]:
             "profile": axes.profile,
             "warm_cache": axes.warm_cache,
             "stretch": axes.stretch,
+            "pipeline": settings.pipeline,
+            "pipeline_sha256": settings.pipeline_sha256,
             **effort,
         }
         fields["width_px"], fields["height_px"] = parse_size(fields.pop("size"))
@@ -320,6 +327,39 @@ def _combinations(axes: Axes, settings: Settings) -> list[Case]:
         if _makes_sense(case):
             cases.append(case)
     return cases
+
+
+def _check_axes(axes: Axes, settings: Settings) -> None:
+    """Raises UsageError for an entry of which no combination can be run."""
+    _check_own(axes, settings)
+    check_arms(axes.kind, axes.arms, modes=axes.mode, device=settings.device)
+    if axes.profile and set(axes.kind) != {"e2e"}:
+        raise UsageError(
+            "matrix: only end-to-end cases have a profile", next_step="write kind = ['e2e']"
+        )
+
+
+def _check_own(axes: Axes, settings: Settings) -> None:
+    """Raises UsageError unless a run with a pipeline of its own holds nothing else."""
+    if settings.pipeline and set(axes.mode) != {"own"}:
+        raise UsageError(
+            "matrix: cases of the built-in workload cannot be run with --pipeline",
+            next_step="write mode = ['own'], or leave --pipeline out",
+        )
+    if "own" not in axes.mode:
+        return
+    if not settings.pipeline:
+        raise UsageError(
+            "matrix: mode 'own' is that of a pipeline of your own", next_step="give --pipeline FILE"
+        )
+    plain = Axes(kind=("e2e",), mode=("own",))
+    fixed = ("kind", "compiled", "vae", "attention", "arms", "variant", "plant")
+    changed = [name for name in fixed if getattr(axes, name) != getattr(plain, name)]
+    if changed:
+        raise UsageError(
+            f"matrix: {changed[0]} is for the built-in workload, a case of your own has none",
+            next_step="leave it out; kind is 'e2e', components are measured beside the chunks",
+        )
 
 
 def _makes_sense(case: Case) -> bool:

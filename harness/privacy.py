@@ -74,8 +74,10 @@ class Scrubber:
         return re.compile(rf"{start}{re.escape(old)}(?![\w-])")
 
 
-def host_scrubber(project: Path, paths: Mapping[Path, str]) -> Scrubber:
-    """A scrubber that knows this host's names, the project's folder and the given paths."""
+def host_scrubber(
+    project: Path, paths: Mapping[Path, str], names: Mapping[str, str] | None = None
+) -> Scrubber:
+    """A scrubber that knows this host's names, the project's folder, given paths and names."""
     folders = {**paths, project: "<project>", Path.home(): "<home>"}
     table = {str(path): name for path, name in folders.items()}
     table |= {str(path.absolute()): name for path, name in folders.items()}
@@ -83,6 +85,7 @@ def host_scrubber(project: Path, paths: Mapping[Path, str]) -> Scrubber:
     host = socket.gethostname()
     table |= dict.fromkeys((host, host.partition(".")[0]), "<host>")
     table[os.environ.get("USER") or _user_name()] = "<user>"
+    table |= names or {}
     table.pop("root", None)  # says nothing about anyone, and is an ordinary word in messages
     return Scrubber(table)
 

@@ -9,8 +9,9 @@ Schema history
     3  the profile: chunks attributed by recorded ranges, idle time by cause, measured ceilings
     4  variants: their name in the case, memory and first chunk of each arm, errors of their output;
        the profile: gaps by stage, operators apart from Python, a time line, unprofiled reads
-    5  steps, window and stretch in the case, time to prepare a variant; of an output's errors the
-       cosines and the frames' similarity
+    5  pipelines of the user's own: their name and hash in the case, the work that they describe,
+       their components beside the chunks; steps, window and stretch in the case, time to prepare a
+       variant; of an output's errors the cosines and the frames' similarity
 """
 
 import re
@@ -38,8 +39,9 @@ SCHEMA_VERSION = 5
 RECORD_LIMIT_BYTES = 8 * 2**20
 
 Phase = Literal[
-    "load", "compile", "warmup", "steady", "busy", "memory", "count", "profile", "quality"
-]
+    "load", "compile", "warmup", "steady", "components", "busy", "memory", "count", "profile",
+    "quality",
+]  # fmt: skip
 
 
 class Fact(Strict, frozen=True):
@@ -265,6 +267,13 @@ class GpuState(Strict, frozen=True):
     events: list[str] = []  # errors met on the way
 
 
+class DescribedWork(Strict, frozen=True):
+    """What a pipeline says that one part of a steady chunk costs, by arithmetic."""
+
+    flops: NonNegative
+    moved_bytes: NonNegative  # read and written
+
+
 class ClipUse(Strict, frozen=True):
     """A clip that the case was fed with."""
 
@@ -305,6 +314,9 @@ class Result(Strict, frozen=True, tag="ok", tag_field="status"):
     arms: dict[Key, ArmFacts] = {}
     output_errors: list[OutputError] = []
     prepared_s: NonNegative | None = None  # changing the pipeline of a case that is a variant
+    described: dict[
+        Key, DescribedWork
+    ] = {}  # by part, of a profiled case whose pipeline describes it
 
 
 class Failure(Strict, frozen=True, tag="failed", tag_field="status"):

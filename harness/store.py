@@ -3,6 +3,7 @@
 run.json                    the plan: what is measured, how and where (Manifest)
 cases/<case>.json           a finished case (Result); its further processes: <case>.process-<n>.json
 cases/<case>.failed-<n>.json   an attempt that did not finish (Failure)
+cases/<...>.json.gz         a large one of them, compressed (`invoke compact`)
 traces/<case>.json.gz       a profiled case's trace, for Perfetto (not in git)
 report.md, figures/*.svg    rendered from the files above, can be deleted at any time
 """
@@ -18,8 +19,9 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from harness.compact import COMPACT_FROM_BYTES, SUFFIX, compacted, document_name, read_document
 from harness.errors import RecordError, StorageError, UsageError
-from harness.intake import read_file, refuse_links
+from harness.intake import refuse_links
 from harness.matrix import MOST_CASES, MOST_PROCESSES, Case, MatrixName, Process, schedule
 from harness.result import RECORD_LIMIT_BYTES as RECORD_LIMIT_BYTES
 from harness.result import Fact, Failure, Record, Result, check_version, decode, encode
@@ -125,6 +127,24 @@ class RunFolder:
         self._write(target, encode(record))
         return target
 
+    def compact(self) -> list[Path]:
+        """Compresses the large records; those that are left are the new files.
+
+        A record is removed once its compressed form is on disk. Raises RecordError for a run that
+        does not load, StorageError.
+        """
+        self.load()
+        done = []
+        for path in self.files()[1:]:
+            if path.suffix == SUFFIX or path.stat().st_size < COMPACT_FROM_BYTES:
+                continue
+            target = path.with_name(path.name + SUFFIX)
+            target.unlink(missing_ok=True)  # of an earlier try that was cut off
+            self._write(target, compacted(self.read(path)))
+            path.unlink()
+            done.append(target)
+        return done
+
     def trace(self, case_id: str) -> Path:
         """Where the exported trace of a profiled case lies; it is large, and not in git.
 
@@ -137,7 +157,7 @@ class RunFolder:
     def manifest(self) -> Manifest:
         """The plan. Raises RecordError if it is damaged or newer."""
         path = self.path / MANIFEST
-        blob = self._read(path)
+        blob = self.read(path)
         check_version(blob, name=path.name)
         try:
             manifest = msgspec.json.decode(blob, type=Manifest)
@@ -158,10 +178,8 @@ class RunFolder:
         failures: dict[str, Failure] = {}
         read_bytes = 0
         for case in manifest.cases:
-            attempts = [path for _, path in sorted(self.attempts(case.id).items())]
-            done = self._finished(case.id)
-            for path in [*attempts, *done]:
-                blob = self._read(path)
+            for path in self._recorded(case.id):
+                blob = self.read(path)
                 read_bytes += len(blob)
                 self._check_total(read_bytes)
                 record = decode(blob, name=f"{self.path.name}/cases/{path.name}")
@@ -171,7 +189,7 @@ class RunFolder:
                         next_step="restore it or run the case again",
                     )
                 if isinstance(record, Result):
-                    if path.name != result_name(case.id, record.process):
+                    if document_name(path) != result_name(case.id, record.process):
                         raise RecordError(
                             f"record {path.name} of run {self.path.name} is of another process",
                             next_step="give the file its name again",
@@ -185,10 +203,28 @@ class RunFolder:
             run, failures={name: one for name, one in failures.items() if name in unfinished}
         )
 
-    def _finished(self, case_id: str) -> list[Path]:
-        """Results of a case by process; an undecided comparison has more than planned."""
+    def files(self) -> list[Path]:
+        """The plan, and every record of its cases; what else lies there is no part of the run.
+
+        Raises RecordError for a damaged plan.
+        """
+        cases = self.manifest().cases
+        recorded = [path for case in cases for path in self._recorded(case.id)]
+        return [self.path / MANIFEST, *recorded]
+
+    def restore(self, name: str, blob: bytes) -> None:
+        """Writes a file of a run that was received, as it was sent. Raises StorageError."""
+        self._write(self.path / name, blob)
+
+    def _recorded(self, case_id: str) -> list[Path]:
+        """Records of a case: attempts that failed, then results by process.
+
+        An undecided comparison has more results than planned.
+        """
+        attempts = [path for _, path in sorted(self.attempts(case_id).items())]
         paths = (self.path / "cases" / result_name(case_id, n) for n in range(MOST_PROCESSES))
-        return [path for path in paths if os.path.lexists(path)]
+        done = [there for path in paths if (there := _there(path)) is not None]
+        return [*attempts, *done]
 
     def attempts(self, case_id: str) -> dict[int, Path]:
         """Failures of a case by number; a file of another name is not ours and is left alone."""
@@ -196,11 +232,11 @@ class RunFolder:
         numbered = ((path.stem.rpartition("-")[2], path) for path in paths)
         return {int(number): path for number, path in numbered if number.isdecimal()}
 
-    def _read(self, path: Path) -> bytes:
+    def read(self, path: Path) -> bytes:
         """A file of the run, within its limit. Raises RecordError."""
         try:
             refuse_links(self.path, path)
-            return read_file(path, RECORD_LIMIT_BYTES)
+            return read_document(path, RECORD_LIMIT_BYTES)
         except OSError as error:
             raise RecordError(f"{path.name} cannot be read ({error.strerror})") from error
         except ValueError as error:
@@ -236,7 +272,7 @@ class RunFolder:
                     file.flush()
                     os.fsync(file.fileno())
                 os.chmod(name, 0o644)
-                if target.exists():
+                if _there(target) is not None:
                     raise FileExistsError
                 os.replace(name, target)
             except BaseException:
@@ -254,6 +290,12 @@ class RunFolder:
                 f"cannot write {target.name} into {target.parent.name}/ ({error.strerror})",
                 next_step="free space or fix the folder's permissions, then use --resume",
             ) from error
+
+
+def _there(path: Path) -> Path | None:
+    """A record's file, plain or compressed; None if there is none."""
+    both = (path, path.with_name(path.name + SUFFIX))
+    return next((file for file in both if os.path.lexists(file)), None)
 
 
 def result_name(case_id: str, process: int) -> str:

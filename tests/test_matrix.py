@@ -19,6 +19,7 @@ from tests import samples
 ON_GPU = ("fixes", "leave-one-out", "vae", "growth", "cold-start", "fastest", "limit")
 CPU = Settings(preset="tiny", device="cpu")
 GPU = Settings(preset="full", device="cuda")
+OWN = Settings(preset="full", device="cuda", pipeline="mine", pipeline_sha256="ab" * 32)
 
 
 def ids(matrix: Matrix, settings: Settings = GPU) -> list[str]:
@@ -51,7 +52,39 @@ def test_the_quick_matrix_covers_what_the_report_tells() -> None:
 def test_a_built_in_matrix_expands_everywhere_in_a_stable_order(name: str) -> None:
     matrix = load_matrix(name)
     assert matrix.name == name
-    assert ids(matrix, GPU) == ids(matrix, CPU) == list(dict.fromkeys(ids(matrix)))
+    gpu, cpu = (OWN, msgspec.structs.replace(OWN, device="cpu")) if name == "own" else (GPU, CPU)
+    assert ids(matrix, gpu) == ids(matrix, cpu) == list(dict.fromkeys(ids(matrix, gpu)))
+
+
+@pytest.mark.parametrize(
+    ("axes", "settings", "problem"),
+    [
+        ({"mode": ["own"]}, GPU, "give --pipeline FILE"),
+        ({"mode": ["own", "text"]}, OWN, "write mode = ['own']"),
+        ({"mode": ["own"], "kind": ["isolated"]}, OWN, "kind is for the built-in workload"),
+        ({"mode": ["own"], "compiled": [True]}, OWN, "compiled is for the built-in workload"),
+        ({"mode": ["own"], "plant": ["items"]}, OWN, "plant is for the built-in workload"),
+    ],
+)
+def test_a_pipeline_of_one_s_own_has_cases_of_its_own(
+    axes: dict[str, object], settings: Settings, problem: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        expand(one(**axes), settings)
+    assert problem in caught.value.line
+
+
+def test_the_id_of_an_own_case_names_the_pipeline() -> None:
+    seeds = one(mode=["own"], seed=[42, 7])
+    assert ids(seeds, OWN) == ["e2e-own-mine", "e2e-own-mine-seed7"]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"mode": "own"}, {"pipeline": "mine"}, {"mode": "own", "pipeline": "mine"}]
+)
+def test_mode_name_and_hash_of_a_pipeline_belong_together(changes: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="belong together"):
+        samples.case(**changes)
 
 
 @pytest.mark.parametrize("name", ON_GPU)
@@ -152,6 +185,21 @@ def test_the_size_comes_from_the_matrix_then_the_option_then_the_preset() -> Non
 def test_only_keeps_what_matches() -> None:
     settings = Settings(preset="tiny", device="cpu", only="*-text-*")
     assert ids(MATRICES["quick"], settings) == ["e2e-text-eager"]
+
+
+def test_only_takes_several_patterns_and_keeps_the_order_of_the_matrix() -> None:
+    settings = Settings(preset="tiny", device="cpu", only="*-compiled,*-text-*,e2e-text-*")
+    assert [case.id for case in expand(MATRICES["quick"], settings)] == [
+        "isolated-inpainting-compiled",
+        "e2e-text-eager",
+        "e2e-inpainting-compiled",
+    ]
+
+
+def test_each_pattern_of_only_must_match() -> None:
+    settings = Settings(preset="tiny", device="cpu", only="e2e-*,nothing")
+    with pytest.raises(UsageError, match="--only 'nothing' matches no case of matrix 'quick'"):
+        expand(MATRICES["quick"], settings)
 
 
 def test_only_matching_nothing_names_the_cases() -> None:

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LOCKS = [ROOT / "locks" / f"{name}.txt" for name in ("container", "host", "dev")]
 TORCH_LOCK = ROOT / "locks" / "torch.txt"  # of what torch needs, for the image
 SOURCES = [*sorted((ROOT / "harness").rglob("*.py")), ROOT / "tasks.py"]
-FOLDERS = (".ci", "docs", "harness", "locks", "templates", "tests")
+FOLDERS = (".ci", "docs", "examples", "harness", "locks", "templates", "tests")
 MARKDOWN = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
 
 MAX_FILE_LINES = 400
@@ -118,6 +118,7 @@ def test_ci_runs_the_readmes_test_command() -> None:
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
     assert "set -euo pipefail" in script
     assert "VACE_BENCH_REQUIRE_DOCKER=1" in script
+    assert "VACE_BENCH_REQUIRE_BROWSER=1" in script
     function = re.search(r"^readme_command\(\) \{.*?^\}", script, re.M | re.S)
     assert function is not None
     extracted = subprocess.run(

@@ -130,7 +130,7 @@ def _work(both: Sides, part: str, work_ms: float, kernels: tuple[int, int]) -> E
     if launch_ms < 0:
         idle_ms = min(launch_ms - min(work_ms, 0.0), 0.0)
     cause: Cause = "launch" if abs(idle_ms) > abs(work_ms) else "work"
-    if within(part, *ATTENTION):
+    if within(part, *ATTENTION) and not both.a.result.case.pipeline:
         cause = "attention"
     operator = _operator(both, part)
     words: Words = ()

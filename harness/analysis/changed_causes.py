@@ -22,7 +22,7 @@ from harness.analysis.change_chunk import (
 from harness.analysis.change_evidence import Cause, Evidence, part_evidence
 from harness.analysis.change_sides import Sides, sides
 from harness.analysis.claims import Words
-from harness.analysis.part_groups import REST, group_of
+from harness.analysis.part_groups import REST, grouping
 from harness.result import Result
 
 LEAST_COST = 0.01  # of A's wall time, in work and idle time together
@@ -130,6 +130,7 @@ def _handed_out(found: Sequence[Evidence], idle_ms: float) -> tuple[list[float],
 def _grouped(both: Sides, found: Sequence[Evidence], idle: Sequence[float]) -> list[ChangedCause]:
     """Evidence of one cause in parts of one kind of work, together; the largest speaks for all."""
     together: dict[tuple[Cause, str | None], list[tuple[Evidence, float]]] = {}
+    group_of = grouping(both.a.result.case)
     for item, idle_ms in zip(found, idle, strict=True):
         group = group_of("", item.part).name if item.part else REST
         place = item.part if group == REST else group

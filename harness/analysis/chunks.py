@@ -128,21 +128,32 @@ def stage_times(result: Result) -> list[StageTime]:
     return stages
 
 
+def stage_kind(name: str) -> str:
+    """A stage without its number."""
+    return name.partition(".")[0]
+
+
 def stage_group(name: str) -> str:
     """The group of a stage: all denoise steps together, all hints together."""
-    group = name.partition(".")[0]
+    group = stage_kind(name)
     return group if group in STAGE_GROUPS else "other"
 
 
 def grouped_stages(result: Result) -> dict[str, float]:
-    """Milliseconds of each group of stages: the median over chunks of the group's sum."""
+    """Milliseconds of each group of stages: the median over chunks of the group's sum.
+
+    Stages of the user's own pipeline are grouped by what stands before their number.
+    """
     chunks = steady_chunks(result)
+    names = dict.fromkeys(name for chunk in chunks for name in chunk.stage_ms)
+    group_of = stage_kind if result.case.pipeline else stage_group
+    known = dict.fromkeys(map(stage_kind, names)) if result.case.pipeline else STAGE_GROUPS
     groups: dict[str, float] = {}
-    for group in STAGE_GROUPS:
+    for group in known:
         sums = spread(
-            sum(value for name, value in chunk.stage_ms.items() if stage_group(name) == group)
+            sum(value for name, value in chunk.stage_ms.items() if group_of(name) == group)
             for chunk in chunks
-            if any(stage_group(name) == group for name in chunk.stage_ms)
+            if any(group_of(name) == group for name in chunk.stage_ms)
         )
         if sums is not None:
             groups[group] = sums.median

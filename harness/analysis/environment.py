@@ -22,6 +22,7 @@ Role = Literal["asked", "refused", "shown"]
 MUST_MATCH: dict[str, str] = {
     "case.kind": "chunks of another kind of case run under other circumstances",
     "case.mode": "another mode does other work",
+    "case.pipeline": "another pipeline does other work",
     "case.preset": "another preset is another model",
     "case.device": "a CPU run is a functional check",
     "case.width_px": "the work grows with the size",

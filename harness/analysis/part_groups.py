@@ -4,10 +4,14 @@ A group's patterns are matched against "stage:part", the first group that fits t
 names of groups that the cost model knows are its own, so that floor and measurement meet.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from harness.matrix import Case
+
 REST = "rest"
+NO_PART = "in no part"
 
 
 @dataclass(frozen=True)
@@ -15,13 +19,15 @@ class PartGroup:
     """Parts that do one kind of work; `family` is its colour in the figure."""
 
     name: str
-    family: str  # "base" | "LoRA" | "copies" | "RoPE" | "norms" | "VACE" | "VAE" | "other"
+    family: str  # "base" | "LoRA" | "copies" | "RoPE" | "norms" | "VACE" | "VAE" | "own" | "other"
     patterns: tuple[str, ...]
 
     def holds(self, stage: str, part: str) -> bool:
         """Whether the part of this stage belongs here."""
         return any(fnmatchcase(f"{stage}:{part}", pattern) for pattern in self.patterns)
 
+
+Grouping = Callable[[str, str], PartGroup]
 
 # LoRA stands first: its range is innermost in linears.
 GROUPS: tuple[PartGroup, ...] = (
@@ -77,6 +83,16 @@ GROUPS: tuple[PartGroup, ...] = (
 def group_of(stage: str, part: str) -> PartGroup:
     """The group of a part."""
     return next(group for group in GROUPS if group.holds(stage, part))
+
+
+def own_group_of(stage: str, part: str) -> PartGroup:
+    """The group of a part of the user's own pipeline: its outermost range."""
+    return PartGroup(part.partition("/")[0] or NO_PART, "own", ())
+
+
+def grouping(case: Case) -> Grouping:
+    """What tells the group of a part of this case."""
+    return own_group_of if case.pipeline else group_of
 
 
 def within(part: str, *roots: str) -> bool:

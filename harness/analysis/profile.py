@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness.analysis.interval import median
-from harness.analysis.part_groups import group_of
+from harness.analysis.part_groups import Grouping, group_of
 from harness.profiled import OperatorPart, PartTime, Profile, ProfiledChunk
 from harness.result import Result
 
@@ -115,9 +115,9 @@ def wall_ms(result: Result, slot: Slot) -> float:
     return known or slot.chunk.wall_ms
 
 
-def by_group(slot: Slot) -> list[Portion]:
+def by_group(slot: Slot, group: Grouping = group_of) -> list[Portion]:
     """Part groups, sum over stages; by device time, on a CPU by host time."""
-    return _portions(slot, lambda part: group_of(part.stage, part.part).name, gaps=True)
+    return _portions(slot, lambda part: group(part.stage, part.part).name, gaps=True)
 
 
 def by_stage(slot: Slot) -> list[Portion]:

@@ -2,13 +2,14 @@
 
 floor = max(FLOPs / measured arithmetic rate, bytes / measured copy rate), after Williams, Waterman
 and Patterson, "Roofline", Communications of the ACM 52 (2009). FLOPs and bytes are arithmetic
-(`harness.cost`, `harness.cost_bytes`), the rates are measured beside the case.
+(`harness.cost`, `harness.cost_bytes`, or what a pipeline of the user's own describes), the rates
+are measured beside the case.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.analysis.part_groups import group_of
+from harness.analysis.part_groups import Grouping, grouping
 from harness.analysis.profile import Slot, main_slot
 from harness.cost import chunk_flops
 from harness.cost_bytes import chunk_bytes
@@ -80,16 +81,19 @@ def cost_config(case: Case) -> WorkloadConfig:
 
 
 def roofline(result: Result) -> Roofline | None:
-    """The roofline of the profiled steady chunk; None without profile or measured ceilings."""
+    """The roofline of the profiled steady chunk.
+
+    None without profile, measured ceilings or, for a pipeline of the user's own, described work.
+    """
     slot, ceilings = main_slot(result.profile), result.ceilings
     if slot is None or ceilings is None or not slot.chunk.busy_ms:
         return None
     if not ceilings.matmul_flops_per_s or not ceilings.copy_bytes_per_s:
         return None
-    config, mode, chunk = cost_config(result.case), result.case.mode, slot.chunk.chunk
-    flops = chunk_flops(config, mode, chunk=chunk)
-    moved = chunk_bytes(config, mode, chunk)
-    measured = _measured(slot)
+    flops, moved = _work(result, slot)
+    if not flops and not moved:
+        return None
+    measured = _measured(slot, grouping(result.case))
     names = [name for name in {**flops, **moved} if flops.get(name) or moved.get(name)]
     floors = [
         _floor(name, flops.get(name, 0.0), moved.get(name, 0.0), ceilings, measured)
@@ -117,11 +121,21 @@ def _floor(
     return Floor(name, flops, moved_bytes, floor_ms, bound, device_ms, indices)
 
 
-def _measured(slot: Slot) -> dict[str, tuple[float, tuple[int, ...]]]:
+def _work(result: Result, slot: Slot) -> tuple[dict[str, float], dict[str, float]]:
+    """FLOPs and bytes of the chunk by part."""
+    if result.case.pipeline:
+        told = result.described.items()
+        flops = {name: work.flops for name, work in told}
+        return flops, {name: work.moved_bytes for name, work in told}
+    config, mode, chunk = cost_config(result.case), result.case.mode, slot.chunk.chunk
+    return chunk_flops(config, mode, chunk=chunk), chunk_bytes(config, mode, chunk)
+
+
+def _measured(slot: Slot, group: Grouping) -> dict[str, tuple[float, tuple[int, ...]]]:
     """Device time and parts of each group."""
     found: dict[str, tuple[float, tuple[int, ...]]] = {}
     for index, part in enumerate(slot.chunk.parts):
-        name = group_of(part.stage, part.part).name
+        name = group(part.stage, part.part).name
         device_ms, indices = found.get(name, (0.0, ()))
         found[name] = (device_ms + part.device_ms, (*indices, index))
     return found

@@ -5,7 +5,7 @@ not worth a fix is an answer too.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.analysis.claims import LEAST_CEILING, RootCause, Subject
 from harness.analysis.root_causes_copies import cache_copies, casts, padding, stacking, wide_rope
@@ -37,6 +37,37 @@ RULES: tuple[Callable[[Subject], RootCause | None], ...] = (
     contention,
     memory_pressure,
 )
+# Those that know no part of the built-in workload; of them alone a pipeline of the user's own is
+# asked, since its parts may bear the same names.
+GENERAL: tuple[Callable[[Subject], RootCause | None], ...] = (
+    launch_overhead,
+    host_waits,
+    casts,
+    compiling_again,
+    throttling,
+    contention,
+    memory_pressure,
+)
+# What they advise there, by cause: fix and experiment.
+OWN_ADVICE: dict[str, tuple[str, str]] = {
+    "launch": (
+        "capture what repeats in CUDA graphs, or launch fewer and larger kernels",
+        "the same pipeline with captured graphs: GPU-busy time must stay the same and wall time "
+        "come down to it",
+    ),
+    "sync": (
+        "keep on the host what it has to know, in place of reading it from the device",
+        "the same pipeline without these reads",
+    ),
+    "casts": (
+        "fused kernels that cast in registers",
+        "the same pipeline without these casts, its output held against this one's",
+    ),
+    "memory": (
+        "a smaller size, or less state that is kept",
+        "the same pipeline with expandable segments, or at a smaller size",
+    ),
+}
 LIMITS: dict[str, float] = {"LEAST_CEILING": LEAST_CEILING, **HOST_LIMITS, **STATE_LIMITS}
 
 
@@ -50,12 +81,20 @@ class Causes:
 
 def root_causes(subject: Subject) -> Causes:
     """All rules over one subject; claims without a ceiling stand last."""
-    found = [cause for rule in RULES if (cause := rule(subject)) is not None]
+    own = bool(subject.result.case.pipeline)
+    rules = GENERAL if own else RULES
+    found = [cause for rule in rules if (cause := rule(subject)) is not None]
+    found = [_own_advice(cause) for cause in found] if own else found
     ranked = ranked_by_ceiling(found)
     return Causes(
         tuple(cause for cause in ranked if cause.worth_it),
         tuple(cause for cause in ranked if not cause.worth_it),
     )
+
+
+def _own_advice(cause: RootCause) -> RootCause:
+    fix, experiment = OWN_ADVICE.get(cause.id, (cause.fix, cause.experiment))
+    return replace(cause, fix=fix, experiment=experiment)
 
 
 def ranked_by_ceiling(causes: Sequence[RootCause]) -> list[RootCause]:

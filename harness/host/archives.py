@@ -56,7 +56,7 @@ def only_file(stream: Iterable[bytes]) -> bytes | None:
 def _owned(item: tarfile.TarInfo) -> tarfile.TarInfo:
     item.uid = item.gid = USER_ID
     item.uname = item.gname = ""
-    item.mode = 0o755 if item.isdir() else 0o644
+    item.mode = 0o755 if item.isdir() else 0o444 | item.mode & 0o200  # read-only stays that
     return item
 
 

@@ -6,7 +6,7 @@ before the next process starts. A run that was interrupted goes on with --resume
 
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from harness.errors import DeviceError, UsageError
 from harness.host.choice import look
 from harness.host.expected import expected_seconds
 from harness.host.facts import command_line, commit_facts, host_facts
+from harness.host.foreseen import budget_s, foresee
 from harness.host.image import public_name
 from harness.host.interruption import stoppable
 from harness.host.leftovers import (
@@ -29,20 +30,20 @@ from harness.host.plan import (
     gpu_name,
     measured_slug,
     new_plan,
-    probable_slug,
+    repeated_plan,
     resumed_plan,
 )
 from harness.host.ready import Place, preflight, ready_runners, without_impossible_bare
 from harness.host.runner import utc_now
-from harness.host.screen import Screen, duration
+from harness.host.screen import Screen
 from harness.host.session import Session, Tools
-from harness.matrix import Case, schedule
+from harness.matrix import Process, schedule
 from harness.privacy import host_scrubber, load_salt, salt_path
 from harness.result import SCHEMA_VERSION, Fact, Result
-from harness.store import MANIFEST, Manifest, RunFolder
+from harness.store import MANIFEST, Manifest, Run, RunFolder
 
-BUDGET_FACTOR = 1.5  # of the expected time, where --budget does not say
 CLOCK_FACT = "run.clock"
+REPEATS_FACT = "run.repeats"  # the earlier run
 
 
 def bench(given: Given, place: Place, tools: Tools, screen: Screen) -> Path:
@@ -60,27 +61,67 @@ def bench(given: Given, place: Place, tools: Tools, screen: Screen) -> Path:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def repeat(source: Run, options: BenchOptions, place: Place, tools: Tools, screen: Screen) -> Path:
+    """Runs the cases of an earlier run again, as a new one; returns its report's path.
+
+    Raises HarnessError; CaseError at the end if cases failed.
+    """
+    folder = temporary_folder()
+    try:
+        with stoppable():
+            plan = repeated_plan(
+                source.manifest,
+                options,
+                lambda gpu: look(gpu, options.reaching(place.environment)),
+                folder,
+            )
+            _check_same_clips(plan, source.finished)
+            return _start_plan(plan, options, place, tools, screen, source)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _start(given: Given, place: Place, tools: Tools, screen: Screen, folder: Path) -> Path:
     options = BenchOptions.parse(given)
-    plan = new_plan(options, lambda gpu: look(gpu, place.environment), place.project, folder)
+    plan = new_plan(
+        options, lambda gpu: look(gpu, options.reaching(place.environment)), place.project, folder
+    )
+    return _start_plan(plan, options, place, tools, screen, None)
+
+
+def _start_plan(
+    plan: Plan,
+    options: BenchOptions,
+    place: Place,
+    tools: Tools,
+    screen: Screen,
+    source: Run | None,
+) -> Path:
     with _held(plan, options, place, screen):
         plan = replace(plan, run_id=free_run_id(plan.run_id, place.reports))
-        return _start_held(plan, options, place, tools, screen)
+        return _start_held(plan, options, place, tools, screen, source)
 
 
 def _start_held(
-    plan: Plan, options: BenchOptions, place: Place, tools: Tools, screen: Screen
+    plan: Plan,
+    options: BenchOptions,
+    place: Place,
+    tools: Tools,
+    screen: Screen,
+    source: Run | None,
 ) -> Path:
-    scrub = host_scrubber(place.project, options.placeholders)
+    folders = {source.path: "<run>"} if source else {}
+    paths = {**options.placeholders, **folders}
+    scrub = host_scrubber(place.project, paths, options.names(place.environment))
     commit = commit_facts(place.project, place.environment)
     salt = load_salt(salt_path(place.environment))
-    _announce(plan, plan.cases, options, place, screen)
+    _announce(plan, schedule(plan.cases), options, place, screen)
     runners = ready_runners(plan, options, place, screen)
     devices = preflight(runners.chosen, [c for c in plan.cases if not c.bare], screen)
     plan, bare = without_impossible_bare(plan, runners, screen)
     slug = measured_slug(devices, plan.choice.device, options.gpu)
     expected_s = expected_seconds(plan.cases, place.reports, slug)
-    total_s = _total_s(plan.cases, expected_s)
+    total_s = sum(expected_s[case.id] * case.processes for case in plan.cases)
     facts = {**host_facts(), **commit}
     manifest = Manifest(
         schema_version=SCHEMA_VERSION,
@@ -98,11 +139,12 @@ def _start_held(
         expected_s=total_s,
         facts={
             **facts,
+            **({REPEATS_FACT: Fact(value=source.manifest.run_id)} if source else {}),
             **runners.chosen.facts(),
             **bare,
             **_clock_fact(plan.run_id, place.reports / slug, screen),
         },
-        budget_s=_budget_s(options, total_s),
+        budget_s=budget_s(options, total_s),
     )
     keep(options, state_path(plan.run_id, place.environment))
     run = RunFolder.create(place.reports, manifest)
@@ -125,7 +167,9 @@ def _resume(given: Given, place: Place, tools: Tools, screen: Screen, folder: Pa
     manifest = run.manifest()
     with hold_run(run.path):
         options = recall(given, state_path(manifest.run_id, place.environment))
-        plan = resumed_plan(manifest, options, lambda gpu: look(gpu, place.environment), folder)
+        plan = resumed_plan(
+            manifest, options, lambda gpu: look(gpu, options.reaching(place.environment)), folder
+        )
         with _held(plan, options, place, screen):
             sweep_unsaved(run.path)
             return _resume_held(run, plan, options, place, tools, screen)
@@ -138,10 +182,10 @@ def _resume_held(
     manifest = done.manifest
     _check_same_clips(plan, list(done.results.values()))
     cases = [case for case in plan.cases if case.id in done.missing]
-    scrub = host_scrubber(place.project, options.placeholders)
+    scrub = host_scrubber(place.project, options.placeholders, options.names(place.environment))
     commit = commit_facts(place.project, place.environment)
     salt = load_salt(salt_path(place.environment))
-    _announce(plan, cases, options, place, screen)
+    _announce(plan, done.todo, options, place, screen)
     runners = ready_runners(plan, options, place, screen)
     if cases:
         in_place = [case for case in cases if not case.bare] or cases
@@ -191,34 +235,11 @@ def _clock_fact(run_id: str, folder: Path, screen: Screen) -> dict[str, Fact]:
 
 
 def _announce(
-    plan: Plan, cases: list[Case], options: BenchOptions, place: Place, screen: Screen
+    plan: Plan, todo: list[Process], options: BenchOptions, place: Place, screen: Screen
 ) -> None:
-    expected_s = expected_seconds(cases, place.reports, probable_slug(plan.choice, options))
-    preset = plan.cases[0].preset
-    screen.say(f"run {plan.run_id}: matrix {plan.matrix}, preset {preset}")
-    screen.say(f"runtime {plan.choice.runtime} on {plan.choice.device}: {plan.choice.reason}")
-    count = "1 case" if len(cases) == 1 else f"{len(cases)} cases"
-    if len(cases) < len(plan.cases):
-        count += f" of {len(plan.cases)} still to do"
-    building = ", besides building the image" if plan.choice.runtime == "docker" else ""
-    total_s = _total_s(cases, expected_s)
-    screen.say(f"{count}, expected to take {duration(total_s)}{building}:")
-    for case in cases:
-        times = f" x {case.processes} processes" if case.processes > 1 else ""
-        screen.say(f"  {case.id}  {duration(expected_s[case.id])}{times}")
-    if any(case.processes > 1 for case in cases):
-        screen.say(
-            f"processes run in rotated order; a budget of {duration(_budget_s(options, total_s))} "
-            "leaves room for more of them where a comparison stays undecided"
-        )
-
-
-def _total_s(cases: list[Case], expected_s: Mapping[str, float]) -> float:
-    return sum(expected_s[case.id] * case.processes for case in cases)
-
-
-def _budget_s(options: BenchOptions, expected_s: float) -> float:
-    return 60 * options.budget_min if options.budget_min else BUDGET_FACTOR * expected_s
+    screen.say(f"run {plan.run_id}: matrix {plan.matrix}, preset {plan.cases[0].preset}")
+    for line in foresee(plan, todo, options, place).lines:
+        screen.say(line)
 
 
 def _check_same_clips(plan: Plan, results: list[Result]) -> None:

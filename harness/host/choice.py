@@ -60,10 +60,19 @@ def look(
     return Surroundings(engine=engine, engine_error=None, way=way, driver=driver)
 
 
-def choose(runtime: RuntimeName | Auto, device: Device | Auto, around: Surroundings) -> Choice:
-    """Settles runtime and device. Raises EngineError or DeviceError if they cannot be had."""
+def choose(
+    runtime: RuntimeName | Auto,
+    device: Device | Auto,
+    around: Surroundings,
+    *,
+    asked: str = "--runtime docker",
+) -> Choice:
+    """Settles runtime and device. Raises EngineError or DeviceError if they cannot be had.
+
+    `asked` is the option by which a container was asked for, if it was.
+    """
     if runtime == "docker" or (runtime == "auto" and device != "cpu" and _usable(around)):
-        return _in_container(runtime, device, around)
+        return _in_container(runtime, device, around, f"asked for with {asked}")
     return _local(runtime, device, around)
 
 
@@ -72,11 +81,10 @@ def _usable(around: Surroundings) -> bool:
 
 
 def _in_container(
-    runtime: RuntimeName | Auto, device: Device | Auto, around: Surroundings
+    runtime: RuntimeName | Auto, device: Device | Auto, around: Surroundings, asked: str
 ) -> Choice:
     if around.engine is None:
         raise around.engine_error or EngineError("no container engine answers")
-    asked = "asked for with --runtime docker"
     if device == "cpu":
         return Choice(
             runtime="docker",

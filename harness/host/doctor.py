@@ -53,7 +53,7 @@ def examine(
     yield _driver(around, options)
     yield from _disk(around.engine, reports)
     try:
-        choice = choose(options.runtime, options.device, around)
+        choice = choose(options.runtime, options.device, around, asked=options.asked)
     except HarnessError as error:
         yield Finding("problem", "choice", error.what, error.next_step)
         return

@@ -1,4 +1,4 @@
-"""The container engine: found, spoken to, and its errors translated, here and nowhere else.
+"""The container engine: found and spoken to, here and nowhere else.
 
 `connect` honours DOCKER_HOST, DOCKER_CONTEXT and the current Docker context. Everything that the
 Docker SDK or the connection below it may raise leaves this module as an EngineError.
@@ -7,26 +7,23 @@ Docker SDK or the connection below it may raise leaves this module as an EngineE
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import IO, Any
 
 import docker
-import requests
-import urllib3
 from docker.context import ContextAPI
-from docker.errors import APIError, DockerException, NotFound
+from docker.errors import APIError, NotFound
 from docker.tls import TLSConfig
 
 from harness.errors import EngineError
+from harness.host.engine_errors import CONNECTION_ERRORS, translated
+from harness.host.tunnel import SCHEME, Address, Tunnel
 
 CONNECT_TIMEOUT_S = 15
 CALL_TIMEOUT_S = 120  # also what an engine that hangs costs, each time that it is asked
 BUILD_TIMEOUT_S = 3600  # between two lines of a build's output
 POLL_S = 0.5
-
-CONNECTION_ERRORS = (DockerException, requests.RequestException, urllib3.exceptions.HTTPError)
 
 
 @dataclass(frozen=True)
@@ -37,28 +34,23 @@ class ContainerEnd:
     out_of_memory: bool
 
 
-@contextmanager
-def translated(doing: str) -> Iterator[None]:
-    """Turns the SDK's and the connection's errors into EngineError, most specific first."""
-    try:
-        yield
-    except APIError as error:
-        reason = error.explanation or str(error)
-        raise EngineError(
-            f"the container engine refused to {doing} ({reason})",
-            next_step="run `invoke doctor`",
-        ) from error
-    except (*CONNECTION_ERRORS, OSError) as error:
-        raise _unreachable(error, doing) from error
-
-
 class Engine:
     """The calls of the Docker API that a benchmark needs. `api` is a docker.APIClient."""
 
-    def __init__(self, api: Any, *, is_local: bool, address: str = "") -> None:
-        self._api = api
+    def __init__(
+        self, api: Any, *, is_local: bool, address: str = "", tunnel: Tunnel | None = None
+    ) -> None:
+        self._client = api
         self.is_local = is_local
         self.address = address
+        self._tunnel = tunnel
+
+    @property
+    def _api(self) -> Any:
+        """The client; a tunnel that has broken is opened again first."""
+        if self._tunnel is not None:
+            self._tunnel.ensure()
+        return self._client
 
     def version(self) -> str:
         """Name and version, for example 'Docker 27.3.1'."""
@@ -245,18 +237,43 @@ def connect(environment: Mapping[str, str] = os.environ) -> Engine:
     """An engine that answers. Raises EngineError with what to do about it."""
     with translated("answer"):
         settings = _address(environment)
-        api = docker.APIClient(
-            version="auto", timeout=CONNECT_TIMEOUT_S, use_ssh_client=True, **settings
-        )
-        api.timeout = CALL_TIMEOUT_S
-    host = str(settings.get("base_url", "unix://"))
+        host = str(settings.get("base_url", "unix://"))
+        if host.startswith(SCHEME):
+            return _connect_by_ssh(host, environment)
+        api = _client(settings)
     is_local = host.startswith(("unix://", "http+unix://", "npipe://"))
     return Engine(api, is_local=is_local, address=host)
 
 
+def _client(settings: Mapping[str, Any]) -> Any:
+    api = docker.APIClient(version="auto", timeout=CONNECT_TIMEOUT_S, **settings)
+    api.timeout = CALL_TIMEOUT_S
+    return api
+
+
+def _connect_by_ssh(host: str, environment: Mapping[str, str]) -> Engine:
+    address = Address.parse(host)
+    tunnel = Tunnel(address, environment)
+    tunnel.ensure()
+    try:
+        api = _client({"base_url": tunnel.url})
+    except CONNECTION_ERRORS as error:
+        words = tunnel.last_words()
+        tunnel.close()
+        raise EngineError(
+            f"no engine answers at {address.socket} of {address.host} (ssh: {words})",
+            next_step="start it there, let the user use it (docker group), or name its socket: "
+            "ssh://user@host/path",
+        ) from error
+    return Engine(api, is_local=False, address=host, tunnel=tunnel)
+
+
 def _address(environment: Mapping[str, str]) -> dict[str, Any]:
     """DOCKER_HOST first, then DOCKER_CONTEXT or the context chosen in Docker's configuration."""
-    if environment.get("DOCKER_HOST"):
+    host = environment.get("DOCKER_HOST")
+    if host and host.startswith(SCHEME):
+        return {"base_url": host}
+    if host:
         return dict(docker.utils.kwargs_from_env(environment=dict(environment)))
     name = environment.get("DOCKER_CONTEXT")
     context = ContextAPI.get_context(name)
@@ -268,31 +285,3 @@ def _address(environment: Mapping[str, str]) -> dict[str, Any]:
     if isinstance(context.TLSConfig, TLSConfig):
         settings["tls"] = context.TLSConfig
     return settings
-
-
-def _unreachable(error: BaseException, doing: str) -> EngineError:
-    causes = list(_causes(error))
-    if any(isinstance(cause, PermissionError) for cause in causes):
-        return EngineError(
-            "no permission on the container engine's socket",
-            next_step="join the docker group (`sudo usermod -aG docker $USER`, then log in again) "
-            "or use sudo",
-        )
-    reason = next(
-        (cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror),
-        str(error),
-    )
-    return EngineError(
-        f"the container engine cannot be reached ({reason}, when asked to {doing})",
-        next_step="start it, check DOCKER_HOST or the Docker context, or use --runtime local",
-    )
-
-
-def _causes(error: BaseException, depth: int = 0) -> Iterator[BaseException]:
-    """The error, what it was raised from and what it carries (requests nests errors in args)."""
-    yield error
-    if depth < 8:
-        inner = [error.__cause__, error.__context__, *error.args]
-        for cause in inner:
-            if isinstance(cause, BaseException):
-                yield from _causes(cause, depth + 1)

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import msgspec
 
+from harness.compact import read_document
 from harness.matrix import Case, Device, Kind
-from harness.result import PhaseMark
+from harness.result import RECORD_LIMIT_BYTES, PhaseMark
 
 # Seconds for a case without a record, start of its process included: full preset on a data-center
 # GPU, tiny preset on two CPU cores.
@@ -51,9 +52,9 @@ def default_seconds(case: Case) -> float:
 def _recorded(folder: Path) -> dict[tuple[str, str, str], float]:
     """Seconds of the newest record of each case; an unreadable one is the report's matter."""
     seconds: dict[tuple[str, str, str], float] = {}
-    for path in sorted(folder.glob("*/cases/*.json")):
+    for path in sorted(folder.glob("*/cases/*.json*")):
         try:
-            timing = msgspec.json.decode(path.read_bytes(), type=Timing)
+            timing = msgspec.json.decode(read_document(path, RECORD_LIMIT_BYTES), type=Timing)
         except (OSError, msgspec.MsgspecError, ValueError, RecursionError):
             continue
         case = timing.case

@@ -16,23 +16,28 @@ from typing import get_args
 from harness.errors import StorageError, UsageError
 from harness.host.choice import Auto, RuntimeName
 from harness.host.image import DEFAULT_BASE, DEFAULT_TORCH, ImageOptions
+from harness.host.tunnel import SCHEME, Address
 from harness.job import ClipRole
 from harness.matrix import MOST_PROCESSES, Device, PresetName, parse_size
 from harness.variants import BASELINE, resolve
 
 Given = Mapping[str, str | bool | None]
 MOST_MINUTES = 7 * 24 * 60
-PATHS = ("weights", "video", "depth", "mask", "wheelhouse", "ca_bundle")
+DEFAULT_MATRIX = "quick"
+PATHS = ("pipeline", "weights", "video", "depth", "mask", "wheelhouse", "ca_bundle")
+BUILT_IN_ONLY = ("weights", "video", "depth", "mask")  # options of the built-in workload
 
 
 @dataclass(frozen=True, kw_only=True)
 class BenchOptions:
     """What `invoke bench` was asked for. Relative paths are those of the current folder."""
 
-    matrix: str = "quick"
+    matrix: str = DEFAULT_MATRIX
+    pipeline: str | None = None  # a file of the user's own
     only: str | None = None
     runtime: RuntimeName | Auto = "auto"
     device: Device | Auto = "auto"
+    host: str | None = None  # ssh://user@box, whose engine runs the cases
     gpu: str | None = None
     variant: str = BASELINE
     preset: PresetName | Auto = "auto"
@@ -65,13 +70,39 @@ class BenchOptions:
                     f"--{name} '{chosen[name]}' is unknown",
                     next_step=f"choose one of {', '.join(allowed)}",
                 )
+        if chosen.get("host") and chosen.get("runtime", "auto") == "auto":
+            chosen["runtime"] = "docker"  # never a local process in its place
         options = cls(**chosen)  # type: ignore[arg-type]  # checked above, the rest is text
         if options.size is not None:
             parse_size(options.size)
+        if options.host is not None:
+            Address.parse(options.host)
+            if options.runtime == "local":
+                raise UsageError(
+                    "another host runs cases in containers", next_step="leave out --runtime local"
+                )
         resolve(options.variant)
+        options.check_own()
         options.image.validate()
         _ = options.budget_min, options.process_count, options.limit_s
         return options
+
+    def check_own(self) -> None:
+        """Raises UsageError for what a pipeline of the user's own cannot be given."""
+        if self.pipeline is None:
+            return
+        given = [name for name in BUILT_IN_ONLY if getattr(self, name)]
+        given += ["variant"] if self.variant != BASELINE else []
+        if given:
+            raise UsageError(
+                f"--{given[0]} is for the built-in workload, not for --pipeline",
+                next_step="leave one of them out",
+            )
+
+    @property
+    def matrix_name(self) -> str:
+        """The matrix to run: what is left at its default is `own` for a pipeline of one's own."""
+        return "own" if self.pipeline and self.matrix == DEFAULT_MATRIX else self.matrix
 
     @property
     def process_count(self) -> int | None:
@@ -122,8 +153,30 @@ class BenchOptions:
     @property
     def placeholders(self) -> dict[Path, str]:
         """Paths that must not be published, with what stands for them."""
-        named = ((name, getattr(self, name)) for name in PATHS)
-        return {Path(value): f"<{name}>" for name, value in named if value}
+        named = [(name, getattr(self, name)) for name in PATHS]
+        if os.path.isabs(self.matrix):  # by a relative name it says what was measured
+            named.append(("matrix", self.matrix))
+        hidden = {Path(value): f"<{name}>" for name, value in named if value}
+        if self.pipeline:
+            hidden[Path(self.pipeline)] = Path(self.pipeline).name  # a record names it anyway
+        return hidden
+
+    @property
+    def asked(self) -> str:
+        """The option that asks for a container, where one is asked for."""
+        return "--host" if self.host else "--runtime docker"
+
+    def reaching(self, environment: Mapping[str, str]) -> dict[str, str]:
+        """The environment in which the engine is found: that of --host, if it is given."""
+        host = {"DOCKER_HOST": self.host} if self.host else {}
+        return {**environment, **host}
+
+    def names(self, environment: Mapping[str, str]) -> dict[str, str]:
+        """Names of another host that must not be published, with what stands for them."""
+        host = self.reaching(environment).get("DOCKER_HOST", "")
+        if not host.startswith(SCHEME):
+            return {}
+        return {host: "<host>", **Address.parse(host).names}
 
 
 def _minutes(name: str, given: str | None) -> float | None:
@@ -159,8 +212,11 @@ def keep(options: BenchOptions, path: Path) -> None:
         ) from error
 
 
-def recall(given: Given, path: Path) -> BenchOptions:
-    """The options a run was started with; what is given now and differs from a default wins."""
+def recall(given: Given, path: Path, recorded: Given | None = None) -> BenchOptions:
+    """The options a run was started with; what is given now and differs from a default wins.
+
+    `recorded` is what the run's record says of them, where this host has not kept them.
+    """
     try:
         kept = json.loads(path.read_text())
     except FileNotFoundError:
@@ -170,9 +226,10 @@ def recall(given: Given, path: Path) -> BenchOptions:
             f"the run's options in {path} are damaged", next_step="delete that file"
         ) from error
     defaults = {field.name: field.default for field in fields(BenchOptions)}
+    kept = {name: value for name, value in kept.items() if value is not None}
     now = {
         name: value
         for name, value in given.items()
         if value is not None and value != defaults.get(name)
     }
-    return BenchOptions.parse({**kept, **now})
+    return BenchOptions.parse({**(recorded or {}), **kept, **now})

@@ -10,6 +10,7 @@ from harness.host.checkpoints import check_folder
 from harness.host.choice import Choice, Surroundings, choose
 from harness.host.gpu import check_driver, host_gpus, image_cuda_major
 from harness.host.options import BenchOptions
+from harness.host.own_pipeline import OwnPipeline, prepare_pipeline
 from harness.host.processes import LocalRunner
 from harness.host.runner import Runner
 from harness.job import ClipFile, Devices, PreflightRequest
@@ -32,6 +33,7 @@ class Plan:
     cases: list[Case]
     clips: PreparedClips
     weights: Path | None
+    pipeline: OwnPipeline | None = None
 
 
 def new_plan(
@@ -41,9 +43,10 @@ def new_plan(
     folder: Path,
 ) -> Plan:
     """The plan of a new run; decoded clips go into `folder`. Raises HarnessError."""
-    matrix = load_matrix(options.matrix)
+    matrix = load_matrix(options.matrix_name)
+    pipeline = _pipeline(options, folder)
     weights = _weights(options)
-    choice = choose(options.runtime, options.device, look(options.gpu))
+    choice = choose(options.runtime, options.device, look(options.gpu), asked=options.asked)
     if choice.runtime == "local" and choice.device == "cuda" and options.device == "auto":
         choice = _confirm_local_gpu(choice, LocalRunner(project=project, gpu=options.gpu))
     settings = Settings(
@@ -54,16 +57,19 @@ def new_plan(
         only=options.only,
         variant=options.variant,
         processes=options.process_count,
+        pipeline=pipeline.name if pipeline else "",
+        pipeline_sha256=pipeline.sha256 if pipeline else "",
     )
     cases = expand(matrix, settings)
     _check_image_driver(choice, options)
     return Plan(
-        run_id=f"{datetime.datetime.now(datetime.timezone.utc):{STAMP}}-{matrix.name}",
+        run_id=new_run_id(matrix.name),
         matrix=matrix.name,
         choice=choice,
         cases=cases,
         clips=_clips(options, cases, folder),
         weights=weights,
+        pipeline=pipeline,
     )
 
 
@@ -79,6 +85,7 @@ def resumed_plan(
         raise UsageError(
             f"run {manifest.run_id} was started with checkpoints", next_step="give --weights again"
         )
+    pipeline = _same_pipeline(manifest, options, folder)
     choice = choose(manifest.runtime, manifest.cases[0].device, look(options.gpu))
     _check_image_driver(choice, options)
     return Plan(
@@ -88,7 +95,27 @@ def resumed_plan(
         cases=manifest.cases,
         clips=_clips(options, manifest.cases, folder),
         weights=weights,
+        pipeline=pipeline,
     )
+
+
+def repeated_plan(
+    manifest: Manifest,
+    options: BenchOptions,
+    look: Callable[[str | None], Surroundings],
+    folder: Path,
+) -> Plan:
+    """The plan of a new run with the cases, runtime and device of an earlier one."""
+    plan = resumed_plan(manifest, options, look, folder)
+    reason = f"as run {manifest.run_id}, which it repeats"
+    return replace(
+        plan, run_id=new_run_id(manifest.matrix), choice=replace(plan.choice, reason=reason)
+    )
+
+
+def new_run_id(matrix: str) -> str:
+    """The id of a run of this matrix that begins now."""
+    return f"{datetime.datetime.now(datetime.timezone.utc):{STAMP}}-{matrix}"
 
 
 def free_run_id(run_id: str, reports: Path) -> str:
@@ -151,6 +178,27 @@ def _weights(options: BenchOptions) -> Path | None:
     folder = Path(options.weights)
     check_folder(folder)
     return folder
+
+
+def _pipeline(options: BenchOptions, folder: Path) -> OwnPipeline | None:
+    return prepare_pipeline(Path(options.pipeline), folder) if options.pipeline else None
+
+
+def _same_pipeline(manifest: Manifest, options: BenchOptions, folder: Path) -> OwnPipeline | None:
+    """The file that the run was started with. Raises UsageError if it is not given or changed."""
+    pipeline = _pipeline(options, folder)
+    wanted = {(case.pipeline, case.pipeline_sha256) for case in manifest.cases}
+    given = (pipeline.name, pipeline.sha256) if pipeline else ("", "")
+    if wanted != {given}:
+        name = next(iter(wanted))[0]
+        raise UsageError(
+            f"run {manifest.run_id} was started with "
+            + (f"pipeline '{name}' of another content" if name else "the built-in workload"),
+            next_step="give --pipeline the file as it was, or start a new run"
+            if name
+            else "leave --pipeline out",
+        )
+    return pipeline
 
 
 def _clips(options: BenchOptions, cases: list[Case], folder: Path) -> PreparedClips:

@@ -23,11 +23,16 @@ class Screen:
     """Progress of a run on one stream. The time left follows how the cases so far compared."""
 
     def __init__(
-        self, stream: TextIO = sys.stdout, clock: Callable[[], float] = time.monotonic
+        self,
+        stream: TextIO = sys.stdout,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        quiet: bool = False,
     ) -> None:
         self._stream = stream
         self._clock = clock
-        self._live = stream.isatty()
+        self._live = stream.isatty() and not quiet
+        self._quiet = quiet
         self._silent = False
         self._phase = ""
         self._started_s = 0.0
@@ -38,7 +43,12 @@ class Screen:
         self._planned_s = 0.0  # what those were expected to take
 
     def say(self, text: str) -> None:
-        """One line that stays."""
+        """One line that stays; nothing where the screen is quiet."""
+        if not self._quiet:
+            self.tell(text)
+
+    def tell(self, text: str) -> None:
+        """A line that a script waits for: shown also where the screen is quiet."""
         self._clear()
         self._show(text + "\n")
 

@@ -64,10 +64,10 @@ class Session:
             if extra := self._extension(tools, expected_s):
                 failed += self._measure_all(extra, expected_s)
         except (HarnessError, KeyboardInterrupt):
-            self.screen.say(f"stopped; go on with: {self.resume_command}")
+            self.screen.tell(f"stopped; go on with: {self.resume_command}")
             raise
         report = tools.render(self.run.path)
-        self.screen.say(str(report))
+        self.screen.tell(str(report))
         if failed:
             planned = len(schedule(self.plan.cases))
             noun = "cases" if planned == len(self.plan.cases) else "processes"
@@ -144,7 +144,15 @@ class Session:
     def _measure(self, process: Process) -> Record:
         case, runner = process.case, self.runners.of(process.case)
         descriptions, files = self.plan.clips[case.width_px, case.height_px]
-        job = Job(case=case, salt=self.salt, clips=descriptions, process=process.number)
+        own = self.plan.pipeline
+        job = Job(
+            case=case,
+            salt=self.salt,
+            clips=descriptions,
+            process=process.number,
+            pipeline=own.file if own else None,
+        )
+        files = [*files, own.copy] if own else files
         trace = self.run.trace(case.id) if case.profile and process.number == 0 else None
         return self._completed(runner.run(job, files, self.screen.progress, trace), process)
 

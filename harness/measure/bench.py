@@ -1,4 +1,4 @@
-"""The bench that a case stands on: pipeline, clip, clock and telemetry, and how chunks are run."""
+"""The bench that a case stands on: pipeline, clock and telemetry, and how chunks are run."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -7,17 +7,18 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from harness.errors import UsageError
+from harness.errors import CaseError, UsageError
 from harness.matrix import Case
 from harness.measure.clock import ChunkTiming, StageClock
 from harness.measure.compile_log import work_done
 from harness.measure.delay import NO_DELAY, Delay
 from harness.measure.findings import Findings
 from harness.measure.host_speed import HostSpeed, SpeedProbe, mean_speed
+from harness.measure.own_pipeline import check_told
 from harness.measure.telemetry import Telemetry
 from harness.result import ChunkSample, ChunkState, Phase
-from harness.workload.inputs import Clip
-from harness.workload.rollout import LAST_START_FRAME, Pipeline
+from harness.workload.built_in import BuiltIn
+from harness.workload.streaming import StreamingPipeline
 
 MS_DECIMALS = 4
 S_DECIMALS = 5
@@ -28,8 +29,7 @@ class Bench:
     """Everything that a measurement of one case needs."""
 
     case: Case
-    pipeline: Pipeline
-    clip: Clip | None  # None: text-only
+    pipeline: StreamingPipeline
     clock: StageClock
     telemetry: Telemetry
     findings: Findings
@@ -43,9 +43,15 @@ class Bench:
 
     @property
     def chunks_per_cycle(self) -> int:
-        """Chunks from one reset of the caches to the next that the workload would do itself."""
-        per_chunk = self.pipeline.config.model.frames_per_chunk
-        return -(-LAST_START_FRAME // per_chunk)
+        """Chunks from one reset of the pipeline's state to the next that has to be."""
+        return self.pipeline.chunks_per_cycle
+
+    @property
+    def built_in(self) -> BuiltIn:
+        """The built-in workload. Raises CaseError in a case of another pipeline."""
+        if not isinstance(self.pipeline, BuiltIn):
+            raise CaseError(f"a case of kind '{self.case.kind}' needs the built-in workload")
+        return self.pipeline
 
     def check(self) -> None:
         """Raises UsageError for a block that no steady window can hold."""
@@ -55,10 +61,6 @@ class Bench:
                 f"a block of {self.case.chunks_per_block} chunks would contain a cache reset",
                 next_step=f"use at most {most} chunks a block",
             )
-
-    def inputs(self, chunk: int) -> tuple[Tensor | None, Tensor | None]:
-        """Frames and mask of a chunk."""
-        return (None, None) if self.clip is None else self.clip.chunk(chunk)
 
     def run_block(
         self, count: int, phase: Phase, block: int | None = None, arm: str | None = None
@@ -73,10 +75,9 @@ class Bench:
         clock.synchronise()
         for _ in range(count):
             index = pipeline.chunk_index
-            pixels, mask = self.inputs(index)
+            given = pipeline.prepare(index)
             clock.start(index)
-            output = pipeline.run_chunk(pixels, mask, mark)
-            frames.append(output.shape[0])
+            frames.append(pipeline.run(given, mark))
             compile_work.append(work_done())
         timings = clock.finish()
         speed = mean_speed(speed_before, self.speed.measure())
@@ -86,13 +87,15 @@ class Bench:
             _sample(timing, (phase, block, arm), frames[i], compile_work[i] - before[i], speed)
             for i, timing in enumerate(timings)
         ]
+        if self.case.pipeline:
+            check_told(samples)
         self.findings.chunks += samples
         return samples
 
     def run_first_chunk(self, phase: Phase) -> ChunkSample:
-        """Chunk 0; its VACE context identifies the input."""
+        """Chunk 0; what it made of its input identifies that."""
         sample = self.run_block(1, phase)[0]
-        context = self.pipeline.last_vace_context
+        context = self.pipeline.input_tensor
         self.findings.vace_context_sha256 = None if context is None else sha256_of(context)
         return sample
 
@@ -100,8 +103,12 @@ class Bench:
         """Resets and warms up again if that many chunks would meet the reset of the caches."""
         if self.pipeline.chunk_index + chunks <= self.chunks_per_cycle:
             return
+        self.restart()
+
+    def restart(self) -> None:
+        """Resets the pipeline and brings it back to the steady state."""
         self.findings.enter("warmup")
-        self.pipeline.reset()
+        self.pipeline.restart()
         for _ in range(self.pipeline.first_steady_chunk + 1):
             self.run_block(1, "warmup")
 

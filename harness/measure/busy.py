@@ -49,12 +49,12 @@ def busy_ms(samples: Iterable[BusySample]) -> float:
 def _profile_chunk(bench: Bench, arm: str | None) -> BusySample:
     pipeline, clock = bench.pipeline, bench.clock
     chunk = pipeline.chunk_index
-    pixels, mask = bench.inputs(chunk)
+    given = pipeline.prepare(chunk)
     mark = bench.delay.after(_ignore)
     clock.synchronise()
     start_s = time.monotonic()
     with profile(activities=[ProfilerActivity.CUDA]) as profiler:
-        pipeline.run_chunk(pixels, mask, mark)
+        pipeline.run(given, mark)
         clock.synchronise()
         end_s = time.monotonic()
     spans = device_spans(profiler)

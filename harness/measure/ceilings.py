@@ -12,9 +12,9 @@ import torch
 
 from harness.analysis.interval import median
 from harness.measure.bench import Bench
-from harness.presets import WorkloadConfig
 from harness.profiled import Ceilings
-from harness.workload.attention import Attention
+from harness.workload.built_in import BuiltIn
+from harness.workload.rollout import Pipeline
 
 MATRIX_SIDE = 8192
 COPY_BYTES = 2 * 2**30
@@ -27,7 +27,7 @@ AHEAD_CYCLES = 40_000_000  # some 20 ms: what the host has to queue a round
 def measure_ceilings(bench: Bench) -> Ceilings:
     """Matrix product, copy and attention in the workload's type; nulls on a CPU."""
     pipeline = bench.pipeline
-    device, config = pipeline.device, pipeline.config
+    device = pipeline.device
     if device.type != "cuda":
         return Ceilings(
             matmul_flops_per_s=None,
@@ -40,7 +40,9 @@ def measure_ceilings(bench: Bench) -> Ceilings:
         return Ceilings(
             matmul_flops_per_s=_matmul(device, dtype),
             copy_bytes_per_s=_copy(device),
-            attention_flops_per_s=_attention(pipeline.attention, config, device, dtype),
+            attention_flops_per_s=_attention(pipeline.workload)
+            if isinstance(pipeline, BuiltIn)
+            else {},
         )
 
 
@@ -55,10 +57,9 @@ def _copy(device: torch.device) -> float:
     return 2.0 * COPY_BYTES / _seconds(lambda: target.copy_(source))
 
 
-def _attention(
-    attention: Attention, config: WorkloadConfig, device: torch.device, dtype: torch.dtype
-) -> dict[str, float]:
+def _attention(workload: Pipeline) -> dict[str, float]:
     """Both products of a full softmax, 4 N K n D FLOPs, for each use at the case's shape."""
+    attention, config = workload.attention, workload.config
     model, frame_tokens = config.model, config.tokens_per_frame
     queries = model.frames_per_chunk * frame_tokens
     uses: dict[str, tuple[int, Callable[..., torch.Tensor]]] = {
@@ -69,7 +70,7 @@ def _attention(
 
     def random(tokens: int) -> torch.Tensor:
         shape = (1, tokens, model.num_heads, model.head_dim)
-        return torch.randn(shape, device=device, dtype=dtype)
+        return torch.randn(shape, device=workload.device, dtype=workload.dtype)
 
     rates = {}
     for use, (keys, call) in uses.items():

@@ -1,4 +1,7 @@
-"""One case end to end: first chunk, warm-up by proof, timed blocks, then the untimed passes."""
+"""One case end to end: first chunk, warm-up by proof, timed blocks, then the untimed passes.
+
+The components that a pipeline of the user's own names are timed beside its chunks, after them.
+"""
 
 import time
 
@@ -7,7 +10,9 @@ from harness.measure.bench import Bench
 from harness.measure.busy import measure_busy
 from harness.measure.ceilings import measure_ceilings
 from harness.measure.compile_log import CompileSnapshot
+from harness.measure.isolated import measure_own
 from harness.measure.memory import measure_memory
+from harness.measure.own_pipeline import described_work
 from harness.measure.profile_pass import profile_pass
 from harness.measure.profiler import COUNT_CHUNKS, count_pass
 from harness.measure.stop import StopRule
@@ -27,10 +32,12 @@ def measure(bench: Bench) -> None:
     findings.enter("compile" if bench.case.compiled else "warmup")
     findings.progress(0, bench.case.warmup_max_chunks, "first chunk")
     if bench.case.compiled:
-        compile_vace(bench.pipeline)
+        compile_vace(bench.built_in.workload)
     first = bench.run_first_chunk("compile" if bench.case.compiled else "warmup")
     warm_up(bench, first)
     timed_blocks(bench)
+    if bench.case.pipeline:
+        measure_own(bench)
     if bench.case.compiled:
         cold_s = {"first_chunk": first.wall_ms / 1e3}
         findings.compile = CompileSnapshot.now().stats_since(before, cold_s)
@@ -47,6 +54,7 @@ def measure(bench: Bench) -> None:
     findings.count_pass = count_pass(bench)
     if bench.profile_folder is not None and witness is not None:
         findings.ceilings = measure_ceilings(bench)
+        findings.described = described_work(bench.pipeline)
         findings.profile = profile_pass(bench, bench.profile_folder, witness)
 
 
@@ -60,7 +68,7 @@ def warm_up(bench: Bench, first: ChunkSample) -> None:
     warmup.add(_warm_chunk(bench, first))
     while (ended := warmup.verdict(time.monotonic() - start_s)) is None:
         if bench.pipeline.chunk_index >= bench.chunks_per_cycle:
-            bench.pipeline.reset()
+            bench.pipeline.restart()
         sample = bench.run_block(1, "warmup")[0]
         warmup.add(_warm_chunk(bench, sample))
         findings.progress(

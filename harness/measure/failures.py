@@ -8,6 +8,7 @@ import torch
 
 from harness.errors import CaseError, ClipError, DeviceError, HarnessError, UsageError, WeightsError
 from harness.job import Job
+from harness.measure.own_pipeline import is_of_own
 from harness.measure.redact import without_folders
 from harness.measure.telemetry import GpuGoneError
 from harness.privacy import host_scrubber
@@ -27,13 +28,14 @@ def failure(
     """The record of a case that ended with `error`. Names and paths are removed from its texts."""
     clean = host_scrubber(Path(__file__).parents[2], {})
     lines = traceback.format_exception(error)
+    kind = category(error)
     message = error.line if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
     return Failure(
         schema_version=SCHEMA_VERSION,
         case=job.case,
         case_id=job.case.id,
         started_utc=started_utc,
-        category=category(error),
+        category="input" if is_of_own(error) and kind == "bug" else kind,
         message=without_folders(clean(" ".join(message.split())))[:MESSAGE_CHARACTERS],
         detail=without_folders(clean("".join(lines)))[-DETAIL_CHARACTERS:],
         exit_code=None,

@@ -1,6 +1,7 @@
 """Isolated components: each one alone on real inputs, in blocks; eager and compiled interleaved.
 
 A sample is the mean over enough calls in a row to last MIN_SAMPLE_MS, synchronised at both ends.
+A pipeline of one's own that names components has them measured beside its chunks, likewise.
 With a compiled case the two VACE components are measured both ways in one process, block by block
 in the order eager-compiled, compiled-eager, eager-compiled ... so that a drift hits both alike.
 """
@@ -8,7 +9,9 @@ in the order eager-compiled, compiled-eager, eager-compiled ... so that a drift 
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+import torch
 
 from harness.errors import CaseError
 from harness.measure.bench import MS_DECIMALS, S_DECIMALS, Bench
@@ -17,8 +20,9 @@ from harness.measure.compile_log import CompileSnapshot, work_done
 from harness.measure.memory import measure_memory
 from harness.measure.stop import StopRule
 from harness.measure.warmup import WarmChunk, Warmup, WarmupLimits
-from harness.result import Component
-from harness.workload.components import ComponentCall, compile_vace, component_calls
+from harness.result import Component, Phase
+from harness.workload.components import compile_vace
+from harness.workload.streaming import ComponentCall
 from harness.workload.vace import VaceCalls
 
 COMPILED_COMPONENTS = ("vace_patch_embedding", "vace_forward")
@@ -33,7 +37,7 @@ class Entry:
 
     component: ComponentCall
     variant: str  # "eager" | "compiled"
-    forms: VaceCalls  # what the VACE branch calls in this variant
+    forms: VaceCalls | None = None  # what the VACE branch calls in this variant
     calls_per_sample: int = 1
     block: list[int] = field(default_factory=list)
     samples: list[ChunkTiming] = field(default_factory=list)
@@ -52,7 +56,7 @@ class Entry:
 def measure(bench: Bench) -> None:
     """Fills the bench's findings."""
     findings = bench.findings
-    if bench.clip is None:
+    if bench.built_in.clip is None:
         raise CaseError("a text-only case has no isolated components")
     findings.enter("warmup")
     filling = bench.pipeline.first_steady_chunk
@@ -60,17 +64,14 @@ def measure(bench: Bench) -> None:
     bench.run_first_chunk("warmup")
     for _ in range(filling):
         bench.run_block(1, "warmup")
-    frames, mask = bench.clip.chunk(bench.pipeline.chunk_index)
-    calls = component_calls(bench.pipeline, frames, mask)
+    calls = bench.pipeline.components()
     before = CompileSnapshot.now()
     cold_s: dict[str, float] = {}
     entries = _entries(bench, calls, cold_s)
     findings.enter("warmup")
-    for number, entry in enumerate(entries):
-        findings.progress(number, len(entries), entry.name)
-        _warm_up(bench, entry)
+    _warm_up_all(bench, entries)
     try:
-        _timed_blocks(bench, entries)
+        _timed_blocks(bench, entries, "steady")
     finally:  # an abort keeps what there is
         findings.components = [_component(entry, bench) for entry in entries]
     if bench.case.compiled:
@@ -81,15 +82,42 @@ def measure(bench: Bench) -> None:
     findings.close()
 
 
-def _entries(bench: Bench, calls: list[ComponentCall], cold_s: dict[str, float]) -> list[Entry]:
+def measure_own(bench: Bench) -> None:
+    """The components that a pipeline names, in the process of its chunks and after them.
+
+    They may leave its state behind, so it starts anew afterwards.
+    """
+    entries = [
+        Entry(replace(component, call=torch.no_grad()(component.call)), "eager")
+        for component in bench.pipeline.components()
+    ]
+    if not entries:
+        return
+    bench.findings.enter("components")
+    _warm_up_all(bench, entries)
+    try:
+        _timed_blocks(bench, entries, "components")
+    finally:  # an abort keeps what there is
+        bench.findings.components = [_component(entry, bench) for entry in entries]
+    bench.restart()
+
+
+def _warm_up_all(bench: Bench, entries: list[Entry]) -> None:
+    for number, entry in enumerate(entries):
+        bench.findings.progress(number, len(entries), entry.name)
+        _warm_up(bench, entry)
+
+
+def _entries(bench: Bench, calls: Sequence[ComponentCall], cold_s: dict[str, float]) -> list[Entry]:
     """What is measured; a compiled case compiles here and times each first call."""
-    eager = bench.pipeline.vace.calls
+    workload = bench.built_in.workload
+    eager = workload.vace.calls
     if not bench.case.compiled:
         return [Entry(call, "eager", eager) for call in calls]
     chosen = [call for call in calls if call.name in COMPILED_COMPONENTS]
     bench.findings.enter("compile")
-    compile_vace(bench.pipeline)
-    compiled = bench.pipeline.vace.calls
+    compile_vace(workload)
+    compiled = workload.vace.calls
     entries = []
     for number, call in enumerate(chosen):
         bench.findings.progress(number, len(chosen), call.name)
@@ -127,21 +155,21 @@ def rotated(entries: Sequence[Entry], block: int) -> list[Entry]:
     return ordered[::-1] if block % 2 else ordered
 
 
-def _timed_blocks(bench: Bench, entries: list[Entry]) -> None:
+def _timed_blocks(bench: Bench, entries: list[Entry], phase: Phase) -> None:
     case, findings = bench.case, bench.findings
-    findings.enter("steady")
+    findings.enter(phase)
     rule = StopRule(case.blocks, case.measure_max_s)
     start_s = time.monotonic()
     for block in range(case.blocks):
-        bench.telemetry.read_counters(f"steady.{block}.start")
+        bench.telemetry.read_counters(f"{phase}.{block}.start")
         for entry in rotated(entries, block):
             _sample_block(bench, entry, block)
-        bench.telemetry.read_counters(f"steady.{block}.end")
+        bench.telemetry.read_counters(f"{phase}.{block}.end")
         findings.progress(block + 1, case.blocks)
-        findings.stop_reason = rule.reason(
-            [entry.wall_ms for entry in entries], time.monotonic() - start_s
-        )
-        if findings.stop_reason is not None:
+        reason = rule.reason([entry.wall_ms for entry in entries], time.monotonic() - start_s)
+        if phase == "steady":
+            findings.stop_reason = reason
+        if reason is not None:
             return
 
 
@@ -157,7 +185,8 @@ def _sample_block(bench: Bench, entry: Entry, block: int) -> None:
 def _run(bench: Bench, entry: Entry, calls: int) -> ChunkTiming:
     """One sample: `calls` calls in a row between two synchronisations."""
     clock, call = bench.clock, entry.component.call
-    bench.pipeline.vace.calls = entry.forms
+    if entry.forms is not None:
+        bench.built_in.workload.vace.calls = entry.forms
     clock.reserve(2)
     clock.synchronise()
     clock.start(0)

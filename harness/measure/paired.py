@@ -23,8 +23,8 @@ from harness.measure.e2e import warm_up
 from harness.measure.memory import measure_memory
 from harness.measure.stop import StopRule
 from harness.result import ArmFacts
+from harness.workload.built_in import BuiltIn
 from harness.workload.components import compile_vace
-from harness.workload.rollout import Pipeline
 from harness.workload.vace import VaceCalls
 from harness.workload.variants.registry import apply, twin
 
@@ -43,12 +43,12 @@ class Arms:
     bench: Bench
     calls: dict[str, VaceCalls]  # what the VACE branch calls in each arm
     delays: dict[str, Delay]
-    variants: dict[str, Pipeline]
+    variants: dict[str, BuiltIn]
 
     @contextmanager
     def active(self, arm: str) -> Iterator[None]:
         """The bench runs this arm inside the block."""
-        bench, base = self.bench, self.bench.pipeline
+        bench, base = self.bench, self.bench.built_in
         if arm in self.variants:
             bench.pipeline = self.variants[arm]
             try:
@@ -56,7 +56,7 @@ class Arms:
             finally:
                 bench.pipeline = base
             return
-        base.vace.calls = self.calls[arm]
+        base.workload.vace.calls = self.calls[arm]
         bench.delay = self.delays.get(arm, NO_DELAY)
         try:
             if arm == "no-telemetry":
@@ -65,7 +65,7 @@ class Arms:
             else:
                 yield
         finally:
-            base.vace.calls = self.calls[BASE_ARM]
+            base.workload.vace.calls = self.calls[BASE_ARM]
             bench.delay = NO_DELAY
 
 
@@ -74,7 +74,12 @@ def measure(bench: Bench) -> None:
     findings, case = bench.findings, bench.case
     before = CompileSnapshot.now()
     # Before the first chunk: a pipeline that has run has no twin.
-    variants = {arm: twin(bench.pipeline) for arm in case.arms if is_variant_arm(arm)}
+    base = bench.built_in
+    variants = {
+        arm: BuiltIn(twin(base.workload), base.clip, base.mode)
+        for arm in case.arms
+        if is_variant_arm(arm)
+    }
     findings.enter("warmup")
     findings.progress(0, case.warmup_max_chunks, "first chunk")
     warm_up(bench, bench.run_first_chunk("warmup"))
@@ -100,10 +105,10 @@ def rotated(arms: Sequence[str], block: int) -> list[str]:
     return order[::-1] if block % 2 else order
 
 
-def _prepare(bench: Bench, variants: dict[str, Pipeline]) -> tuple[Arms, dict[str, float]]:
+def _prepare(bench: Bench, variants: dict[str, BuiltIn]) -> tuple[Arms, dict[str, float]]:
     """Compiles and calibrates what the arms need; with the seconds of a cold compile."""
-    case, pipeline = bench.case, bench.pipeline
-    eager = pipeline.vace.calls
+    case, workload = bench.case, bench.built_in.workload
+    eager = workload.vace.calls
     arms = Arms(bench, dict.fromkeys(case.arms, eager), {}, variants)
     cold_s: dict[str, float] = {}
     for number, arm in enumerate(variants):
@@ -113,13 +118,13 @@ def _prepare(bench: Bench, variants: dict[str, Pipeline]) -> tuple[Arms, dict[st
     if "compiled" in case.arms:
         bench.findings.enter("compile")
         bench.findings.progress(0, 1, "first compiled chunk")
-        compile_vace(pipeline)
-        arms.calls["compiled"] = pipeline.vace.calls
+        compile_vace(workload)
+        arms.calls["compiled"] = workload.vace.calls
         bench.make_room(1 + SETTLE_CHUNKS)
         cold_s["first_chunk"] = bench.run_block(1, "compile", arm="compiled")[0].wall_ms / 1e3
         bench.findings.enter("warmup")
         bench.run_block(SETTLE_CHUNKS, "warmup", arm="compiled")
-        pipeline.vace.calls = eager
+        workload.vace.calls = eager
     _plant_delays(bench, arms)
     return arms, cold_s
 
@@ -129,11 +134,11 @@ def _start_variant(arms: Arms, arm: str) -> float:
 
     Its CUDA graphs, one for each place in the cache, are captured when that place comes again.
     """
-    bench, pipeline = arms.bench, arms.variants[arm]
+    bench, variant = arms.bench, arms.variants[arm]
     start_s = time.monotonic()
-    apply(pipeline, arm)
+    apply(variant.workload, arm)
     prepared_s = time.monotonic() - start_s
-    chunks = max(pipeline.first_settled_chunk + REPLAYED_CHUNKS, VARIANT_SETTLE_CHUNKS)
+    chunks = max(variant.first_settled_chunk + REPLAYED_CHUNKS, VARIANT_SETTLE_CHUNKS)
     with arms.active(arm):
         first_s = bench.run_block(1, "compile", arm=arm)[0].wall_ms / 1e3
         bench.findings.enter("warmup")

@@ -61,6 +61,7 @@ def _problems(
     readings: dict[str, Readings],
 ) -> Iterator[str]:
     on_gpu = [case for case in request.cases if case.device == "cuda"]
+    built_in = [case for case in on_gpu if not case.pipeline]  # of others nothing is known
     gpu: Gpu | None = None
     if on_gpu and not gpus:
         yield why_no_cuda()
@@ -74,9 +75,9 @@ def _problems(
     if gpu is not None:
         yield from _gpu_problems(gpu, readings[gpu.uuid])
         device = next(device for device in devices if device.uuid == gpu.uuid)
-        yield from memory_problems(on_gpu, gpu.capability, device.free_bytes)
-        yield from _backend_problems(on_gpu, gpu)
-        yield from variant_problems(on_gpu, gpu.name, gpu.capability)
+        yield from memory_problems(built_in, gpu.capability, device.free_bytes)
+        yield from _backend_problems(built_in, gpu)
+        yield from variant_problems(built_in, gpu.name, gpu.capability)
     yield from _weight_problems(request, gpu.capability if gpu else None)
 
 

@@ -2,7 +2,7 @@
 
     steady    wait 1, warm-up 2, active 3 chunks
     first     chunk 0, after a reset
-    filling   chunk 2, while the cache fills
+    filling   chunk 2, while the cache fills, if it is full later
 
 Each profiler session is exported as a trace, and the trace is attributed (`harness.measure.trace`).
 Nothing here is timed; the ratio of profiled to unprofiled chunks says how much the pass distorts.
@@ -11,8 +11,6 @@ Nothing here is timed; the ratio of profiled to unprofiled chunks says how much 
 import gzip
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +27,6 @@ from harness.measure.sync_sites import sync_sites
 from harness.measure.witness import Witness
 from harness.profile_checks import problems
 from harness.profiled import Gap, Profile, ProfiledChunk
-from harness.workload.parts import trace_parts
-from harness.workload.rollout import stage_names
 
 WAIT_CHUNKS, WARMUP_CHUNKS, ACTIVE_CHUNKS = 1, 2, 3
 FILLING_CHUNK = 2
@@ -71,17 +67,19 @@ def profile_pass(bench: Bench, folder: Path, witness: Witness) -> Profile:
     findings.progress(0, 4, "synchronising lines")
     bench.make_room(1)
     sites, reason = sync_sites(bench)
-    with tempfile.TemporaryDirectory(dir=folder) as temporary, _ranges(bench):
+    ranges = bench.pipeline.part_ranges(compiled=bench.case.compiled)
+    with tempfile.TemporaryDirectory(dir=folder) as temporary, ranges:
         traces = Path(temporary)
         findings.progress(1, 4, "steady chunks")
         steady = _steady(bench, traces / "steady.json")
         findings.progress(2, 4, "first chunk")
-        bench.pipeline.reset()
+        bench.pipeline.restart()
         others = _single(bench, "first", traces / "first.json")
-        findings.progress(3, 4, "filling chunk")
-        while bench.pipeline.chunk_index < FILLING_CHUNK:
-            bench.run_block(1, "profile")
-        others += _single(bench, "filling", traces / "filling.json")
+        if bench.pipeline.first_steady_chunk > FILLING_CHUNK:
+            findings.progress(3, 4, "filling chunk")
+            while bench.pipeline.chunk_index < FILLING_CHUNK:
+                bench.run_block(1, "profile")
+            others += _single(bench, "filling", traces / "filling.json")
         _compress(traces / "steady.json", folder / TRACE_FILE)
     unprofiled = [c.wall_ms for c in findings.chunks if c.phase == "steady" and c.arm is None]
     on_gpu = bench.pipeline.device.type == "cuda"
@@ -99,19 +97,6 @@ def profile_pass(bench: Bench, folder: Path, witness: Witness) -> Profile:
         reads_ms=witness.reads_ms,
         reads=witness.reads,
     )
-
-
-@contextmanager
-def _ranges(bench: Bench) -> Iterator[None]:
-    """Parts on inside the block; those of a compiled VACE branch stay off, or it compiles anew."""
-    pipeline, compiled = bench.pipeline, bench.case.compiled
-    trace_parts(pipeline, base=True, vace=not compiled)
-    pipeline.attention.trace("cached_self", *(() if compiled else ("vace_self", "cross")))
-    try:
-        yield
-    finally:
-        trace_parts(pipeline, base=False, vace=False)
-        pipeline.attention.trace()
 
 
 def _steady(bench: Bench, trace: Path) -> list[ProfiledChunk]:
@@ -172,21 +157,23 @@ def _brief(chunk: ProfiledChunk) -> ProfiledChunk:
 
 
 def _stages(bench: Bench) -> list[str]:
-    return stage_names(bench.pipeline.config, bench.case.mode)
+    """Of a pipeline that does not say them beforehand: those of its last timed chunk."""
+    timed = [chunk for chunk in bench.findings.chunks if chunk.phase == "steady"]
+    return bench.pipeline.stages or list(timed[-1].stage_ms)
 
 
 def _chunk(bench: Bench, kind: str) -> float | None:
     """Runs one chunk in its range, synchronised at both ends; its CUDA-event time."""
     pipeline, on_gpu = bench.pipeline, bench.pipeline.device.type == "cuda"
     index = pipeline.chunk_index
-    pixels, mask = bench.inputs(index)
+    given = pipeline.prepare(index)
     stages = StageRanges()
     bench.clock.synchronise()
     events = [torch.cuda.Event(enable_timing=True) for _ in range(2)] if on_gpu else []
     with record_function(f"chunk.{kind}.{index}"):
         if on_gpu:
             events[0].record()
-        pipeline.run_chunk(pixels, mask, stages.mark)
+        pipeline.run(given, stages.mark)
         stages.close()
         if on_gpu:
             events[1].record()

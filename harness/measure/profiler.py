@@ -16,7 +16,6 @@ from torch.profiler import ProfilerActivity, profile
 from harness.measure.bench import Bench
 from harness.measure.busy import WAIT
 from harness.result import CountPass, Kernel, Operator
-from harness.workload.attention import USES
 
 RUNTIME_CALL = re.compile(r"cu(da)?[A-Z]")
 ROLE_PREFIX = "attention."
@@ -57,18 +56,14 @@ def count_pass(bench: Bench) -> CountPass:
     activities = [ProfilerActivity.CPU]
     if pipeline.device.type == "cuda":
         activities.append(ProfilerActivity.CUDA)
-    # Ranges inside compiled blocks would compile them anew; the base blocks stay eager.
-    pipeline.attention.trace(*(("cached_self",) if bench.case.compiled else USES))
-    try:
+    with pipeline.attention_ranges(compiled=bench.case.compiled):
         bench.run_block(1, "count")
         chunk = pipeline.chunk_index
-        pixels, mask = bench.inputs(chunk)
+        given = pipeline.prepare(chunk)
         bench.clock.synchronise()
         with profile(activities=activities) as profiler:
-            pipeline.run_chunk(pixels, mask)
+            pipeline.run(given)
             bench.clock.synchronise()
-    finally:
-        pipeline.attention.trace()
     return summarise(read_events(profiler), chunk=chunk, on_gpu=pipeline.device.type == "cuda")
 
 

@@ -19,12 +19,14 @@ from harness.cost import parameters
 from harness.job import Job
 from harness.measure.devices import Gpu
 from harness.measure.findings import Findings
+from harness.measure.own_pipeline import own_facts
 from harness.measure.redact import without_folders
 from harness.measure.telemetry import Telemetry
 from harness.presets import WorkloadConfig
 from harness.privacy import pseudonym
 from harness.result import Fact
 from harness.workload import weights
+from harness.workload.streaming import StreamingPipeline
 
 PACKAGES = (
     "flash-attn",
@@ -50,6 +52,7 @@ class Context:
     gpu: Gpu | None
     telemetry: Telemetry | None
     findings: Findings
+    pipeline: StreamingPipeline | None = None
 
 
 Facts = dict[str, Fact]
@@ -183,6 +186,19 @@ def _sdpa_kernel(context: Context) -> Fact:
     return Fact(value=", ".join(sorted(operators)) + named)
 
 
+def _own(context: Context) -> Facts:
+    case = context.job.case
+    if not case.pipeline:
+        return {}
+    own = own_facts(case, context.job.pipeline, context.pipeline)
+    return {**own, "measure.stop": _stop(context)}
+
+
+def _stop(context: Context) -> Fact:
+    reason = context.findings.stop_reason
+    return Fact(value=reason, reason=None if reason else "no timed block was finished")
+
+
 def _workload(context: Context) -> Facts:
     config, case = context.config, context.job.case
     if config is None:
@@ -195,10 +211,7 @@ def _workload(context: Context) -> Facts:
             if case.weights == "seeded"
             else "checkpoint"
         ),
-        "measure.stop": Fact(
-            value=context.findings.stop_reason,
-            reason=None if context.findings.stop_reason else "no timed block was finished",
-        ),
+        "measure.stop": _stop(context),
     }
     for part, count in parameters(config).items():
         facts[f"workload.parameters.{part}"] = Fact(value=count)
@@ -283,5 +296,6 @@ PROBES: tuple[Callable[[Context], Facts], ...] = (
     _packages,
     _attention,
     _workload,
+    _own,
     _sandbox,
 )

@@ -61,12 +61,13 @@ class Subject:
 def measure(bench: Bench) -> None:
     """Fills the output errors of the findings."""
     case, findings = bench.case, bench.findings
-    exact = Subject(exact_twin(bench.pipeline))
+    base = bench.built_in
+    exact = Subject(exact_twin(base.workload))
     names = list(dict.fromkeys((*case.arms, YARDSTICK)))
-    arms = {name: Subject(twin(bench.pipeline)) for name in names if name != BASE_ARM}
+    arms = {name: Subject(twin(base.workload)) for name in names if name != BASE_ARM}
     for name, subject in arms.items():
         apply(subject.pipeline, name)
-    arms = {BASE_ARM: Subject(bench.pipeline), **arms}
+    arms = {BASE_ARM: Subject(base.workload), **arms}
     _set_prompt(bench, case.seed, exact, arms.values())
     stretch = case.stretch
     total = stretch + CHUNKS_AFTER_PROMPT
@@ -75,7 +76,7 @@ def measure(bench: Bench) -> None:
         findings.progress(chunk, total, "chunk against float32")
         if chunk == stretch:
             _set_prompt(bench, case.seed + 1, exact, arms.values())
-        pixels, mask = bench.inputs(chunk)
+        pixels, mask = base.prepare(chunk)
         with _without_tf32():
             exact.run(pixels, mask)
         for name, subject in arms.items():
@@ -86,7 +87,7 @@ def measure(bench: Bench) -> None:
 
 
 def _set_prompt(bench: Bench, seed: int, exact: Subject, arms: Iterable[Subject]) -> None:
-    pipeline = bench.pipeline
+    pipeline = bench.built_in.workload
     prompt = seeded_prompt(pipeline.config.model, seed).to(pipeline.device, pipeline.dtype)
     set_exact_prompt(exact.pipeline, prompt)
     for subject in arms:
@@ -95,7 +96,7 @@ def _set_prompt(bench: Bench, seed: int, exact: Subject, arms: Iterable[Subject]
 
 def _event(bench: Bench, chunk: int) -> Event:
     """What happens in a chunk of the proof."""
-    conditioned = bench.clip is not None
+    conditioned = bench.built_in.clip is not None
     stretch = bench.case.stretch
     if chunk == stretch:
         return "hard cut" if conditioned else "recache"

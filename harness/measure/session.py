@@ -8,6 +8,7 @@ answer is a record: a Result, or a Failure that keeps what had been measured.
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -29,6 +30,7 @@ from harness.measure.failures import failure
 from harness.measure.findings import Findings, Report
 from harness.measure.flags import GPU_SHARED, clock_flag, flag_chunks, idle_flags
 from harness.measure.nvml import DEFAULT_INTERVAL_S
+from harness.measure.own_pipeline import load_own
 from harness.measure.plants import planted
 from harness.measure.provenance import Context, collect
 from harness.measure.telemetry import Telemetry, sampler_command
@@ -36,6 +38,8 @@ from harness.presets import WorkloadConfig
 from harness.result import SCHEMA_VERSION, Fact, Record, Result
 from harness.variants import BASELINE
 from harness.workload.build import build_pipeline
+from harness.workload.built_in import BuiltIn
+from harness.workload.streaming import StreamingPipeline
 from harness.workload.variants.registry import apply
 
 SAMPLES_FILE = "samples.jsonl"
@@ -63,9 +67,10 @@ class Session:
     folder: Path
     findings: Findings
     start_telemetry: StartTelemetry = start_sampler
-    config: WorkloadConfig | None = None
+    config: WorkloadConfig | None = None  # None also for a pipeline of the user's own
     device: torch.device | None = None
     gpu: Gpu | None = None
+    pipeline: StreamingPipeline | None = None
     telemetry: Telemetry | None = None
     clocks: ClockWatch = field(default_factory=ClockWatch)
 
@@ -77,7 +82,7 @@ class Session:
         findings.progress(0, 1, f"{case.id}: device")
         self.device, self.gpu = select(case, self.job.gpu)
         capability = self.gpu.capability if self.gpu else None
-        self.config = workload_config(case, capability)
+        self.config = None if case.pipeline else workload_config(case, capability)
         with self.start_telemetry(self.gpu, self.folder / SAMPLES_FILE) as telemetry:
             self.telemetry = telemetry
             self._measure(telemetry)
@@ -100,13 +105,14 @@ class Session:
             config=self.config,
             device=self.device,
             gpu=self.gpu,
+            pipeline=self.pipeline,
             telemetry=self.telemetry,
             findings=self.findings,
         )
 
     def _measure(self, telemetry: Telemetry) -> None:
         job, findings = self.job, self.findings
-        assert self.config is not None and self.device is not None
+        assert self.device is not None
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)
         keep_all_metrics()
@@ -115,24 +121,34 @@ class Session:
                 findings.flag(flag)
         elif self.gpu is not None:
             findings.flag(f"no telemetry: {telemetry.reason}")
-        findings.progress(0, 1, "weights")
-        weights_dir = None
-        if job.case.weights == "checkpoint":
-            weights_dir = Path(job.weights_dir or "")
-        pipeline = build_pipeline(self.config, device=self.device, weights_dir=weights_dir)
-        if job.case.variant != BASELINE:
-            start_s = time.monotonic()
-            apply(pipeline, job.case.variant)
-            findings.prepared_s = round(time.monotonic() - start_s, 4)
-        findings.progress(0, 1, "clip")
-        clip, findings.clips = load_clip(job, self.config, self.device, self.folder)
-        bench = Bench(job.case, pipeline, clip, StageClock(self.device), telemetry, findings)
+        if self.config is None:
+            findings.progress(0, 1, "the pipeline's file")
+            self.pipeline = load_own(self.folder, job.case, self.device)
+        else:
+            self.pipeline = self._built_in(self.config, self.device)
+        bench = Bench(job.case, self.pipeline, StageClock(self.device), telemetry, findings)
         if job.case.profile and job.process == 0:
             bench.profile_folder = self.folder
         bench.check()
         findings.progress(1, 1)
-        with planted(pipeline, job.case.plant):
+        with planted(bench.built_in.workload, job.case.plant) if job.case.plant else nullcontext():
             MEASURES[job.case.kind](bench)
+
+    def _built_in(self, config: WorkloadConfig, device: torch.device) -> BuiltIn:
+        """The built-in workload with its weights, changed as the case says, and its clip."""
+        job, findings = self.job, self.findings
+        findings.progress(0, 1, "weights")
+        weights_dir = None
+        if job.case.weights == "checkpoint":
+            weights_dir = Path(job.weights_dir or "")
+        workload = build_pipeline(config, device=device, weights_dir=weights_dir)
+        if job.case.variant != BASELINE:
+            start_s = time.monotonic()
+            apply(workload, job.case.variant)
+            findings.prepared_s = round(time.monotonic() - start_s, 4)
+        findings.progress(0, 1, "clip")
+        clip, findings.clips = load_clip(job, config, device, self.folder)
+        return BuiltIn(workload, clip, job.case.mode)
 
     def _add_flags(self, telemetry: Telemetry) -> None:
         findings = self.findings
@@ -177,6 +193,7 @@ class Session:
             arms=findings.arms,
             output_errors=findings.output_errors,
             prepared_s=findings.prepared_s,
+            described=findings.described,
         )
 
 

@@ -20,14 +20,14 @@ def sync_sites(bench: Bench) -> tuple[list[SyncSite], str | None]:
     """Sites of one steady chunk, most frequent first, and why there are none on a CPU."""
     if bench.pipeline.device.type != "cuda":
         return [], NO_DEVICE
-    pixels, mask = bench.inputs(bench.pipeline.chunk_index)
+    given = bench.pipeline.prepare(bench.pipeline.chunk_index)
     before = torch.cuda.get_sync_debug_mode()
     bench.clock.synchronise()
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             torch.cuda.set_sync_debug_mode("warn")
-            bench.pipeline.run_chunk(pixels, mask)
+            bench.pipeline.run(given)
             torch.cuda.set_sync_debug_mode(before)
     finally:
         torch.cuda.set_sync_debug_mode(before)

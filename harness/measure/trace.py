@@ -13,6 +13,7 @@ import zlib
 from array import array
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
@@ -116,7 +117,9 @@ class _Args(msgspec.Struct, gc=False):
     correlation: int = NO_CORRELATION
 
 
-class _Event(msgspec.Struct, gc=False):
+class Event(msgspec.Struct, gc=False):
+    """What is read of an event."""
+
     ph: str = ""
     cat: str = ""
     name: str = ""
@@ -128,7 +131,7 @@ class _Event(msgspec.Struct, gc=False):
 
 
 class _Document(msgspec.Struct):
-    traceEvents: list[_Event]  # noqa: N815 (the file's own name)
+    traceEvents: list[Event]  # noqa: N815 (the file's own name)
 
 
 @dataclass
@@ -148,14 +151,30 @@ def read_trace(path: Path) -> Trace:
     Raises CaseError naming the file if it cannot be read, is no Chrome trace, is cut off, is beyond
     the limits above, or holds no chunk range.
     """
-    try:
+    with _one_line(path):
+        return _collect(path, event_batches(path))
+
+
+def event_batches(path: Path) -> Iterator[list[Event]]:
+    """The events of a trace file, zipped or not, as many at a time as a block holds.
+
+    Raises CaseError as `read_trace` does, for what concerns the file and not its chunks.
+    """
+    with _one_line(path):
         if not stat.S_ISREG(path.stat().st_mode):
             raise _unusable(path, "is no regular file")
         with path.open("rb") as raw:
             zipped = raw.read(len(GZIP_MAGIC)) == GZIP_MAGIC
             raw.seek(0)
             stream = cast(IO[bytes], gzip.GzipFile(fileobj=raw)) if zipped else raw
-            return _collect(path, _batches(path, stream))
+            yield from _batches(path, stream)
+
+
+@contextmanager
+def _one_line(path: Path) -> Iterator[None]:
+    """What a damaged file raises, in one line."""
+    try:
+        yield
     except EOFError as error:
         raise _unusable(path, "is cut off") from error
     except (OSError, zlib.error) as error:
@@ -176,10 +195,10 @@ def _unusable(path: Path, what: str) -> CaseError:
     return CaseError(f"trace {path.name} {what}", next_step="record the profile again")
 
 
-def _batches(path: Path, stream: IO[bytes]) -> Iterator[list[_Event]]:
+def _batches(path: Path, stream: IO[bytes]) -> Iterator[list[Event]]:
     """The file's events, as many at a time as a block holds."""
     pending = _after_head(path, stream)
-    decoder = msgspec.json.Decoder(list[_Event])
+    decoder = msgspec.json.Decoder(list[Event])
     read_bytes = len(pending)
     while block := stream.read(BLOCK_BYTES):
         read_bytes += len(block)
@@ -214,7 +233,7 @@ def _last_boundary(text: bytes, searched_to: int) -> int | None:
     return None
 
 
-def _collect(path: Path, batches: Iterator[list[_Event]]) -> Trace:
+def _collect(path: Path, batches: Iterator[list[Event]]) -> Trace:
     host, device = _Columns(), _Columns()
     names: defaultdict[tuple[str, str], int] = defaultdict(lambda: len(names))
     threads: defaultdict[tuple[int | str, int | str], int] = defaultdict(lambda: len(threads))

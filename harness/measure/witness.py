@@ -93,7 +93,7 @@ def _medians(bench: Bench, *, synchronised: bool) -> StageTimes:
 
 def _chunk(bench: Bench, *, synchronised: bool) -> StageTimes:
     pipeline, clock = bench.pipeline, bench.clock
-    pixels, mask = bench.inputs(pipeline.chunk_index)
+    given = pipeline.prepare(pipeline.chunk_index)
     notes: list[tuple[str, int]] = []
 
     def mark(stage: str) -> None:
@@ -102,7 +102,7 @@ def _chunk(bench: Bench, *, synchronised: bool) -> StageTimes:
         notes.append((stage, time.monotonic_ns()))
 
     clock.synchronise()
-    pipeline.run_chunk(pixels, mask, mark)
+    pipeline.run(given, mark)
     clock.synchronise()
     bounds_ns = [noted_ns for _, noted_ns in notes] + [time.monotonic_ns()]
     times_ms: StageTimes = defaultdict(float)

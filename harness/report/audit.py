@@ -9,18 +9,13 @@ from pathlib import Path
 
 from harness.errors import ReportError
 from harness.report.lint import UnsourcedNumberError, check_template, check_view
-from harness.report.render import TEMPLATES, environment
+from harness.report.templates import TEMPLATES, environment
 from harness.report.view import build
 from harness.result import Result
 from harness.store import Run, RunFolder, result_name, runs
 
 # What every record states, as a value or as the reason why there is none.
 REQUIRED = (
-    "attention.cached_self",
-    "attention.chosen_by",
-    "attention.cross",
-    "attention.sdpa_kernel",
-    "attention.vace_self",
     "cpu.count",
     "cpu.model",
     "engine.gpu_way",
@@ -42,10 +37,18 @@ REQUIRED = (
     "torch.cudnn",
     "torch.threads",
     "torch.version",
-    "weights.source",
     "workload.dtype",
     "workload.seed",
 )
+REQUIRED_OF_BUILT_IN = (
+    "attention.cached_self",
+    "attention.chosen_by",
+    "attention.cross",
+    "attention.sdpa_kernel",
+    "attention.vace_self",
+    "weights.source",
+)
+REQUIRED_OF_OWN = ("pipeline.file", "pipeline.sha256")
 REQUIRED_OF_GPU = ("gpu.capability", "gpu.libcuda", "gpu.memory_total_bytes", "gpu.uuid_hash")
 # What the sampler reads; where it could not start, the fact `gpu.telemetry` says why.
 REQUIRED_OF_SAMPLER = (
@@ -122,6 +125,7 @@ def check_provenance(run: Run, result: Result) -> None:
 def required(run: Run, result: Result) -> tuple[str, ...]:
     """The facts that a record must state, by where it was measured."""
     keys: tuple[str, ...] = REQUIRED
+    keys += REQUIRED_OF_OWN if result.case.pipeline else REQUIRED_OF_BUILT_IN
     if result.case.device == "cuda":
         sampled = NO_SAMPLER not in result.provenance
         keys += REQUIRED_OF_GPU + (REQUIRED_OF_SAMPLER if sampled else (NO_SAMPLER,))

@@ -17,8 +17,8 @@ from harness.report.changed_view import ChangedView, changed_views
 from harness.report.comparison import Comparison
 from harness.report.lint import cells_of, check_template, check_view
 from harness.report.material import plan
-from harness.report.render import environment
 from harness.report.sides import Sides
+from harness.report.templates import environment
 from harness.result import Fact, Result
 from harness.store import result_name
 

@@ -8,21 +8,29 @@ from harness.analysis.components import component_times
 from harness.analysis.experiment import MIN_EFFECT, Location, Verdict
 from harness.analysis.fixes import measured_fixes
 from harness.analysis.interval import median
-from harness.analysis.part_groups import group_of
+from harness.analysis.part_groups import grouping
 from harness.analysis.profile import Slot, main_slot
 from harness.analysis.repeatability import COMPILED
 from harness.analysis.trust import Trust
 from harness.analysis.unprofiled import real_idle
 from harness.arms import BASE_ARM
-from harness.matrix import Kind
+from harness.matrix import Case, Kind
+from harness.profiled import Timeline
 from harness.report.figures_limit import growth_svg, leave_out_svg, map_svg
-from harness.report.material import MODE_LABELS, MODES, Material, case_label
-from harness.report.plots import CaseTrack, component_figure, gpu_figure, stage_figure
+from harness.report.material import MODE_LABELS, MODES, Material, case_label, mode_label
+from harness.report.plots import (
+    STAGE_COLOURS,
+    CaseTrack,
+    component_figure,
+    gpu_figure,
+    own_colours,
+    stage_figure,
+)
 from harness.report.plots_fixes import StackBar, fixes_figure
 from harness.report.plots_profile import idle_figure, parts_figure
 from harness.report.plots_timeline import timeline_figure
 from harness.report.plots_trust import ArmRow, Bar, trust_figure
-from harness.report.sections.components import COMPONENT_LABELS
+from harness.report.sections.components import component_label
 from harness.report.sections.fixes import floor_of
 from harness.report.sections.profiling import profiled_modes
 from harness.result import Result
@@ -59,8 +67,10 @@ def _stages(material: Material) -> bytes | None:
         result = material.plain("e2e", mode)
         parts = grouped_stages(result) if result is not None else {}
         if any(parts.values()):
-            bars.append((MODE_LABELS[mode], parts))
-    return stage_figure(bars) if bars else None
+            bars.append((material.own or MODE_LABELS[mode], parts))
+    if not bars:
+        return None
+    return stage_figure(bars, own_colours(bars[0][1]) if material.own else STAGE_COLOURS)
 
 
 def _profile_parts(material: Material) -> bytes | None:
@@ -70,6 +80,7 @@ def _profile_parts(material: Material) -> bytes | None:
         return None
     slot = found[1]
     bars: dict[str, tuple[str, dict[str, float]]] = {}
+    group_of = grouping(found[0].case)
     for part in slot.chunk.parts:
         group = group_of(part.stage, part.part)
         parts = bars.setdefault(group.name, (group.family, {}))[1]
@@ -86,17 +97,22 @@ def _profile_parts(material: Material) -> bytes | None:
 
 def _idle(material: Material) -> bytes | None:
     bars = [
-        (MODE_LABELS[result.case.mode], {"busy": slot.chunk.busy_ms, **real_idle(result, slot)})
+        (mode_label(result.case), {"busy": slot.chunk.busy_ms, **real_idle(result, slot)})
         for result, slot in _on_gpu(material)
     ]
     return idle_figure(bars) if bars else None
 
 
-def _timeline(material: Material) -> bytes | None:
+def shown_timeline(material: Material) -> tuple[Case, Timeline] | None:
     """Of the first profiled mode; older records hold none."""
     found = next(_on_gpu(material), None)
     line = found[1].chunk.timeline if found is not None else None
-    return timeline_figure(line) if line is not None else None
+    return (found[0].case, line) if found is not None and line is not None else None
+
+
+def _timeline(material: Material) -> bytes | None:
+    shown = shown_timeline(material)
+    return timeline_figure(shown[1]) if shown is not None else None
 
 
 def _on_gpu(material: Material) -> Iterator[tuple[Result, Slot]]:
@@ -108,11 +124,14 @@ def _on_gpu(material: Material) -> Iterator[tuple[Result, Slot]]:
 
 
 def _components(material: Material) -> bytes | None:
-    result = material.plain("isolated", "inpainting") or material.plain("isolated", "depth")
+    if material.own:
+        result = next((one for one in material.end_to_end if one.components), None)
+    else:
+        result = material.plain("isolated", "inpainting") or material.plain("isolated", "depth")
     if result is None:
         return None
     bars = [
-        (COMPONENT_LABELS.get(item.name, item.name), item.wall_ms.median, item.calls_per_chunk)
+        (component_label(item.name, result.case), item.wall_ms.median, item.calls_per_chunk)
         for item in component_times(result, None)
         if item.per_chunk_ms > 0
     ]

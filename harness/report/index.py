@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from harness.analysis.chunks import fps_over_processes
+from harness.analysis.experiment import Location
 from harness.report.cells import (
     NOTHING,
     Cell,
@@ -16,21 +17,26 @@ from harness.report.cells import (
     table,
 )
 from harness.report.material import Material, of_all, plan
+from harness.report.plots_runs import gpus_figure
 from harness.report.sections.compiled import chunk_change
 from harness.report.view import device_name
+from harness.result import Result
 from harness.store import Run
+
+PAGE = "README.md"  # of all GPUs, and of each
 
 
 @dataclass(frozen=True)
 class IndexView:
-    """All runs in one table; None where there is none yet."""
+    """All runs in one table; None where there is none yet. The figure is of measurements alone."""
 
     rows: Table | None
+    figure: bytes | None
 
 
 def index_view(runs: list[Run]) -> IndexView:
     """Runs by GPU, newest first."""
-    newest = sorted(runs, key=lambda run: run.manifest.run_id, reverse=True)
+    newest = newest_first(runs)
     ordered = sorted(newest, key=lambda run: (Material(run).functional_only, run.manifest.gpu_slug))
     heads = (
         "GPU",
@@ -45,7 +51,43 @@ def index_view(runs: list[Run]) -> IndexView:
         ">Compiled / eager",
         "What it is",
     )
-    return IndexView(table(heads, [_row(run) for run in ordered]))
+    bars = _bars(newest)
+    return IndexView(
+        rows=table(heads, [_row(run) for run in ordered]),
+        figure=gpus_figure(bars) if bars else None,
+    )
+
+
+def newest_first(runs: list[Run]) -> list[Run]:
+    """Runs by the time in their ids."""
+    return sorted(runs, key=lambda run: run.manifest.run_id, reverse=True)
+
+
+def eager_inpainting(material: Material) -> Result | None:
+    """The case whose chunk stands for a run: end to end, else the base arm of a paired one."""
+    return material.plain("e2e", "inpainting") or material.plain("paired", "inpainting")
+
+
+def at_home(cell: Cell, home: str) -> Cell:
+    """A cell of a run with its sources as seen from outside of the run's folder `home`."""
+    sources = tuple(s if s.startswith("rule#") else f"{home}/{s}" for s in cell.sources)
+    return Cell(cell.text, sources, cell.form)
+
+
+def _bars(newest: list[Run]) -> list[tuple[str, Location]]:
+    """FPS of each GPU, fastest first: of the newest measurement with the most processes."""
+    found: dict[str, tuple[str, Location]] = {}
+    for run in newest:
+        material = Material(run)
+        result = eager_inpainting(material)
+        if result is None or material.functional_only or material.variants:
+            continue
+        fps = fps_over_processes(material.processes(result))
+        before = found.get(run.manifest.gpu_slug)
+        if fps is not None and (before is None or fps.processes > before[1].processes):
+            label = f"{device_name(material).text}, {run.manifest.created_utc[:10]}"
+            found[run.manifest.gpu_slug] = (label, fps)
+    return sorted(found.values(), key=lambda bar: -bar[1].value)
 
 
 def _row(run: Run) -> tuple[Inline | str, ...]:
@@ -56,25 +98,20 @@ def _row(run: Run) -> tuple[Inline | str, ...]:
     def at(path: str) -> str:
         return f"{home}/{plan(path)}"
 
-    def inside(cell: Cell) -> Cell:
-        """A cell of the run with its sources as seen from the index."""
-        sources = tuple(s if s.startswith("rule#") else f"{home}/{s}" for s in cell.sources)
-        return Cell(cell.text, sources, cell.form)
-
     chunk, fps, compiled = _figures(material)
     finished = len(manifest.cases) - len(run.missing)
     presets = ", ".join(sorted({case.preset for case in manifest.cases}))
     return (
-        inside(device_name(material)),
+        Link(at_home(device_name(material), home), f"{manifest.gpu_slug}/{PAGE}"),
         Link(Cell(manifest.run_id, (at("/run_id"),)), f"{home}/report.md"),
         Cell(manifest.created_utc[:10], (at("/created_utc"),)),
         presets,
         Cell(manifest.matrix, (at("/matrix"),)),
         "container" if manifest.runtime == "docker" else "local",
         Cell(f"{finished} of {len(manifest.cases)}", (at("/cases"),)),
-        inside(chunk),
-        inside(fps),
-        inside(compiled),
+        at_home(chunk, home),
+        at_home(fps, home),
+        at_home(compiled, home),
         _kind(material, at("/cases/*/variant")),
     )
 
@@ -82,13 +119,16 @@ def _row(run: Run) -> tuple[Inline | str, ...]:
 def _kind(material: Material, source: Source) -> Cell:
     """What a run is good for, and of which variant it is."""
     kind = "functional check" if material.functional_only else "measurement"
+    if material.own:
+        at = source.replace("/variant", "/pipeline")
+        return Cell(f"{kind}, pipeline {material.own}", (at,))
     names = ", ".join(material.variants)
     return Cell(f"{kind}, variant {names}", (source,)) if names else Cell(kind)
 
 
 def _figures(material: Material) -> tuple[Cell, Cell, Cell]:
     """Chunk time, FPS and compile ratio of the plain inpainting case."""
-    result = material.plain("e2e", "inpainting")
+    result = eager_inpainting(material)
     chunk = fps = compiled = NOTHING
     if result is not None:
         processes = material.processes(result)

@@ -28,11 +28,12 @@ from harness.analysis import (
     root_causes,
     targets,
 )
+from harness.compact import SUFFIX, read_document
 from harness.matrix import FIRST_STEADY_CHUNK
 from harness.profile_checks import CHECKS, MOST_DISTORTION
 from harness.profile_witness import MOST_DEVIATION
 from harness.report.cells import Block, Cell
-from harness.result import Record
+from harness.result import RECORD_LIMIT_BYTES, Record
 from harness.store import MANIFEST, Manifest
 
 RULES: dict[str, float] = {
@@ -110,7 +111,7 @@ def _resolves(source: str, folder: Path, documents: dict[str, Any]) -> bool:
         return path in PUBLISHED
     if file not in documents:
         target = folder / file
-        documents[file] = _document(target) if target.is_file() else None
+        documents[file] = _document(target)
     steps = [step.replace("~1", "/").replace("~0", "~") for step in path.split("/")[1:]]
     return documents[file] is not None and _found(documents[file], steps)
 
@@ -118,7 +119,11 @@ def _resolves(source: str, folder: Path, documents: dict[str, Any]) -> bool:
 def _document(file: Path) -> Any:
     """A plan or record as plain values, with those that the file leaves to their defaults."""
     kind: Any = Manifest if file.name == MANIFEST else Record
-    return msgspec.to_builtins(msgspec.json.decode(file.read_bytes(), type=kind))
+    there = next((one for one in (file, file.with_name(file.name + SUFFIX)) if one.is_file()), None)
+    if there is None:
+        return None
+    blob = read_document(there, RECORD_LIMIT_BYTES)
+    return msgspec.to_builtins(msgspec.json.decode(blob, type=kind))
 
 
 def _found(value: Any, steps: list[str]) -> bool:

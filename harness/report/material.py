@@ -20,7 +20,8 @@ from harness.result import Fact, Failure, Result
 from harness.store import Run, RunFolder, result_name
 from harness.variants import BASELINE
 
-MODES: tuple[Mode, ...] = ("inpainting", "depth", "text")
+BUILT_IN_MODES: tuple[Mode, ...] = ("inpainting", "depth", "text")
+MODES: tuple[Mode, ...] = (*BUILT_IN_MODES, "own")
 MODE_LABELS: dict[Mode, str] = {"inpainting": "Inpainting", "depth": "Depth", "text": "Text-only"}
 
 
@@ -53,6 +54,11 @@ class Material:
     def chunk(self, result: Result) -> Location | None:
         """Wall time of a case's steady chunk over its processes."""
         return over_processes(self.processes(result), "wall", base_arm(result.case))
+
+    @property
+    def own(self) -> str:
+        """Name of the user's own pipeline; empty for a run of the built-in workload."""
+        return self.run.manifest.cases[0].pipeline
 
     @cached_property
     def variants(self) -> list[str]:
@@ -140,10 +146,12 @@ class Material:
         """A fact of the run's plan, or else of the first record that states it."""
         if name in self.run.manifest.facts:
             return self.run.manifest.facts[name], plan(f"/facts/{name}")
-        isolated = [result for result in self.results if result.case.kind == "isolated"]
+        isolated = [r for r in self.results if r.case.kind == "isolated"]
+        others = [r for r in self.results if r.case.kind not in ("e2e", "isolated")]
         holders: list[Result | Failure] = [
             *self.end_to_end,
             *isolated,
+            *others,
             *self.run.failures.values(),
         ]
         for record in holders:
@@ -195,14 +203,19 @@ def fact_cell(fact: Fact, source: Source) -> Cell:
     return Cell(str(fact.value), (source,))
 
 
+def mode_label(case: Case) -> str:
+    """A mode in words; the name of a pipeline of the user's own."""
+    return case.pipeline or MODE_LABELS[case.mode]
+
+
 def case_label(result: Result) -> Cell:
     """What sets a case apart, in words: mode, compiled or not, and what is not the default."""
     case = result.case
-    words = [MODE_LABELS[case.mode]]
+    words = [mode_label(case)]
     words += [f"variant {case.variant}"] if case.variant != BASELINE else []
     words += ["proof of output"] if case.kind == "quality" else []
     words += [f"arms {case.label or ' '.join(case.arms)}"] if case.arms else []
-    words += [] if case.arms else ["compiled" if case.compiled else "eager"]
+    words += [] if case.arms or case.pipeline else ["compiled" if case.compiled else "eager"]
     words += ["WanVAE"] if case.vae != "tae" else []
     words += [f"{case.steps} steps"] if case.steps != DEFAULT_STEPS else []
     words += [f"window {case.window}"] if case.window != DEFAULT_WINDOW else []

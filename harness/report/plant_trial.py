@@ -13,7 +13,7 @@ from harness.analysis.plant_trial import LEAST_SHARE, Trial, trials
 from harness.errors import HarnessError, UsageError
 from harness.report.cells import NOTHING, Cell, Inline, decimals, percent, table
 from harness.report.changed import plain
-from harness.report.render import environment
+from harness.report.templates import environment
 from harness.store import RunFolder
 
 REPORTS = Path("reports")

@@ -8,7 +8,9 @@ gpu_state.svg    clock, power and temperature over the run, phases shaded, cases
 """
 
 import io
-from collections.abc import Sequence
+import itertools
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +27,8 @@ from harness.report.markdown import one_line
 INK = "#1f2933"
 FAINT = "#7b8794"
 GRID = "#e4e7eb"
-STAGE_COLOURS = {
+Groups = Mapping[str, tuple[str, str]]  # key -> label and colour
+STAGE_COLOURS: Groups = {
     "encode": ("VAE encode", "#8c6bb1"),
     "hints": ("VACE hints", "#d9742b"),
     "denoise": ("Denoise steps without hints", "#2f6f9f"),
@@ -33,11 +36,13 @@ STAGE_COLOURS = {
     "decode": ("VAE decode", "#4f9d69"),
     "other": ("Rest", "#b8c0c8"),
 }
+LIGHT = (STAGE_COLOURS["clean"][1], STAGE_COLOURS["other"][1])  # written on in ink
 PHASE_COLOURS = {
     "load": "#eef0f2",
     "compile": "#f6dcc6",
     "warmup": "#fbf3d4",
     "steady": "#d6ebdd",
+    "components": "#d3dfc0",
     "busy": "#f8d9dc",
     "memory": "#e6ddf0",
     "count": "#d8e6f3",
@@ -50,6 +55,8 @@ GPU_PANELS = (
     ("temperature_c", 1.0, "Temperature (°C)", "#b03a48"),
 )
 LONGEST_LABEL = 120  # characters
+PATH = re.compile(r'\bd="[^"]*"')
+FINE = re.compile(r"\d+\.\d{3,}")
 BUCKETS = 600  # of the time axis; each draws its median, and its range as a band
 STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",
@@ -88,26 +95,34 @@ class CaseTrack:
     fields: dict[str, tuple[float | None, ...]]
 
 
-def stage_figure(bars: Sequence[tuple[str, dict[str, float]]]) -> bytes:
+def own_colours(stages: Iterable[str]) -> Groups:
+    """Colours for stages of the user's own pipeline, which are named as they are."""
+    colours = itertools.cycle(colour for _, colour in STAGE_COLOURS.values())
+    return {stage: (stage, colour) for stage, colour in zip(stages, colours, strict=False)}
+
+
+def stage_figure(
+    bars: Sequence[tuple[str, dict[str, float]]], groups: Groups = STAGE_COLOURS
+) -> bytes:
     """One stacked bar a mode: milliseconds of each group of stages."""
     with style():
         figure, axes = bars_figure(height_in=1.35 + 0.5 * len(bars))
         widest = max(sum(parts.values()) for _, parts in bars)
         for row, (_, parts) in enumerate(bars):
             left = 0.0
-            for group, (_, colour) in STAGE_COLOURS.items():
+            for group, (_, colour) in groups.items():
                 value = parts.get(group, 0.0)
                 axes.barh(row, value, left=left, height=0.62, color=colour, edgecolor="white")
                 if value > 0.07 * widest:
-                    dark = group not in ("clean", "other")
+                    dark = colour not in LIGHT
                     centred(axes, left + value / 2, row, short(value), dark=dark)
                 left += value
             beside(axes, left, row, f"{short(left)} ms", widest)
         name_rows(axes, [label for label, _ in bars])
         axes.set_xlim(0, widest * 1.12)
         axes.set_xlabel("Milliseconds a chunk (medians of the steady state)")
-        shown = [g for g in STAGE_COLOURS if any(parts.get(g) for _, parts in bars)]
-        handles = [Patch(color=STAGE_COLOURS[g][1], label=STAGE_COLOURS[g][0]) for g in shown]
+        shown = [g for g in groups if any(parts.get(g) for _, parts in bars)]
+        handles = [Patch(color=groups[g][1], label=groups[g][0]) for g in shown]
         figure.legend(handles=handles, loc="outside upper left", ncols=6, **LEGEND)
         return svg(figure)
 
@@ -263,9 +278,14 @@ def _trace(
 
 
 def svg(figure: Figure) -> bytes:
-    """The figure's bytes: no date, no version, Unix line ends."""
+    """The figure's bytes: no date, no version, Unix line ends, paths to a hundredth of a point."""
     buffer = io.BytesIO()
     metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
     figure.savefig(buffer, format="svg", metadata=metadata)
-    lines = buffer.getvalue().decode().splitlines()
+    text = PATH.sub(lambda path: FINE.sub(_hundredths, path[0]), buffer.getvalue().decode())
+    lines = text.splitlines()
     return ("\n".join(line.rstrip() for line in lines) + "\n").encode()
+
+
+def _hundredths(number: "re.Match[str]") -> str:
+    return f"{float(number[0]):.2f}".rstrip("0").rstrip(".")

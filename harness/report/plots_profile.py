@@ -29,6 +29,7 @@ FAMILY_COLOURS = {
     "copies": ("KV cache", "#5b8c85"),
     "VACE": ("VACE branch", "#d9742b"),
     "VAE": ("VAE", "#4f9d69"),
+    "own": ("Parts of the pipeline", "#2f6f9f"),
     "other": ("Rest", "#9aa5b1"),
 }
 IDLE_COLOURS = {

@@ -1,7 +1,7 @@
 """Proves by a scan that a run which is to be published names neither its host nor its user.
 
-Everything of a run's folder that version control would publish is read: plan, records, report and
-figures. Traces stay out of it, as they stay out of version control.
+Everything of a run's folder that could be published is read: plan, records, report and figures, and
+the report as an HTML file. Traces stay out of it, as they stay out of version control.
 """
 
 import html
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.compact import document_name, read_document
 from harness.errors import PrivacyError
 from harness.identifying import Found, Names, names_of_host
 from harness.intake import parse_json, read_file, refuse_links
@@ -18,7 +19,9 @@ from harness.result import RECORD_LIMIT_BYTES
 from harness.store import MANIFEST
 
 TRACES = "traces"
-TEXTS = (".md", ".svg")
+EXCERPTS = "excerpts"  # of traces: a chunk each
+EXCERPT_LIMIT_BYTES = 64 * 2**20  # unpacked
+TEXTS = (".md", ".svg", ".html")
 PAGE_LIMIT_BYTES = 32 * 2**20  # of a report or a figure
 COMMENT = re.compile(r"<!--\s*-->")
 ESCAPE = re.compile(r"\\([\\`*_\[\]{}|~#!$+=.)-])")
@@ -39,7 +42,7 @@ class Place:
 
 
 def scan(pages: Iterable[Path]) -> Iterator[str]:
-    """Scans the runs of rendered reports, and the index if it is among them; a line for each.
+    """Scans the runs of rendered reports, and the pages over runs among them; a line for each.
 
     Raises PrivacyError for the first that says too much.
     """
@@ -50,7 +53,7 @@ def scan(pages: Iterable[Path]) -> Iterator[str]:
             yield f"{page.parent.name}: {files} files name neither host nor user"
         else:
             check_page(page, names)
-            yield f"{page.name} names neither host nor user"
+            yield f"{page.parent.name}/{page.name} names neither host nor user"
 
 
 def check_public(run: Path, names: Names) -> int:
@@ -84,8 +87,9 @@ def scan_file(run: Path, file: Path, names: Names) -> Iterator[Place]:
         yield Place(name.replace(found.text, found.masked), "its name", found)
     try:
         refuse_links(run, file)
-        if file.suffix == ".json":
-            document = parse_json(read_file(file, RECORD_LIMIT_BYTES))
+        if _is_document(file):
+            limit = EXCERPT_LIMIT_BYTES if file.parent.name == EXCERPTS else RECORD_LIMIT_BYTES
+            document = parse_json(read_document(file, limit))
             pieces = _pieces(document, "")
         elif file.suffix in TEXTS:
             pieces = _lines(read_file(file, PAGE_LIMIT_BYTES).decode())
@@ -101,9 +105,15 @@ def scan_file(run: Path, file: Path, names: Names) -> Iterator[Place]:
             yield Place(name, where, found)
 
 
+def _is_document(file: Path) -> bool:
+    return document_name(file).endswith(".json")
+
+
 def _files(run: Path) -> Iterator[Path]:
     """Records first: what a page says comes from them."""
-    for path in sorted(run.rglob("*"), key=lambda path: (path.suffix != ".json", path)):
+    for path in sorted(
+        run.rglob("*"), key=lambda path: (not document_name(path).endswith(".json"), path)
+    ):
         inside = path.relative_to(run).parts
         if inside[0] != TRACES and (path.is_symlink() or not path.is_dir()):
             yield path

@@ -1,34 +1,33 @@
-"""Writes reports: a run's `report.md` and figures, and the index over all runs.
+"""Writes reports: a run's `report.md` and figures, and the pages over all runs.
 
 Rendering the same records twice gives the same bytes. It needs neither torch, Docker nor a GPU.
 """
 
-import functools
 import os
-import re
 import tempfile
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template, Undefined
-from markupsafe import Markup
-
 from harness.errors import StorageError
 from harness.intake import refuse_links
-from harness.report.index import index_view
-from harness.report.lint import check_template, check_view
+from harness.report.gpu_page import gpu_view
+from harness.report.index import PAGE, index_view
+from harness.report.lint import check_view
+from harness.report.templates import rendered
 from harness.report.view import Report, build
-from harness.store import RunFolder, all_runs, runs
+from harness.report.web.page import web_page
+from harness.store import Run, RunFolder, all_runs, runs
 
-TEMPLATES = Path(__file__).parents[2] / "templates"
 REPORT = "report.md"
-INDEX = "README.md"
+WEB_PAGE = "report.html"  # made on request, and kept out of version control
+GPUS, TREND = "gpus.svg", "trend.svg"  # beside the index, beside a GPU's page
 FIGURES = "figures"
-# Templates that others include.
-PARTS = ("macros.md.j2", "profile.md.j2", "fixes.md.j2", "limit.md.j2")
 
 
-def render_run(path: Path) -> Path:
+def render_run(path: Path, *, web: bool = False) -> Path:
     """Renders the run in the folder `path` and returns the path of its report.
+
+    With `web`, the same as one HTML file, whose path is returned. One that is there already is
+    rendered too, so that it never says other than `report.md`.
 
     Raises RecordError for a damaged or newer record, StorageError if the report cannot be written,
     UnsourcedNumberError if it would hold a number that no record contains.
@@ -42,7 +41,9 @@ def render_run(path: Path) -> Path:
         if stale.name not in report.figures:
             stale.unlink()
     _write(path / REPORT, text.encode())
-    return path / REPORT
+    if web or (path / WEB_PAGE).exists():
+        _write(path / WEB_PAGE, web_page(report).encode())
+    return path / (WEB_PAGE if web else REPORT)
 
 
 def page(report: Report, path: Path) -> str:
@@ -51,54 +52,37 @@ def page(report: Report, path: Path) -> str:
     Raises UnsourcedNumberError if it would hold a number that no record contains.
     """
     check_view(report.view, path)
-    return _render("report.md.j2", report.view)
+    return rendered("report.md.j2", report.view)
 
 
-def render_all(reports: Path) -> list[Path]:
-    """Renders every run under `reports` and the index; returns the paths, the index last."""
-    rendered = [render_run(path) for path in runs(reports)]
-    return [*rendered, render_index(reports)]
+def render_all(reports: Path, *, web: bool = False) -> list[Path]:
+    """Renders every run under `reports` and the pages over them; the index comes last."""
+    return [*(render_run(path, web=web) for path in runs(reports)), *render_index(reports)]
 
 
-def render_index(reports: Path) -> Path:
-    """Renders the index over all runs and returns its path."""
-    view = index_view(list(all_runs(reports)))
-    check_view(view, reports)
-    _write(reports / INDEX, _render("index.md.j2", view).encode())
-    return reports / INDEX
+def render_index(reports: Path) -> list[Path]:
+    """Renders a page for each GPU and the index over all runs; returns their paths."""
+    by_gpu: dict[str, list[Run]] = {}
+    for run in all_runs(reports):
+        by_gpu.setdefault(run.manifest.gpu_slug, []).append(run)
+    pages = []
+    for slug, of_gpu in sorted(by_gpu.items()):
+        own = gpu_view(of_gpu)
+        pages.append(_over_runs(reports / slug, "gpu.md.j2", own, {TREND: own.figure}))
+    view = index_view([run for of_gpu in by_gpu.values() for run in of_gpu])
+    return [*pages, _over_runs(reports, "index.md.j2", view, {GPUS: view.figure})]
 
 
-def environment(templates: Path = TEMPLATES) -> Environment:
-    """Jinja that prints only what escapes itself: cells, not bare strings or numbers."""
-    return Environment(
-        loader=FileSystemLoader(templates),
-        undefined=StrictUndefined,
-        autoescape=True,
-        finalize=_only_cells,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-
-
-def _only_cells(value: object) -> object:
-    if isinstance(value, Undefined | Markup) or hasattr(value, "__html__"):
-        return value
-    raise TypeError(f"a template printed {value!r}, which is not a cell")
-
-
-@functools.cache
-def _template(name: str) -> Template:
-    """Checked and compiled once: that takes longer than to render a report."""
-    jinja = environment()
-    for template in (name, *PARTS):
-        check_template(jinja, template)
-    return jinja.get_template(name)
-
-
-def _render(name: str, view: object) -> str:
-    text = _template(name).render(view=view)
-    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+def _over_runs(folder: Path, name: str, view: object, figures: dict[str, bytes | None]) -> Path:
+    """Writes a page over several runs, and its figures beside it."""
+    check_view(view, folder)
+    for figure, blob in figures.items():
+        if blob is not None:
+            _write(folder / figure, blob)
+        else:
+            (folder / figure).unlink(missing_ok=True)
+    _write(folder / PAGE, rendered(name, view).encode())
+    return folder / PAGE
 
 
 def _check_figures(run: Path) -> None:

@@ -4,16 +4,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from harness.analysis.trust import Trust
-from harness.matrix import schedule
+from harness.matrix import Case, schedule
+from harness.profiled import Timeline
 from harness.report.beside import find_trust
-from harness.report.cells import Cell, Line, count, line
-from harness.report.figures import draw
+from harness.report.cells import Cell, Line, Table, count, line
+from harness.report.figures import draw, shown_timeline
 from harness.report.material import Material, plan
 from harness.report.sections.against import Against, against
 from harness.report.sections.circumstances import Circumstances, circumstances
 from harness.report.sections.compile_cover import compile_sentences
 from harness.report.sections.compiled import Compiled, compiled_section
 from harness.report.sections.components import ComponentGroup, component_groups
+from harness.report.sections.described import described_cost
 from harness.report.sections.fixes import FixSection, fix_section
 from harness.report.sections.gpu import GpuSection, gpu_section
 from harness.report.sections.limit import LimitSection, limit_section
@@ -33,16 +35,19 @@ from harness.store import Run
 class RunView:
     """One report, in the order of its sections."""
 
+    subject: Cell
+    own: bool  # a pipeline of the user's own: sections about the built-in workload are left out
     title: Line
     functional_only: bool
     partial: Line | None
     overview: Overview
     setup: Setup
     components: tuple[ComponentGroup, ...]
-    compiled: Compiled
+    compiled: Compiled | None
     modes: Modes
     stages: Stages
     profiling: Profiling | None
+    described: Table | None
     roofline: tuple[RooflineSection, ...]
     compile_cover: tuple[Line, ...]
     causes: tuple[CauseGroup, ...]
@@ -54,18 +59,20 @@ class RunView:
     circumstances: Circumstances
     trust: TrustSection
     reproduce: Reproduce
-    against: Against
+    against: Against | None
     figures: frozenset[str]
 
 
 @dataclass(frozen=True)
 class Report:
-    """What is rendered (`view`) and the figures beside it, by file name."""
+    """What is rendered (`view`), the figures beside it by file name, and the drawn timeline."""
 
     view: RunView
     figures: dict[str, bytes]
+    timeline: tuple[Case, Timeline] | None
 
 
+BUILT_IN = "LongLive + VACE + TAE"
 Draw = Callable[[Material, Trust | None], dict[str, bytes]]
 
 
@@ -75,31 +82,34 @@ def build(run: Run, draw: Draw = draw) -> Report:
     found = find_trust(material)
     figures = draw(material, found.trust)
     view = RunView(
+        subject=_subject(material),
+        own=bool(material.own),
         title=line(device_name(material), *_changed(material)),
         functional_only=material.functional_only,
         partial=_partial(material),
         overview=overview(material),
         setup=setup(material),
         components=tuple(component_groups(material)),
-        compiled=compiled_section(material),
+        compiled=None if material.own else compiled_section(material),
         modes=modes_section(material),
         stages=stages_section(material),
         profiling=profiling(material),
+        described=described_cost(material),
         roofline=roofline_sections(material),
-        compile_cover=compile_sentences(material),
+        compile_cover=() if material.own else compile_sentences(material),
         causes=cause_groups(material),
         recommendations=recommendations(material),
-        fixes=fix_section(material),
-        limit=limit_section(material),
+        fixes=None if material.own else fix_section(material),
+        limit=None if material.own else limit_section(material),
         variant=_variant(material),
         gpu=gpu_section(material),
         circumstances=circumstances(material),
         trust=trust_section(material, found),
         reproduce=reproduce(material),
-        against=against(material),
+        against=None if material.own else against(material),
         figures=frozenset(figures),
     )
-    return Report(view, figures)
+    return Report(view, figures, shown_timeline(material))
 
 
 def device_name(material: Material) -> Cell:
@@ -110,6 +120,13 @@ def device_name(material: Material) -> Cell:
     if found is not None and found[0].value is not None:
         return Cell(str(found[0].value), (found[1],))
     return Cell(material.run.manifest.gpu_slug, (plan("/gpu_slug"),))
+
+
+def _subject(material: Material) -> Cell:
+    """What was measured, as the title names it."""
+    if material.own:
+        return Cell(material.own, (plan("/cases/0/pipeline"),))
+    return Cell(BUILT_IN)
 
 
 def _variant(material: Material) -> Line | None:

@@ -1,24 +1,15 @@
 """The pipeline's components as single calls, for isolated measurement and for torch.compile."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from harness.workload.context import ContextEncoder
 from harness.workload.rollout import Pipeline
+from harness.workload.streaming import ComponentCall
 
 COMPILE_RECOMPILE_LIMIT = 64
-
-
-@dataclass(frozen=True)
-class ComponentCall:
-    """One component: how often a conditioned chunk calls it, and the call."""
-
-    name: str
-    calls_per_chunk: int
-    call: Callable[[], object]
 
 
 def component_calls(pipeline: Pipeline, frames: Tensor, mask: Tensor | None) -> list[ComponentCall]:

@@ -13,7 +13,7 @@ from harness.workload.conformance_subject import Subject
 from harness.workload.golden import Comparison, GoldenFile
 from harness.workload.golden_build import golden_pipeline, golden_vae
 from harness.workload.kv_cache import BlockCache
-from harness.workload.rollout import ignore
+from harness.workload.streaming import ignore
 
 BF16_ATOL = 0.08
 PIXEL_ATOL = 1e-5  # video and VACE context

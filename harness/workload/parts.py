@@ -42,8 +42,8 @@ def trace_parts(pipeline: "Pipeline", *, base: bool, vace: bool) -> None:
     loop = (pipeline, pipeline.noise, pipeline.scheduler)
     coders = (pipeline.context_encoder, pipeline.vae)
     base_modules = (*_open(pipeline.transformer), pipeline.vace)
-    _set_ranges([*loop, *coders, *pipeline.caches, *base_modules], on=base)
-    _set_ranges(_open(pipeline.vace.vace_blocks), on=vace)
+    trace_marked([*loop, *coders, *pipeline.caches, *base_modules], on=base)
+    trace_marked(_open(pipeline.vace.vace_blocks), on=vace)
 
 
 def _open(module: nn.Module) -> Iterator[nn.Module]:
@@ -58,7 +58,8 @@ def _open(module: nn.Module) -> Iterator[nn.Module]:
         yield from _open(child)
 
 
-def _set_ranges(owners: Iterable[object], *, on: bool) -> None:
+def trace_marked(owners: Iterable[object], *, on: bool) -> None:
+    """Profiler ranges around the marked methods and children of these objects, or none."""
     for owner in owners:
         kind: type = type(owner)
         for method, name in _marked_methods(kind).items():

@@ -19,17 +19,13 @@ from harness.workload.parts import part
 from harness.workload.prompt import blend
 from harness.workload.recache import unused_block_mask
 from harness.workload.scheduler import FlowScheduler
+from harness.workload.streaming import Mark, ignore
 from harness.workload.transformer import CausalTransformer
 from harness.workload.vace import Vace
 from harness.workload.vae import Vae
 
-Mark = Callable[[str], None]
 Watch = Callable[[str, Tensor], None]
 LAST_START_FRAME = 1021  # positions of the RoPE table that leave room for one more chunk
-
-
-def ignore(_: str) -> None:
-    """Marks nothing."""
 
 
 def watch_nothing(_: str, __: Tensor) -> None:

@@ -19,6 +19,9 @@ TELL_EVERY_S = 5.0
 MOST_INPUT_BYTES = 1 << 16
 HANG_S = 20  # wall time of one input after which the worker is ended
 MEMORY_MB = 2048
+# atheris keeps about 7 kB of each execution of the trace loader, which by itself keeps nothing: a
+# worker that ran for half an hour reached the limit of memory without any input being at fault.
+WORKER_S = 300
 GRACE_S = 2 * HANG_S  # for a worker to notice that its time is up
 COVERED = re.compile(r"cov: (\d+)")
 HEAD = (
@@ -39,6 +42,7 @@ class Campaign:
         self.edges = 0
         self.spent_s = 0.0
         self.deaths = 0  # of workers: an input that hung, filled the memory or broke a C library
+        self._workers = 0
         self._ended: Counter[str] = Counter()
         self._now: Counter[str] = Counter()
         self._stop_at_crash = False
@@ -76,7 +80,7 @@ class Campaign:
             while (left_s := self.seconds - (time.monotonic() - began_s)) > 0:
                 if stop_at_crash and self.crashes:
                     break
-                self._worker(max(1, round(left_s)), Path(grown), began_s, tell)
+                self._worker(max(1, min(round(left_s), WORKER_S)), Path(grown), began_s, tell)
         self.spent_s = time.monotonic() - began_s
 
     def _worker(
@@ -103,6 +107,7 @@ class Campaign:
             raise CannotFuzzError(f"the fuzzer did not start (exit {code}): {''.join(last)}")
         self._ended += self._now
         self._now = Counter()
+        self._workers += 1
         if code and not enough:
             self.deaths += 1
             (self.state / f"death-{self.deaths}.txt").write_text("".join(last))
@@ -135,7 +140,7 @@ class Campaign:
         return [
             *(sys.executable, "-m", "tests.fuzz.worker", self.loader, str(self.state)),
             f"-max_total_time={left_s}",
-            f"-seed={self.seed + self.deaths}",
+            f"-seed={self.seed + self._workers}",
             f"-timeout={HANG_S}",
             f"-rss_limit_mb={MEMORY_MB}",
             f"-max_len={MOST_INPUT_BYTES}",

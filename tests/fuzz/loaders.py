@@ -18,6 +18,7 @@ from harness.matrix import MOST_PROCESSES, Case, Settings, expand
 from harness.measure.attribution import profiled_chunks
 from harness.report.render import page
 from harness.report.view import build
+from harness.report.web.page import web_page
 from harness.result import Record, decode, encode
 from harness.store import MANIFEST, RunFolder, result_name
 from tests import samples
@@ -69,7 +70,10 @@ def load_record(path: Path) -> None:
         )
     run = folder.load()
     drawn = zlib.crc32(blob) % DRAWN_ONE_OF == 0
-    page(build(run) if drawn else build(run, lambda *_: {}), folder.path)
+    report = build(run) if drawn else build(run, lambda *_: {})
+    page(report, folder.path)
+    if drawn:
+        web_page(report)
 
 
 class _Whose(msgspec.Struct):

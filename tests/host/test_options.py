@@ -41,6 +41,9 @@ def test_numbers_of_a_run() -> None:
 def test_paths_are_published_as_placeholders(tmp_path: Path) -> None:
     options = BenchOptions(video="a.mp4", weights=str(tmp_path))
     assert options.placeholders == {Path("a.mp4"): "<video>", tmp_path: "<weights>"}
+    assert BenchOptions(matrix="mine.toml").placeholders == {}
+    outside = str(tmp_path / "mine.toml")
+    assert BenchOptions(matrix=outside).placeholders == {Path(outside): "<matrix>"}
     assert options.clips == {"video": Path("a.mp4")}
 
 

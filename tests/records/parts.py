@@ -5,6 +5,7 @@ import random
 from harness.matrix import Case
 from harness.report.audit import (
     REQUIRED,
+    REQUIRED_OF_BUILT_IN,
     REQUIRED_OF_CONTAINER,
     REQUIRED_OF_GPU,
     REQUIRED_OF_SAMPLER,
@@ -238,7 +239,7 @@ def gpu_state(phases: list[PhaseMark], random_: random.Random) -> GpuState:
 
 def provenance(gpu: bool) -> dict[str, Fact]:
     """A few facts with values; all others that a record must state have a reason."""
-    required = REQUIRED
+    required = REQUIRED + REQUIRED_OF_BUILT_IN
     if gpu:
         required += REQUIRED_OF_GPU + REQUIRED_OF_SAMPLER + REQUIRED_OF_CONTAINER
     facts = {key: Fact(value=None, reason="made up") for key in required} | {

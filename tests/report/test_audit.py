@@ -10,7 +10,7 @@ from harness.report import view
 from harness.report.audit import check_reports, required
 from harness.report.cells import Cell, Line, line
 from harness.report.material import Material
-from harness.report.render import TEMPLATES
+from harness.report.templates import TEMPLATES
 from harness.result import Fact, Result
 from harness.store import RunFolder
 from tests.records import build

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from harness.errors import StorageError
 from harness.report.cells import Cell, line, table
 from harness.report.markdown import code, escape, fence
-from harness.report.render import environment, render_index, render_run
+from harness.report.render import render_index, render_run
+from harness.report.templates import environment
 from harness.result import Fact, Failure, Result
 from harness.store import RunFolder
 from tests.records import build
@@ -216,8 +217,10 @@ def test_a_poisoned_run_renders_as_a_sound_one_does(tmp_path: Path, plain_tags: 
         page = Page(render_run(folder).read_text())
         assert page.tags == plain_tags, text
         assert all(re.match(r"figures/|\.\./", link) for link in page.links), text
-        index = Page(render_index(tmp_path / str(number)).read_text())
-        assert index.links == [f"{folder.parent.name}/{folder.name}/report.md"]
+        own, index = (Page(p.read_text()) for p in render_index(tmp_path / str(number)))
+        gpu = folder.parent.name
+        assert index.links == [f"{gpu}/README.md", f"{gpu}/{folder.name}/report.md"]
+        assert own.links == [f"{folder.name}/report.md", "../README.md"]
         for figure in folder.glob("figures/*.svg"):
             root = ElementTree.parse(figure).getroot()
             assert not [e for e in root.iter() if e.tag.rpartition("}")[2] in ("script", "image")]

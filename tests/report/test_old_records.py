@@ -28,7 +28,7 @@ def test_an_old_run_loads_and_renders(folder: Path, tmp_path: Path) -> None:
     assert run.missing == []
     report = render_run(path).read_text()
     assert "Functional check, not a performance result" in report
-    parts = any(result.components for result in run.finished)
+    parts = any(result.components for result in run.finished if not result.case.pipeline)
     assert ("VACE forward, all VACE blocks" in report) == parts
     assert "## How far to trust this" in report
 
@@ -80,3 +80,17 @@ def test_real_fixes_of_the_fourth_schema_pass_and_wrong_ones_are_caught(tmp_path
     assert "saves most: 6.6 % of wall time; too few processes." in report
     assert "Energy is not known everywhere: the case runs on a CPU." in report
     assert not (path / "figures" / "fixes.svg").exists()
+
+
+def test_a_real_pipeline_of_one_s_own_of_the_fifth_schema_is_told_by_its_parts(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "run"
+    shutil.copytree(RECORDED[5], path)
+    report = render_run(path).read_text()
+    assert report.startswith("# tiny-transformer on CPU\n")
+    assert "| `attention/cache` | attention |" in report
+    assert "| block | 4 |" in report
+    assert "| `mlp` | 0.067 | 10.75 |" in report
+    assert "VACE" not in report
+    assert (path / "figures" / "stages.svg").is_file()

@@ -313,7 +313,7 @@ def test_rendering_twice_gives_the_same_bytes(tmp_path: Path) -> None:
     build.cpu_run(tmp_path)
     first = {path: path.read_bytes() for path in render_all(tmp_path)}
     first |= {path: path.read_bytes() for path in tmp_path.glob("*/*/figures/*.svg")}
-    assert len(first) == 3 + 8
+    assert len(first) == 5 + 8
     for path in first:
         path.unlink()
     render_all(tmp_path)
@@ -374,24 +374,28 @@ def test_the_index_lists_all_runs_measurements_first(tmp_path: Path) -> None:
     build.gpu_run(tmp_path)
     newer = build.manifest(cases, run_id="20261124-080000-full", runtime="local")
     build.store(tmp_path, newer, [build.result(cases[2])])
-    index = render_index(tmp_path).read_text()
+    index = render_index(tmp_path)[-1].read_text()
     rows = [row for row in index.splitlines() if "report.md" in row]
-    assert [row.split("(")[1].split("/")[1] for row in rows] == [
+    assert [row.split("(")[2].split("/")[1] for row in rows] == [
         "20261124-080000-full",
         "20261123-080000-full",
         "20261123-070000-quick",
     ]
     assert "| local | 0 of 11 | 493.3 | 24.32 | – | measurement |" in rows[0]
     assert "| container | 11 of 11 | 492.9 | 24.34 | 0.990 | measurement |" in rows[1]
-    assert "| CPU |" in rows[2]
+    assert "| [CPU](cpu/README.md) |" in rows[2]
     assert "functional check" in rows[2]
 
 
 def test_the_index_without_runs(tmp_path: Path) -> None:
-    assert "No run yet" in render_index(tmp_path).read_text()
+    assert "No run yet" in render_index(tmp_path)[-1].read_text()
 
 
 def test_render_all_returns_what_it_wrote(tmp_path: Path) -> None:
     path = build.cpu_run(tmp_path)
-    assert render_all(tmp_path) == [path / "report.md", tmp_path / "README.md"]
+    assert render_all(tmp_path) == [
+        path / "report.md",
+        tmp_path / "cpu" / "README.md",
+        tmp_path / "README.md",
+    ]
     assert RunFolder(path).load().missing == []

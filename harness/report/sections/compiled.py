@@ -221,7 +221,10 @@ def _costs(material: Material) -> Table | None:
                 seconds(sum(stats.cold_s.values()), of(result, "/compile/cold_s"))
                 if stats.cold_s
                 else NOTHING,
-                Cell("; ".join(_cold_label(result, key) for key in stats.cold_s)),
+                Cell(
+                    "; ".join(_cold_label(result, key) for key in stats.cold_s),
+                    (of(result, "/compile/cold_s"),),
+                ),
                 count(stats.graphs, of(result, "/compile/graphs")),
                 count(stats.graph_breaks, of(result, "/compile/graph_breaks")),
                 count(stats.recompiles, of(result, "/compile/recompiles")),

@@ -12,6 +12,7 @@ from harness.analysis.components import (
     residual,
     vace_overhead,
 )
+from harness.matrix import Case
 from harness.report.cells import (
     NOTHING,
     Cell,
@@ -49,12 +50,13 @@ class ComponentGroup:
 
 
 def component_groups(material: Material) -> list[ComponentGroup]:
-    """One group for each finished isolated eager case."""
+    """One group for each finished isolated eager case, or own case with components."""
     groups = []
     for result in material.results:
-        if result.case.kind != "isolated" or result.case.compiled or not result.components:
+        alone = result.case.kind == "isolated" and not result.case.compiled
+        if not (alone or result.case.pipeline) or not result.components:
             continue
-        whole = material.chunk_of(result)
+        whole = result if result.case.pipeline else material.chunk_of(result)
         timing = chunk_timing(whole) if whole is not None else None
         chunk_ms = timing.wall_ms.median if timing is not None else None
         times = component_times(result, chunk_ms)
@@ -71,6 +73,11 @@ def component_groups(material: Material) -> list[ComponentGroup]:
             )
         )
     return groups
+
+
+def component_label(name: str, case: Case) -> str:
+    """A component in words; one of the user's own pipeline has its own."""
+    return name if case.pipeline else COMPONENT_LABELS.get(name, name)
 
 
 def overhead_of(material: Material, result: Result) -> Overhead:
@@ -95,7 +102,7 @@ def _component_rows(
         part = item.calls_per_chunk > 0
         rows.append(
             (
-                Cell(COMPONENT_LABELS.get(item.name, item.name), (wall,)),
+                Cell(component_label(item.name, result.case), (wall,)),
                 count(item.wall_ms.n, wall),
                 number(item.wall_ms.median, wall),
                 number(item.wall_ms.iqr, wall),
@@ -121,8 +128,9 @@ def _component_rows(
 def _chunk_line(whole: Result | None, timing: ChunkTiming | None) -> Line:
     if whole is None or timing is None:
         return line("Shares are missing: the end-to-end case of the same settings has no result.")
+    what = "same process" if whole.case.pipeline else "same settings"
     return line(
-        "Shares are of the end-to-end chunk of the same settings, ",
+        f"Shares are of the end-to-end chunk of the {what}, ",
         ms(timing.wall_ms.median, of(whole, "/chunks/*/wall_ms")),
         ".",
     )

@@ -102,10 +102,12 @@ def fix_section(material: Material) -> FixSection | None:
 
 
 def fix_sentences(material: Material) -> list[Line]:
-    """What the overview says of the fixes: the stack, else the largest gain alone."""
+    """What the overview says of the fixes: the stack, the largest gain alone, how many did what."""
     fixes = measured_fixes(material.run.processes)
-    found = None if fixes is None else _stack_sentence(fixes) or _best_sentence(fixes)
-    return [] if found is None else [found]
+    if fixes is None:
+        return []
+    found = (_stack_sentence(fixes), _best_sentence(fixes), _calls_sentence(fixes))
+    return [one for one in found if one is not None]
 
 
 def profiled_beside(material: Material, fixes: Fixes) -> Profiled | None:
@@ -163,7 +165,7 @@ def _predictions(material: Material, profiled: Profiled | None) -> Line:
 
 
 def _sentences(fixes: Fixes) -> list[Line]:
-    found = [_stack_sentence(fixes), _best_sentence(fixes), _calls_sentence(fixes)]
+    found = (_stack_sentence(fixes), _best_sentence(fixes), _calls_sentence(fixes))
     return [one for one in (*found, wrong_line(fixes.outputs)) if one is not None]
 
 

@@ -19,7 +19,14 @@ from harness.report.cells import (
     seconds,
     table,
 )
-from harness.report.material import MODE_LABELS, MODES, Material, case_label, of
+from harness.report.material import (
+    BUILT_IN_MODES,
+    MODE_LABELS,
+    Material,
+    case_label,
+    mode_label,
+    of,
+)
 from harness.report.sections.steady import Steady, chunk_heads, steady_of
 from harness.result import Result
 
@@ -40,7 +47,8 @@ def modes_section(material: Material) -> Modes:
     """The section over all finished end-to-end cases."""
     steady = [(one, found) for one in material.end_to_end if (found := steady_of(material, one))]
     results = [result for result, _ in steady]
-    absent = [mode for mode in MODES if material.plain("e2e", mode) is None]
+    wanted = () if material.own else BUILT_IN_MODES
+    absent = [mode for mode in wanted if material.plain("e2e", mode) is None]
     missing = None
     if absent:
         words = ", ".join(MODE_LABELS[mode] for mode in absent)
@@ -157,10 +165,10 @@ def _differences(material: Material) -> list[Line]:
         gap_ms = a.chunk_ms.value - b.chunk_ms.value
         lines.append(
             line(
-                f"{MODE_LABELS[first.case.mode]} takes ",
+                f"{mode_label(first.case)} takes ",
                 ms(abs(gap_ms), *sources),
                 " more" if gap_ms >= 0 else " less",
-                f" a chunk than {MODE_LABELS[second.case.mode].lower()} (",
+                f" a chunk than {mode_label(second.case).lower()} (",
                 percent(abs(gap_ms) / b.chunk_ms.value, *sources),
                 ").",
             )

@@ -2,18 +2,15 @@
 
 from dataclasses import dataclass
 
-from harness.analysis.chunks import ChunkTiming, chunk_timing, grouped_stages
+from harness.analysis.chunks import grouped_stages
+from harness.analysis.claims import Ceiling, RootCause
 from harness.analysis.findings import Evidence, case_findings
 from harness.analysis.gpu_state import REASONS_FIELD, energy, phase_states
-from harness.matrix import Case
 from harness.report.cells import (
-    INTERVAL,
-    NOTHING,
     Cell,
     Inline,
     Line,
     Table,
-    between,
     count,
     line,
     ms,
@@ -22,15 +19,16 @@ from harness.report.cells import (
     seconds,
     table,
 )
-from harness.report.material import MODE_LABELS, MODES, Material, case_label, of, of_all
+from harness.report.material import Material, case_label, of, of_all
 from harness.report.sections.absent import Absent, absent_cases
 from harness.report.sections.compiled import Comparison, compare_all, confidence
 from harness.report.sections.components import overhead_of
 from harness.report.sections.fixes import fix_sentences
 from harness.report.sections.paired import by_case, compiled_pairs, pair_sentence
+from harness.report.sections.root_causes import ceiling_sources, found_causes
 from harness.report.sections.steady import Steady, chunk_heads, processes_note, steady_of
+from harness.report.sections.verdict import doubts, headline, verdict
 from harness.result import Result
-from harness.variants import BASELINE
 
 GROUP_LABELS = {
     "encode": "the VAE encode",
@@ -41,99 +39,70 @@ GROUP_LABELS = {
     "other": "the rest",
 }
 
+MOST_FINDINGS = 3  # on the first screen
+MOST_CAUSES = 2
 COMPILE_LEAD = "torch.compile of the VACE branch, "
 
 
 @dataclass(frozen=True)
 class Overview:
-    """The first screen."""
+    """The first screen: the verdict, the largest findings; then what else was found."""
 
+    verdict: Line | None
+    findings: tuple[Line, ...]
     sentences: tuple[Line, ...]
     rows: Table | None
     note: Line | None
     absent: tuple[Absent, ...]
+    doubts: Cell
     remarks: tuple[Line, ...]
 
 
 def overview(material: Material) -> Overview:
     """Everything is computed from the record; a sentence without its case is left out."""
-    sentences = [
-        _chunk_sentence(material),
+    told = [
+        *fix_sentences(material),
+        *_cause_sentences(material),
         _vace_sentence(material),
         _stage_sentence(material),
         *[pair_sentence(case, COMPILE_LEAD) for case in by_case(compiled_pairs(material))],
         *[_compile_sentence(item) for item in compare_all(material) if item.whole],
-        *fix_sentences(material),
         _gpu_sentence(material),
     ]
+    sentences = tuple(sentence for sentence in told if sentence is not None)
     steady = [(one, found) for one in material.end_to_end if (found := steady_of(material, one))]
     return Overview(
-        sentences=tuple(sentence for sentence in sentences if sentence is not None),
+        verdict=verdict(material),
+        findings=sentences[:MOST_FINDINGS],
+        sentences=sentences[MOST_FINDINGS:],
         rows=_rows(material, steady),
         note=processes_note([found for _, found in steady]),
         absent=tuple(absent_cases(material)),
+        doubts=doubts(material, material.results),
         remarks=tuple(_remarks(material)),
     )
 
 
-def headline(material: Material) -> tuple[Result, ChunkTiming] | None:
-    """The case that the overview speaks of: inpainting, else depth, else text-only."""
-    for mode in MODES:
-        result = material.plain("e2e", mode)
-        timing = chunk_timing(result) if result is not None else None
-        if result is not None and timing is not None:
-            return result, timing
-    return None
+def _cause_sentences(material: Material) -> list[Line]:
+    """The causes whose removal could gain most wall time, of the first profiled mode."""
+    found = found_causes(material)
+    causes = found[0][1].worth_it if found else ()
+    ranked = [(c.ceiling, c) for c in causes if c.ceiling and c.verdict != "refuted"]
+    ranked.sort(key=lambda one: -one[0].wall_ms)
+    return [_cause_sentence(cause, ceiling) for ceiling, cause in ranked[:MOST_CAUSES]]
 
 
-def _chunk_sentence(material: Material) -> Line | None:
-    found = headline(material)
-    if found is None:
-        return None
-    result, timing = found
-    steady = steady_of(material, result)
-    if steady is None:
-        return None
-    case = result.case
+def _cause_sentence(cause: RootCause, ceiling: Ceiling) -> Line:
+    at = ceiling_sources(cause)
     return line(
-        Cell(_subject(case), (of(result, "/case"),)),
-        ": a steady chunk of ",
-        count(round(timing.frames_per_chunk), *steady.frames),
-        " frames at ",
-        Cell(f"{case.width_px}x{case.height_px}", (of(result, "/case/width_px"),)),
-        " takes ",
-        Cell(ms(steady.chunk_ms.value).text, steady.wall, "strong"),
-        ", that is ",
-        Cell(f"{steady.fps_cell().text} FPS", (*steady.wall, *steady.frames), "strong"),
-        *_basis(steady),
-    )
-
-
-def _subject(case: Case) -> str:
-    changed = "" if case.variant == BASELINE else f", variant {case.variant}"
-    return MODE_LABELS[case.mode] + changed
-
-
-def _basis(steady: Steady) -> tuple[Inline | str, ...]:
-    """What the headline's time was computed from."""
-    timing, result = steady.timings[0], steady.results[0]
-    if len(steady.results) > 1:
-        low, high = steady.chunk_ms.low, steady.chunk_ms.high
-        return (
-            " (",
-            INTERVAL.label,
-            " ",
-            between(ms, low, high, *steady.wall),
-            " over ",
-            count(len(steady.results), *steady.wall),
-            " fresh processes).",
-        )
-    return (
-        " (median of ",
-        count(timing.wall_ms.n, *steady.wall),
-        " chunks in ",
-        count(timing.blocks, of(result, "/chunks/*/block")),
-        " blocks of one process).",
+        Cell(cause.title, at, "strong"),
+        " costs at most ",
+        ms(ceiling.wall_ms, *at),
+        ", ",
+        percent(ceiling.wall_share, *at),
+        " of the chunk. Against it: ",
+        Cell(cause.fix, at),
+        f" ({cause.verdict}).",
     )
 
 
@@ -170,7 +139,8 @@ def _stage_sentence(material: Material) -> Line | None:
     ranked = sorted(groups.items(), key=lambda item: -item[1])[:4]
     words: list[Inline | str] = []
     for index, (group, value) in enumerate(ranked):
-        words += [", " * bool(index), f"{GROUP_LABELS[group]} ", percent(value / total_ms, source)]
+        name = f"stage {group}" if material.own else GROUP_LABELS[group]
+        words += [", " * bool(index), f"{name} ", percent(value / total_ms, source)]
     return line("Where the chunk goes: ", *words, ".")
 
 
@@ -224,7 +194,7 @@ def _rows(material: Material, steady: list[tuple[Result, Steady]]) -> Table | No
             found.samples_cell(),
             found.event_cell(),
             found.fps_cell(),
-            _doubts(material, result),
+            doubts(material, [result]),
         )
         for result, found in steady
     ]
@@ -238,13 +208,6 @@ def _rows(material: Material, steady: list[tuple[Result, Steady]]) -> Table | No
         "Low confidence",
     )
     return table(heads, rows)
-
-
-def _doubts(material: Material, result: Result) -> Cell:
-    """The rules that found something, in short; the list below the table says what."""
-    told = case_findings(material.processes(result))
-    rules = dict.fromkeys(item.finding.rule for item in told)
-    return Cell(", ".join(rules)) if rules else NOTHING
 
 
 def _remarks(material: Material) -> list[Line]:

@@ -19,7 +19,7 @@ from harness.report.cells import (
     ratio,
     table,
 )
-from harness.report.material import MODE_LABELS, of
+from harness.report.material import mode_label, of
 from harness.result import Result
 from harness.runtime_calls import Role, by_role
 
@@ -72,7 +72,7 @@ def host_tables(shown: Shown) -> HostTables:
 
 
 def _heads(first: str, shown: Shown, *suffixes: str) -> list[str]:
-    names = [MODE_LABELS[result.case.mode] for result, _ in shown]
+    names = [mode_label(result.case) for result, _ in shown]
     return [first, *(f">{name}{suffix}" for name in names for suffix in suffixes)]
 
 
@@ -105,7 +105,7 @@ def _reads(result: Result, slot: Slot) -> Line | None:
         return None
     wall = wall_ms(result, slot)
     at, number_at = of(result, "/profile/reads_ms"), of(result, "/profile/reads")
-    words: list[Inline | str] = [f"{MODE_LABELS[result.case.mode]}: without the profiler the host "]
+    words: list[Inline | str] = [f"{mode_label(result.case)}: without the profiler the host "]
     words += ["spends ", ms(profile.reads_ms, at), ", ", percent(profile.reads_ms / wall, at)]
     words += [" of a chunk, in ", count(profile.reads, number_at), " reads of the device"]
     return line(*words, ".")

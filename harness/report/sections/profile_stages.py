@@ -1,7 +1,7 @@
 """The profiled chunk stage by stage, and the chunk kinds beside each other by kind of work."""
 
 from harness.analysis.part_cells import reads_of
-from harness.analysis.part_groups import GROUPS
+from harness.analysis.part_groups import GROUPS, grouping
 from harness.analysis.profile import Kind, Portion, Slot, by_group, by_stage, slots
 from harness.analysis.unprofiled import stage_idle, stage_ms
 from harness.report.cells import (
@@ -30,7 +30,7 @@ def stage_table(result: Result, slot: Slot) -> Table | None:
     rows: list[tuple[Inline | str, ...]] = []
     for item in by_stage(slot):
         at = tuple(of(result, f"{slot.path}/parts/{index}") for index in item.indices)
-        label = stage_label(item.name) if item.name else "Between and after the stages"
+        label = stage_label(item.name, result.case) if item.name else "Between and after the stages"
         row: list[Inline | str] = [Cell(label, at)]
         if on_gpu:
             unprofiled = of(result, STAGE_TIMES)
@@ -54,14 +54,16 @@ def kind_table(result: Result) -> Table | None:
     if len(shown) < 2:
         return None
     heads = ["Kind of work"] + [f">{KIND_WORDS[slot.chunk.kind]} (ms)" for slot in shown]
-    columns = [{portion.name: portion for portion in by_group(slot)} for slot in shown]
+    group = grouping(result.case)
+    columns = [{portion.name: portion for portion in by_group(slot, group)} for slot in shown]
+    names = [known.name for known in GROUPS]
+    if result.case.pipeline:
+        names = list(dict.fromkeys(name for column in reversed(columns) for name in column))
     rows: list[tuple[Inline | str, ...]] = []
-    for group in GROUPS:
-        row = [
-            _kind_cell(result, s, c.get(group.name)) for s, c in zip(shown, columns, strict=True)
-        ]
-        if any(_time_ms(s, c.get(group.name)) for s, c in zip(shown, columns, strict=True)):
-            rows.append((group.name, *row))
+    for name in names:
+        row = [_kind_cell(result, s, c.get(name)) for s, c in zip(shown, columns, strict=True)]
+        if any(_time_ms(s, c.get(name)) for s, c in zip(shown, columns, strict=True)):
+            rows.append((name, *row))
     for label, field in (("GPU busy", "busy_ms"), ("Kernels and copies", "kernels")):
         rows.append((label, *(_field(result, slot, field) for slot in shown)))
     rows.append(("Values read by the host", *(_reads(result, slot) for slot in shown)))

@@ -20,7 +20,7 @@ from harness.report.cells import (
     ratio,
     table,
 )
-from harness.report.material import MODE_LABELS, of
+from harness.report.material import mode_label, of
 from harness.report.sections.stages import stage_label
 from harness.result import Result
 
@@ -94,7 +94,7 @@ def _other(result: Result) -> Line:
     """One line about a mode that has no table of its own."""
     problems = result.profile.problems if result.profile else []
     at = of(result, "/profile/problems")
-    name = MODE_LABELS[result.case.mode]
+    name = mode_label(result.case)
     if problems:
         return line(f"{name}: ", count(len(problems), at), " checks are missed, see below.")
     words: list[Inline | str] = [f"{name}: all of them hold"]
@@ -110,7 +110,7 @@ def _witness(result: Result, slot: Slot, seen: list[WitnessedStage]) -> Table | 
     for stage in seen:
         clock, drained = (of(result, f"{path}/{stage.stage}") for path in (CLOCK, DRAINED))
         parts = of(result, f"{slot.path}/parts")
-        row: list[Inline | str] = [Cell(stage_label(stage.stage), (clock,))]
+        row: list[Inline | str] = [Cell(stage_label(stage.stage, result.case), (clock,))]
         row += [number(stage.host_ms, clock), number(stage.synchronised_ms, drained)]
         row += [number(stage.busy_ms, parts)] if on_gpu else []
         row += [number(stage.traced_ms, parts), _signed(stage.deviation, clock, parts)]

@@ -1,8 +1,9 @@
 """Detailed Profiling: profiled chunks by part, operator and stage, the host's time, idle time."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from harness.analysis.part_groups import group_of
+from harness.analysis.part_groups import grouping
 from harness.analysis.profile import (
     OTHER_PARTS,
     OperatorUse,
@@ -21,6 +22,7 @@ from harness.report.cells import (
     Cell,
     Inline,
     Line,
+    Link,
     Source,
     Table,
     count,
@@ -63,6 +65,7 @@ class Profiling:
     kinds: Table | None
     problems: tuple[Line, ...]
     traces: tuple[Line, ...]
+    excerpts: tuple[Link, ...]
     on_gpu: bool
 
 
@@ -79,6 +82,7 @@ def profiling(material: Material) -> Profiling | None:
         kinds=kind_table(shown[0][0]),
         problems=tuple(line_ for result, _ in shown for line_ in _problems(result)),
         traces=tuple(trace for result, _ in shown if (trace := _trace(result)) is not None),
+        excerpts=tuple(_excerpts(material, [result for result, _ in shown])),
         on_gpu=bool(shown[0][1].chunk.busy_ms),
     )
 
@@ -94,11 +98,19 @@ def part_cell(part: str, *sources: Source) -> Cell:
     return Cell(part, sources, "code") if part else Cell("in no part", sources)
 
 
+def _excerpts(material: Material, results: Sequence[Result]) -> Iterator[Link]:
+    """What lies beside the records of `harness.measure.trace_excerpt`."""
+    for result in results:
+        name = f"excerpts/{result.case_id}.json.gz"
+        if (material.run.path / name).is_file():
+            yield Link(Cell(result.case_id, (of(result, "/case_id"),), "code"), name)
+
+
 def _mode(result: Result, slot: Slot) -> ProfiledMode:
     return ProfiledMode(
         title=case_label(result),
         sentences=_sentences(result, slot),
-        groups=_portions(result, slot, by_group(slot), "Kind of work"),
+        groups=_portions(result, slot, by_group(slot, grouping(result.case)), "Kind of work"),
         group_parts=_group_parts(result, slot),
         operators=_operators(result, slot),
         stages=stage_table(result, slot),
@@ -160,19 +172,20 @@ def _portions(
 
 def _group_parts(result: Result, slot: Slot) -> Table | None:
     """Every part path below its group, groups in their own order of time."""
-    order = {portion.name: place for place, portion in enumerate(by_group(slot))}
+    group = grouping(result.case)
+    order = {portion.name: place for place, portion in enumerate(by_group(slot, group))}
     found: dict[tuple[str, str], list[int]] = {}
     for index, part in enumerate(slot.chunk.parts):
-        found.setdefault((group_of(part.stage, part.part).name, part.part), []).append(index)
+        found.setdefault((group(part.stage, part.part).name, part.part), []).append(index)
     on_gpu = bool(slot.chunk.busy_ms)
     rows = []
-    for (group, path), indices in found.items():
+    for (name, path), indices in found.items():
         at = tuple(of(result, f"{slot.path}/parts/{index}") for index in indices)
         members = [slot.chunk.parts[index] for index in indices]
         time_ms = sum(item.device_ms if on_gpu else item.host_ms for item in members)
         calls = sum(item.calls for item in members)
-        row = (part_cell(path, *at), Cell(group, at), number(time_ms, *at), count(calls, *at))
-        rows.append((order[group], -time_ms, row))
+        row = (part_cell(path, *at), Cell(name, at), number(time_ms, *at), count(calls, *at))
+        rows.append((order[name], -time_ms, row))
     ordered = [row for *_, row in sorted(rows, key=lambda item: item[:2])]
     time = ">GPU time (ms)" if on_gpu else ">Host, profiled (ms)"
     return table(("Part", "Kind of work", time, ">Calls"), ordered)

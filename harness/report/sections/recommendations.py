@@ -91,6 +91,8 @@ def _too_small(cause: RootCause) -> Line:
 
 def _compiling(material: Material, result: Result) -> Line | None:
     """torch.compile, where it is measured as no gain or cannot be one."""
+    if material.own:
+        return None
     change, found = chunk_change(material), cover(result)
     if change is not None and change.call not in ("faster", "undecided"):
         gain = percent(abs(change.ratio - 1), *change.sources)

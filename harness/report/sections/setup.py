@@ -42,6 +42,10 @@ SHOWN_FACTS: tuple[tuple[str, str], ...] = (
     ("Attention chosen by", "attention.chosen_by"),
     ("SDPA took", "attention.sdpa_kernel"),
     ("Weights", "weights.source"),
+    ("Pipeline's file", "pipeline.file"),
+    ("Pipeline's file (sha256)", "pipeline.sha256"),
+    ("First steady chunk", "pipeline.first_steady_chunk"),
+    ("Chunks without a reset", "pipeline.chunks_per_cycle"),
     ("Type of weights and activations", "workload.dtype"),
     ("CPU", "cpu.model"),
     ("CPUs usable", "cpu.count"),
@@ -108,6 +112,8 @@ def reproduce(material: Material) -> Reproduce:
 
 
 def _workload(material: Material) -> Line:
+    if material.own:
+        return _own_workload(material)
     manifest = material.run.manifest
     case = manifest.cases[0]
     source = plan("/cases/0/preset")
@@ -134,6 +140,25 @@ def _workload(material: Material) -> Line:
         ", seed ",
         Cell(str(case.seed), (plan("/cases/0/seed"),)),
         ".",
+    )
+
+
+def _own_workload(material: Material) -> Line:
+    case = material.run.manifest.cases[0]
+    return line(
+        "Workload: a pipeline of the user's own, ",
+        Cell(case.pipeline, (plan("/cases/0/pipeline"),), "code"),
+        ", of the file ",
+        material.fact_cell("pipeline.file"),
+        " with sha256 ",
+        Cell(case.pipeline_sha256, (plan("/cases/0/pipeline_sha256"),), "code"),
+        ". It was asked for preset ",
+        Cell(case.preset, (plan("/cases/0/preset"),), "code"),
+        " at ",
+        Cell(f"{case.width_px}x{case.height_px}", (plan("/cases/0/width_px"),)),
+        " and seed ",
+        Cell(str(case.seed), (plan("/cases/0/seed"),)),
+        "; what it makes of that is its own affair.",
     )
 
 

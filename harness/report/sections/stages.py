@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from harness.analysis.chunks import StageTime, chunk_timing, stage_times
 from harness.analysis.operators import attribution_is_off, family_times, unattributed_ms
+from harness.matrix import Case
 from harness.report.cells import (
     NOTHING,
     Cell,
@@ -18,7 +19,7 @@ from harness.report.cells import (
     percent,
     table,
 )
-from harness.report.material import MODE_LABELS, MODES, Material, case_label, of
+from harness.report.material import MODES, Material, case_label, mode_label, of
 from harness.result import CountPass, Result
 
 TOP_KERNELS = 10
@@ -86,8 +87,10 @@ def stages_section(material: Material) -> Stages:
     )
 
 
-def stage_label(name: str) -> str:
-    """A stage in words."""
+def stage_label(name: str, case: Case) -> str:
+    """A stage in words; one of the user's own pipeline has its own."""
+    if case.pipeline:
+        return name
     kind, _, step = name.partition(".")
     if kind == "denoise" and step:
         return f"Denoise step {int(step) + 1}, without hints"
@@ -102,12 +105,12 @@ def _stage_rows(results: list[Result], parts: StageParts) -> Table | None:
     names = list(dict.fromkeys(name for result in results for name in stages[result.case_id]))
     heads = ["Stage"]
     for result in results:
-        heads += [f">{MODE_LABELS[result.case.mode]}{suffix}" for suffix in parts.suffixes]
+        heads += [f">{mode_label(result.case)}{suffix}" for suffix in parts.suffixes]
     rows: list[tuple[Inline | str, ...]] = []
     for name in names:
         holders = [result for result in results if name in stages[result.case_id]]
         sources = tuple(of(result, f"/chunks/*/stage_ms/{name}") for result in holders)
-        row: list[Inline | str] = [Cell(stage_label(name), sources)]
+        row: list[Inline | str] = [Cell(stage_label(name, holders[0].case), sources)]
         for result in results:
             stage = stages[result.case_id].get(name)
             row += [NOTHING] * len(parts.suffixes) if stage is None else parts.cells(result, stage)
@@ -136,7 +139,7 @@ def _sum_line(result: Result) -> Line:
     total_ms = sum(stage.device_ms.median for stage in stage_times(result))
     source = of(result, "/chunks/*/stage_ms")
     words: list[Inline | str] = [
-        f"{MODE_LABELS[result.case.mode]}: stage medians sum to ",
+        f"{mode_label(result.case)}: stage medians sum to ",
         ms(total_ms, source),
     ]
     if timing is not None:
@@ -172,7 +175,9 @@ def _families(result: Result, counts: CountPass) -> Table | None:
     rows: list[tuple[Inline | str, ...]] = []
     for item in family_times(counts):
         calls = tuple(of(result, f"{base}/{i}/calls") for i in item.indices)
-        row: list[Inline | str] = [item.name, count(item.calls, *calls)]
+        # What a family is for, in brackets, is said of the built-in workload.
+        name = item.name.partition(" (")[0] if result.case.pipeline else item.name
+        row: list[Inline | str] = [name, count(item.calls, *calls)]
         if counts.kernels:
             times = tuple(of(result, f"{base}/{i}/device_ms") for i in item.indices)
             row += [number(item.device_ms, *times), percent(item.share, *times)]

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from harness.workload.context import ContextEncoder
 from harness.workload.noise import Noise
-from harness.workload.rollout import Mark, Pipeline, ignore
+from harness.workload.rollout import Pipeline
+from harness.workload.streaming import Mark, ignore
 from harness.workload.variants.once import OnceTransformer
 from harness.workload.variants.overlay import lay_over
 from harness.workload.variants.real_rope import RealRotation

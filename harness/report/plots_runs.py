@@ -1,0 +1,79 @@
+"""Figures over several runs, in the style of `plots`.
+
+gpus.svg    one bar a GPU: frames per second of its measurement with most processes
+trend.svg   one column a run of one GPU: wall and GPU-busy time of a chunk
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+from harness.analysis.experiment import Location
+from harness.report.plots import INK, LEGEND, bars_figure, beside, name_rows, style, svg
+
+BUSY, WALL, RATE = "#2f6f9f", "#d9742b", "#86b6d6"
+HEADROOM = 1.15  # above the highest point
+MOST_UPRIGHT = 8  # dates that fit below the axis without a slant
+
+
+@dataclass(frozen=True)
+class RunPoint:
+    """A run on the axis of time, in ms; `busy` is None where it was not measured."""
+
+    label: str
+    wall: Location
+    busy: Location | None
+
+
+def gpus_figure(bars: Sequence[tuple[str, Location]]) -> bytes:
+    """Bars of (GPU, frames per second with the interval over processes), fastest first."""
+    with style():
+        figure, axes = bars_figure(height_in=0.9 + 0.45 * len(bars))
+        widest = max(fps.high or fps.value for _, fps in bars)
+        for row, (_, fps) in enumerate(bars):
+            axes.barh(row, fps.value, height=0.6, color=RATE)
+            if fps.low is not None and fps.high is not None:
+                axes.plot((fps.low, fps.high), (row, row), color=INK, linewidth=1.2)
+            beside(axes, max(fps.value, fps.high or 0.0), row, f"{fps.value:.1f} FPS", widest)
+        name_rows(axes, [label for label, _ in bars])
+        axes.set_xlim(0, widest * HEADROOM)
+        axes.set_xlabel("Frames per second, eager inpainting (interval over processes, if several)")
+        return svg(figure)
+
+
+def trend_figure(points: Sequence[RunPoint]) -> bytes:
+    """Both times of each run, the oldest on the left."""
+    with style():
+        figure = Figure(figsize=(9.2, 3.4), layout="constrained")
+        FigureCanvasSVG(figure)
+        axes = figure.subplots()
+        _times(axes, [(i, point.wall) for i, point in enumerate(points)], WALL, "Wall time")
+        busy = [(i, point.busy) for i, point in enumerate(points) if point.busy is not None]
+        if busy:
+            _times(axes, busy, BUSY, "GPU busy")
+        crowded = len(points) > MOST_UPRIGHT
+        axes.set_xticks(
+            range(len(points)),
+            [point.label for point in points],
+            rotation=30 if crowded else 0,
+            ha="right" if crowded else "center",
+        )
+        axes.set_xlim(-0.5, len(points) - 0.5)
+        axes.set_ylim(0, max(one.wall.high or one.wall.value for one in points) * HEADROOM)
+        axes.set_ylabel("Milliseconds a chunk")
+        axes.grid(axis="x", visible=False)
+        figure.legend(loc="outside upper left", ncols=2, **LEGEND)
+        return svg(figure)
+
+
+def _times(axes: Axes, times: Sequence[tuple[int, Location]], colour: str, label: str) -> None:
+    """Dots with their intervals; runs are no series, so nothing joins them but a thin line."""
+    x, y = [i for i, _ in times], [time.value for _, time in times]
+    axes.plot(x, y, color=colour, linewidth=0.7, linestyle=(0, (2, 2)), zorder=2)
+    axes.plot(x, y, color=colour, linestyle="none", marker="o", markersize=5, label=label, zorder=3)
+    for i, time in times:
+        if time.low is not None and time.high is not None:
+            axes.plot((i, i), (time.low, time.high), color=colour, linewidth=1.4, zorder=3)
