@@ -278,12 +278,8 @@ def _combinations(axes: Axes, settings: Settings) -> list[Case]:
     preset = PRESETS[settings.preset]
     default_size = settings.size or f"{preset.width_px}x{preset.height_px}"
     names = (
-        "processes",
-        "blocks",
-        "chunks_per_block",
-        "warmup_max_chunks",
-        "warmup_max_s",
-        "measure_max_s",
+        *("processes", "blocks", "chunks_per_block"),
+        *("warmup_max_chunks", "warmup_max_s", "measure_max_s"),
     )
     _check_axes(axes, settings)
     effort = dict(CPU_EFFORT) if settings.device == "cpu" else {}
@@ -296,10 +292,7 @@ def _combinations(axes: Axes, settings: Settings) -> list[Case]:
         axes.size or [default_size],
         axes.vae,
         axes.attention,
-        axes.steps,
-        axes.window,
-        axes.seed,
-        axes.plant,
+        *(axes.steps, axes.window, axes.seed, axes.plant),
         axes.variant or [settings.variant],
     ):
         fields: dict[str, Any] = {
@@ -353,7 +346,10 @@ def _check_own(axes: Axes, settings: Settings) -> None:
             "matrix: mode 'own' is that of a pipeline of your own", next_step="give --pipeline FILE"
         )
     plain = Axes(kind=("e2e",), mode=("own",))
-    fixed = ("kind", "compiled", "vae", "attention", "arms", "variant", "plant")
+    fixed = (
+        *("kind", "compiled", "vae", "attention", "steps", "window", "stretch"),
+        *("arms", "variant", "plant"),
+    )
     changed = [name for name in fixed if getattr(axes, name) != getattr(plain, name)]
     if changed:
         raise UsageError(

@@ -64,6 +64,9 @@ def test_a_built_in_matrix_expands_everywhere_in_a_stable_order(name: str) -> No
         ({"mode": ["own"], "kind": ["isolated"]}, OWN, "kind is for the built-in workload"),
         ({"mode": ["own"], "compiled": [True]}, OWN, "compiled is for the built-in workload"),
         ({"mode": ["own"], "plant": ["items"]}, OWN, "plant is for the built-in workload"),
+        ({"mode": ["own"], "steps": [8]}, OWN, "steps is for the built-in workload"),
+        ({"mode": ["own"], "window": [24]}, OWN, "window is for the built-in workload"),
+        ({"mode": ["own"], "stretch": 60}, OWN, "stretch is for the built-in workload"),
     ],
 )
 def test_a_pipeline_of_one_s_own_has_cases_of_its_own(

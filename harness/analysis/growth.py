@@ -110,10 +110,14 @@ class Axis:
 
 
 def growth_axes(results: Iterable[Result]) -> list[Axis]:
-    """Every axis that has enough points, by axis, then in the order of the results."""
+    """Every axis that has enough points, by axis, then in the order of the results.
+
+    Of the built-in workload alone: the arithmetic of others is not known at another point.
+    """
     groups: dict[tuple[object, ...], list[Result]] = {}
     for result in results:
-        if result.case.kind == "e2e" and chunk_timing(result) is not None:
+        built_in = result.case.kind == "e2e" and not result.case.pipeline
+        if built_in and chunk_timing(result) is not None:
             groups.setdefault(_but_for(result.case, AXES), []).append(result)
     axes = []
     for name in AXES:
