@@ -185,11 +185,14 @@ def report(
 
 
 @task(help={"run": "id or folder of a run"}, auto_shortflags=False)
-def compact(context: Context, run: str) -> None:
+def compact(context: Context, run: str = "") -> None:
     """Compress the large records of a finished run, for version control."""
     with one_line_errors():
+        from harness.errors import UsageError
         from harness.store import RunFolder
 
+        if not run:
+            raise UsageError("a run is needed", next_step="give --run RUN")
         folder = RunFolder.find(REPORTS, run)
         done = folder.compact()
         print(f"{folder.path.name}: {len(done)} records compressed", *done, sep="\n")

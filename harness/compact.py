@@ -1,6 +1,6 @@
 """Large records in version control are kept compressed, each still one JSON document.
 
-A record with a profile has half a megabyte, a tenth of it compressed, and `reports/` is to stay
+A record with a profile has half a megabyte, a seventh of it compressed, and `reports/` is to stay
 small. `<record>.json.gz` stands for `<record>.json` wherever a record is read; sources in a report
 name the document, not its wrapping.
 """

@@ -17,6 +17,9 @@
 Anything else that escapes is a bug and keeps its traceback.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 LONGEST = 4000  # characters of what happened; the last lines of a failed image build fit
 
 
@@ -86,3 +89,21 @@ class ReportError(HarnessError):
 
 class CaseError(HarnessError):
     """A case that started and could not finish."""
+
+
+@contextmanager
+def written_once(name: str, doing: str) -> Iterator[None]:
+    """What goes wrong inside the block with a new file or folder `name` that the user may choose.
+
+    `doing` says what is being done, after "cannot". Raises StorageError.
+    """
+    try:
+        yield
+    except FileExistsError as error:
+        raise StorageError(
+            f"{name} exists already and is never overwritten", next_step="give another --out"
+        ) from error
+    except OSError as error:
+        raise StorageError(
+            f"cannot {doing} ({error.strerror})", next_step="give another --out"
+        ) from error

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from harness.compact import SUFFIX
-from harness.errors import RecordError, StorageError
+from harness.errors import RecordError, written_once
 from harness.intake import read_file
 from harness.matrix import MOST_PROCESSES
 from harness.store import (
@@ -43,24 +43,15 @@ def pack(run: RunFolder, target: Path) -> int:
     paths = run.files()
     if len(paths) > MOST_FILES:
         raise RecordError(f"run {run.path.name} has more than {MOST_FILES} files")
-    try:
-        with target.open("xb") as file:
-            try:
-                with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
-                    _write(packed, run, paths)
-                if file.tell() > PARCEL_LIMIT_BYTES:
-                    raise RecordError(f"run {run.path.name} is too large to be sent")
-            except BaseException:
-                target.unlink()
-                raise
-    except FileExistsError as error:
-        raise StorageError(
-            f"{target.name} exists already and is never overwritten", next_step="give another --out"
-        ) from error
-    except OSError as error:
-        raise StorageError(
-            f"cannot write {target.name} ({error.strerror})", next_step="give another --out"
-        ) from error
+    with written_once(target.name, f"write {target.name}"), target.open("xb") as file:
+        try:
+            with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
+                _write(packed, run, paths)
+            if file.tell() > PARCEL_LIMIT_BYTES:
+                raise RecordError(f"run {run.path.name} is too large to be sent")
+        except BaseException:  # an interruption too must leave no half of a file
+            target.unlink()
+            raise
     return len(paths)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from harness.errors import StorageError, UsageError
+from harness.errors import UsageError, written_once
 from harness.matrices import MATRICES
 from harness.matrix import Matrix, MatrixName
 from harness.variants import BASELINE, FIXES, STACKS
@@ -100,17 +100,8 @@ def new_matrix(project: Path, name: str, out: str | None = None) -> Path:
         raise UsageError(f"matrix '{name}' is built in", next_step="take another --name")
     target = Path(out or f"{name}.toml")
     where = os.path.relpath(project / SCHEMA, os.path.abspath(target.parent))
-    try:
-        with target.open("x") as file:
-            file.write(_commented(name, where))
-    except FileExistsError as error:
-        raise StorageError(
-            f"{target.name} exists already and is never overwritten", next_step="give another --out"
-        ) from error
-    except OSError as error:
-        raise StorageError(
-            f"cannot write {target.name} ({error.strerror})", next_step="give another --out"
-        ) from error
+    with written_once(target.name, f"write {target.name}"), target.open("x") as file:
+        file.write(_commented(name, where))
     return target
 
 

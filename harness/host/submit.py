@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from harness.errors import StorageError, UsageError
+from harness.errors import UsageError, written_once
 from harness.host import kubernetes, slurm
 from harness.host.engine import Engine
 from harness.host.expected import expected_seconds
@@ -176,18 +176,10 @@ def _in_containers(cases: list[Case]) -> tuple[list[Case], dict[str, Fact]]:
 
 
 def _write(folder: Path, files: dict[str, bytes]) -> None:
-    try:
+    with written_once(str(folder), f"write into {folder}"):
         folder.mkdir(parents=True)
         for name, blob in files.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(blob)
             path.chmod(0o755 if blob.startswith(b"#!") else 0o644)
-    except FileExistsError as error:
-        raise StorageError(
-            f"{folder} exists already and is never overwritten", next_step="give another --out"
-        ) from error
-    except OSError as error:
-        raise StorageError(
-            f"cannot write into {folder} ({error.strerror})", next_step="give another --out"
-        ) from error

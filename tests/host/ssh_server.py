@@ -31,8 +31,10 @@ exec {ssh} -F none -i {folder}/user -o UserKnownHostsFile=/dev/null \\
 def programs() -> tuple[str, str, str] | None:
     """Paths of sshd, ssh and ssh-keygen; None if one is missing."""
     where = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
-    found = [shutil.which(name, path=where) for name in ("sshd", "ssh", "ssh-keygen")]
-    return (found[0], found[1], found[2]) if all(found) else None  # type: ignore[return-value]
+    sshd, ssh, keygen = (shutil.which(name, path=where) for name in ("sshd", "ssh", "ssh-keygen"))
+    if sshd is None or ssh is None or keygen is None:
+        return None
+    return sshd, ssh, keygen
 
 
 @dataclass(frozen=True)
