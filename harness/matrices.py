@@ -8,10 +8,25 @@ import msgspec
 from harness.arms import BASE_ARM
 from harness.errors import UsageError
 from harness.intake import read_file
+from harness.matrices_limit import (
+    AUTOENCODERS,
+    COLD,
+    COLD_START,
+    FASTEST_CASES,
+    GROWTH,
+    LEAVE_ONE_OUT,
+)
 from harness.matrix import Axes, Matrix, Mode
 from harness.variants import FIXES, STACKS, WRONG
 
-QUALITY_ALONE = tuple(name for name in FIXES if name not in (*WRONG, "attention-sdpa"))
+NOT_ALONE = ("attention-sdpa", "wan-compiled")  # the yardstick; the other autoencoder's
+QUALITY_ALONE = tuple(
+    name
+    for name, fix in FIXES.items()
+    if fix.claim not in ("wrong", "bounded") and name not in NOT_ALONE
+)
+# What fixes need, as variants of their own: the gain of such a fix itself is that beyond its needs.
+NEEDS = ("rope-real+hint-list", "ring-cache+rope-real+once+tae-explicit", "tae-explicit")
 
 
 def _alone(label: str, *fixes: str) -> Axes:
@@ -147,6 +162,7 @@ MATRICES: dict[str, Matrix] = {
                 "kernels", "attention-cudnn", "attention-flash", "attention-flex", "gelu-epilogue"
             ),
             _alone("launches", "compiled-blocks", "graph-forward", "graph-loop", "graph-chunk"),
+            _alone("needs", *NEEDS),
             Axes(
                 kind=("quality",),
                 mode=("inpainting",),
@@ -154,6 +170,16 @@ MATRICES: dict[str, Matrix] = {
                 label="alone",
             ),
         ],
+    ),
+    # Down to the limit, as a whole and in parts: docs/limit.md.
+    "leave-one-out": Matrix(name="leave-one-out", cases=LEAVE_ONE_OUT),
+    "vae": Matrix(name="vae", cases=AUTOENCODERS),
+    "growth": Matrix(name="growth", cases=GROWTH),
+    "cold-start": Matrix(name="cold-start", cases=[COLD, *COLD_START]),
+    "fastest": Matrix(name="fastest", cases=FASTEST_CASES),
+    "limit": Matrix(
+        name="limit",
+        cases=[*FASTEST_CASES, *AUTOENCODERS, *GROWTH, *COLD_START, *LEAVE_ONE_OUT],
     ),
 }
 

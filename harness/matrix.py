@@ -9,27 +9,30 @@ import itertools
 import math
 import re
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
 from harness.arms import check_arms, is_variant_arm
 from harness.errors import UsageError
-from harness.presets import PRESETS, SIZE_MULTIPLE_PX
-from harness.variants import BASELINE, needs_gpu, resolve
+from harness.presets import DEFAULT_STEPS, PRESETS, SIZE_MULTIPLE_PX
+from harness.variants import BASELINE, Vae, needs_gpu, vae_of
 
 Kind = Literal["isolated", "e2e", "paired", "quality"]
 Mode = Literal["inpainting", "depth", "text", "own"]  # "own": a pipeline of the user's
 Device = Literal["cuda", "cpu"]
 PresetName = Literal["full", "tiny"]
-Vae = Literal["tae", "wanvae"]
 Attention = Literal["default", "sage", "sdpa", "flex"]
 Label = Annotated[str, Meta(pattern=r"^([a-z0-9][a-z0-9-]{0,31})?\Z")]
 Sha256 = Annotated[str, Meta(pattern=r"^([0-9a-f]{64})?\Z")]
 Positive = Annotated[int, Meta(ge=1, le=100_000)]
 Side = Annotated[int, Meta(ge=SIZE_MULTIPLE_PX, le=4096, multiple_of=SIZE_MULTIPLE_PX)]
 Size = Annotated[str, Meta(pattern=r"^\d{1,5}x\d{1,5}\Z")]
+Steps = Annotated[int, Meta(ge=1, le=8)]
+Window = Annotated[int, Meta(ge=3, le=24, multiple_of=3)]  # a chunk has 3 latent frames
+DEFAULT_WINDOW = 12
+DEFAULT_STRETCH = 12  # CUDA graphs are replayed from chunk 10 on
 
 Arm = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9+-]{1,239}\Z")]  # harness.arms says which
 Variant = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9+-]{1,239}\Z")]
@@ -59,6 +62,9 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     compiled: bool = False  # VACE patch embedding and VACE blocks through torch.compile
     vae: Vae = "tae"
     attention: Attention = "default"  # backend of the cached self-attention
+    steps: Steps = DEFAULT_STEPS  # denoising forwards of a chunk
+    window: Window = DEFAULT_WINDOW  # latent frames of the KV cache, sink and chunk included
+    stretch: Annotated[int, Meta(ge=1, le=300)] = DEFAULT_STRETCH  # chunks of a proof, one prompt
     weights: Literal["seeded", "checkpoint"] = "seeded"
     seed: Annotated[int, Meta(ge=0, lt=2**31)] = 42
     arms: Arms = ()  # of a paired or quality case; the first is the base
@@ -99,6 +105,12 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             parts.append(self.vae)
         if self.attention != "default":
             parts.append(self.attention)
+        counts = (
+            ("steps", self.steps, DEFAULT_STEPS),
+            ("window", self.window, DEFAULT_WINDOW),
+            ("stretch", self.stretch, DEFAULT_STRETCH),
+        )
+        parts += [f"{name}{count}" for name, count, default in counts if count != default]
         if self.plant:
             parts += ["plant", self.plant]
         if self.bare:
@@ -108,6 +120,11 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         if self.seed != 42:
             parts.append(f"seed{self.seed}")
         return "-".join(parts)
+
+    @property
+    def first_steady_chunk(self) -> int:
+        """The first chunk that finds its KV cache full, so that the cache rolls."""
+        return self.window // PRESETS[self.preset].model.frames_per_chunk
 
 
 @dataclass(frozen=True)
@@ -146,6 +163,9 @@ class Axes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     size: tuple[Size, ...] = ()  # empty: the preset's size, or --size
     vae: tuple[Vae, ...] = ("tae",)
     attention: tuple[Attention, ...] = ("default",)
+    steps: tuple[Steps, ...] = (DEFAULT_STEPS,)
+    window: tuple[Window, ...] = (DEFAULT_WINDOW,)
+    stretch: Annotated[int, Meta(ge=1, le=300)] = DEFAULT_STRETCH
     seed: tuple[Annotated[int, Meta(ge=0, lt=2**31)], ...] = (42,)
     arms: Arms = ()
     label: Label = ""
@@ -241,59 +261,57 @@ def _check_number(matrix: Matrix) -> None:
 
 
 def _number(axes: Axes) -> int:
-    lists = (axes.kind, axes.mode, axes.compiled, axes.vae, axes.attention, axes.seed, axes.plant)
+    lists: tuple[tuple[object, ...], ...] = (
+        *(axes.kind, axes.mode, axes.compiled, axes.vae, axes.attention),
+        *(axes.steps, axes.window, axes.seed, axes.plant),
+    )
     return math.prod(map(len, lists)) * max(len(axes.size), 1) * max(len(axes.variant), 1)
+
+
+COMBINED = (
+    *("kind", "mode", "compiled", "size", "vae", "attention"),
+    *("steps", "window", "seed", "plant", "variant"),
+)
 
 
 def _combinations(axes: Axes, settings: Settings) -> list[Case]:
     preset = PRESETS[settings.preset]
     default_size = settings.size or f"{preset.width_px}x{preset.height_px}"
     names = (
-        "processes",
-        "blocks",
-        "chunks_per_block",
-        "warmup_max_chunks",
-        "warmup_max_s",
-        "measure_max_s",
+        *("processes", "blocks", "chunks_per_block"),
+        *("warmup_max_chunks", "warmup_max_s", "measure_max_s"),
     )
     _check_axes(axes, settings)
     effort = dict(CPU_EFFORT) if settings.device == "cpu" else {}
     effort |= {name: value for name in names if (value := getattr(axes, name)) is not None}
     cases = []
-    for kind, mode, compiled, size, vae, attention, seed, plant, variant in itertools.product(
+    for chosen in itertools.product(
         axes.kind,
         axes.mode,
         axes.compiled,
         axes.size or [default_size],
         axes.vae,
         axes.attention,
-        axes.seed,
-        axes.plant,
+        *(axes.steps, axes.window, axes.seed, axes.plant),
         axes.variant or [settings.variant],
     ):
-        fields = {
-            "kind": kind,
-            "mode": mode,
+        fields: dict[str, Any] = {
+            **dict(zip(COMBINED, chosen, strict=True)),
             "preset": settings.preset,
             "device": settings.device,
-            "variant": variant,
-            "compiled": compiled,
-            "vae": vae,
-            "attention": attention,
             "weights": settings.weights,
-            "seed": seed,
             "arms": axes.arms,
             "label": axes.label,
             "bare": axes.bare,
             "profile": axes.profile,
-            "plant": plant,
             "warm_cache": axes.warm_cache,
+            "stretch": axes.stretch,
             "pipeline": settings.pipeline,
             "pipeline_sha256": settings.pipeline_sha256,
             **effort,
         }
-        fields["width_px"], fields["height_px"] = parse_size(size)
-        if settings.processes is not None and kind not in ("isolated", "quality"):
+        fields["width_px"], fields["height_px"] = parse_size(fields.pop("size"))
+        if settings.processes is not None and fields["kind"] not in ("isolated", "quality"):
             fields["processes"] = settings.processes
         try:
             case = msgspec.convert(fields, Case)
@@ -328,7 +346,10 @@ def _check_own(axes: Axes, settings: Settings) -> None:
             "matrix: mode 'own' is that of a pipeline of your own", next_step="give --pipeline FILE"
         )
     plain = Axes(kind=("e2e",), mode=("own",))
-    fixed = ("kind", "compiled", "vae", "attention", "arms", "variant", "plant")
+    fixed = (
+        *("kind", "compiled", "vae", "attention", "steps", "window", "stretch"),
+        *("arms", "variant", "plant"),
+    )
     changed = [name for name in fixed if getattr(axes, name) != getattr(plain, name)]
     if changed:
         raise UsageError(
@@ -353,9 +374,9 @@ def _makes_sense(case: Case) -> bool:
         raise UsageError(
             f"matrix: attention '{case.attention}' needs a GPU", next_step="use default or sdpa"
         )
+    _check_vae(case)
     if case.variant == BASELINE:
         return True
-    resolve(case.variant)
     if case.device == "cpu" and needs_gpu(case.variant):
         raise UsageError(
             f"variant '{case.variant}' needs a GPU",
@@ -364,3 +385,14 @@ def _makes_sense(case: Case) -> bool:
     # Compiling the VACE branch, and other variants beside it, are questions to the baseline alone.
     beside = case.compiled or "compiled" in case.arms or any(map(is_variant_arm, case.arms))
     return not beside
+
+
+def _check_vae(case: Case) -> None:
+    """Raises UsageError for a variant of the other autoencoder."""
+    for variant in (case.variant, *filter(is_variant_arm, case.arms)):
+        if vae_of(variant) not in (None, case.vae):
+            raise UsageError(
+                f"matrix: variant '{variant}' changes the {vae_of(variant)}, and the case has the "
+                f"{case.vae}",
+                next_step="leave it out, or write its vae",
+            )

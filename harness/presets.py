@@ -3,11 +3,13 @@
 Source: the reference pipeline's configuration (LongLive-1.3B + VACE-1.3B + TAE, 512x512).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 VAE_TIME_FACTOR = 4
 VAE_SPACE_FACTOR = 8
 SIZE_MULTIPLE_PX = 16  # VAE factor 8 times the transformer's patch of 2
+FIRST_TIMESTEP = 1000  # of every step list
+DEFAULT_STEPS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +67,7 @@ class WorkloadConfig:
     attention: AttentionChoice
     vae: str = "tae"  # "tae" | "wanvae"
     wan_vae_dim: int = 96
-    steps: tuple[int, ...] = (1000, 750, 500, 250)
+    steps: tuple[int, ...] = (1000, 750, 500, 250)  # timestep_list(DEFAULT_STEPS)
     shift: float = 5.0
     context_scale: float = 1.0
     seed: int = 42
@@ -84,6 +86,26 @@ class WorkloadConfig:
     def tokens_per_frame(self) -> int:
         """Tokens of one latent frame after the (1, 2, 2) patch embedding."""
         return (self.latent_height // 2) * (self.latent_width // 2)
+
+
+def timestep_list(count: int) -> tuple[int, ...]:
+    """Timesteps of `count` denoising steps: evenly spaced from 1000, as the reference's four are.
+
+    The reference has lists of four alone; other counts are ours, to see how cost grows.
+    """
+    return tuple(round(FIRST_TIMESTEP * (1 - index / count)) for index in range(count))
+
+
+def with_window(model: ModelConfig, frames: int) -> ModelConfig:
+    """The model with a KV cache of that many latent frames, sink and current chunk included.
+
+    The sink keeps its frames where the chunk leaves room for them. Raises ValueError for a cache
+    that is no whole number of chunks.
+    """
+    if frames < model.frames_per_chunk or frames % model.frames_per_chunk:
+        raise ValueError(f"a window of {frames} latent frames is no whole number of chunks")
+    sink = min(model.sink_frames, frames - model.frames_per_chunk)
+    return replace(model, local_attn_frames=frames, sink_frames=sink)
 
 
 @dataclass(frozen=True, kw_only=True)

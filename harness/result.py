@@ -10,7 +10,8 @@ Schema history
     4  variants: their name in the case, memory and first chunk of each arm, errors of their output;
        the profile: gaps by stage, operators apart from Python, a time line, unprofiled reads
     5  pipelines of the user's own: their name and hash in the case, the work that they describe,
-       their components beside the chunks
+       their components beside the chunks; steps, window and stretch in the case, time to prepare a
+       variant; of an output's errors the cosines and the frames' similarity
 """
 
 import re
@@ -171,6 +172,7 @@ class ArmFacts(Strict, frozen=True):
 
     first_chunk_s: NonNegative  # compiling included
     memory: Memory  # of all pipelines of the process, while this one runs
+    prepared_s: NonNegative | None = None  # changing the pipeline, before its first chunk
 
 
 class OutputError(Strict, frozen=True):
@@ -188,6 +190,11 @@ class OutputError(Strict, frozen=True):
     values: NonNegative
     latent_cosine: float
     frame_psnr_db: float | None  # null where the frames are equal
+    flow_cosine: float | None = None  # of the same vectors as the errors; null in older records
+    x0_cosine: float | None = None
+    keys_cosine: float | None = None
+    values_cosine: float | None = None
+    frame_ssim: float | None = None
 
 
 class Operator(Strict, frozen=True):
@@ -306,6 +313,7 @@ class Result(Strict, frozen=True, tag="ok", tag_field="status"):
     ceilings: Ceilings | None = None
     arms: dict[Key, ArmFacts] = {}
     output_errors: list[OutputError] = []
+    prepared_s: NonNegative | None = None  # changing the pipeline of a case that is a variant
     described: dict[
         Key, DescribedWork
     ] = {}  # by part, of a profiled case whose pipeline describes it

@@ -1,8 +1,9 @@
 """The named changes of the workload: what each is called, claims and needs. Names only, no torch.
 
 A *fix* is one change. A *variant* is what a case runs: "baseline", a fix with what it needs, a
-named stack, or fixes joined by "+". `resolve` gives a variant's fixes in the order in which they
-are applied, which is the order of this file. How each works stands in `harness.workload.variants`.
+named bundle, a bundle without one of its fixes, or several of these joined by "+". `resolve` gives
+a variant's fixes in the order in which they are applied, which is the order of this file. How each
+works stands in `harness.workload.variants`.
 """
 
 from dataclasses import dataclass
@@ -12,11 +13,14 @@ from harness.errors import UsageError
 
 BASELINE = "baseline"
 JOIN = "+"
+WITHOUT = "-without-"
 
 # float32: equal to the reference up to the rounding of float32, when everything runs in float32.
 # backend: another attention kernel, which has its own rounding.
+# bounded: an error beyond that of bf16, within a stated budget.
 # wrong: a planted mistake, which the proof of the output must find.
-Claim = Literal["float32", "backend", "wrong"]
+Claim = Literal["float32", "backend", "bounded", "wrong"]
+Vae = Literal["tae", "wanvae"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +33,8 @@ class Fix:
     needs: tuple[str, ...] = ()  # other fixes without which it cannot work
     replaces: tuple[str, ...] = ()  # fixes that it makes pointless: left out beside it
     gpu_only: bool = False
+    vae: Vae | None = None  # the only autoencoder that it changes; None: it touches neither
+    least_capability: tuple[int, int] = (0, 0)  # CUDA compute capability
 
 
 def _fixes(*fixes: Fix) -> dict[str, Fix]:
@@ -57,6 +63,15 @@ FIXES: dict[str, Fix] = _fixes(
         gpu_only=True,
     ),
     Fix(
+        name="fp8-linears",
+        title="the blocks' linears in FP8 with row-wise scales",
+        claim="bounded",
+        needs=("lora-merged",),
+        replaces=("gelu-epilogue",),
+        gpu_only=True,
+        least_capability=(9, 0),
+    ),
+    Fix(
         name="attention-sdpa",
         title="PyTorch's SDPA for every attention",
         claim="backend",
@@ -79,9 +94,15 @@ FIXES: dict[str, Fix] = _fixes(
         claim="backend",
         gpu_only=True,
     ),
-    Fix(name="tae-explicit", title="TAE with its memory as inputs and outputs"),
-    Fix(name="tae-channels-last", title="TAE in channels-last layout"),
-    Fix(name="tae-compiled", title="TAE through torch.compile", needs=("tae-explicit",)),
+    Fix(name="tae-explicit", title="TAE with its memory as inputs and outputs", vae="tae"),
+    Fix(name="tae-channels-last", title="TAE in channels-last layout", vae="tae"),
+    Fix(
+        name="tae-compiled",
+        title="TAE through torch.compile",
+        needs=("tae-explicit",),
+        vae="tae",
+    ),
+    Fix(name="wan-compiled", title="WanVAE through torch.compile", vae="wanvae"),
     Fix(
         name="compiled-blocks",
         title="both halves of each block through torch.compile",
@@ -144,6 +165,20 @@ def _stacks() -> dict[str, tuple[str, ...]]:
 
 
 STACKS = _stacks()
+LOSSLESS = "lossless"
+LOSSLESS_WANVAE = "lossless-wanvae"
+FASTEST = "fastest"
+# What has a name of its own: the stack with its steps, and what is made of it.
+BUNDLES: dict[str, tuple[str, ...]] = {
+    **STACKS,
+    # A graph of the whole chunk holds the TAE; with the other autoencoder the loop alone is one.
+    LOSSLESS_WANVAE: (
+        *(name for name in STACKS[LOSSLESS] if FIXES[name].vae is None and name != "graph-chunk"),
+        "graph-loop",
+        "wan-compiled",
+    ),
+    FASTEST: (*STACKS[LOSSLESS], "fp8-linears"),
+}
 WRONG = tuple(fix.name for fix in FIXES.values() if fix.claim == "wrong")
 
 
@@ -164,16 +199,42 @@ def resolve(variant: str) -> tuple[Fix, ...]:
     return tuple(fix for name, fix in FIXES.items() if name in wanted - replaced)
 
 
+def left_out(variant: str) -> tuple[str, tuple[str, ...]] | None:
+    """For "BUNDLE-without-FIX", or several: the bundle, and the fixes that it lacks, FIX first.
+
+    Those that need FIX cannot stay and are left out with it. None for every other variant. Raises
+    UsageError where the bundle does not have the fix.
+    """
+    bundle, *named = variant.split(WITHOUT)
+    if not named:
+        return None
+    wrong = [fix for fix in named if bundle not in BUNDLES or fix not in _bundled(bundle)]
+    if wrong:
+        raise UsageError(
+            f"unknown variant '{variant}': '{bundle}' is no bundle that has '{wrong[0]}'",
+            next_step=f"write {LOSSLESS}{WITHOUT}FIX with one of {', '.join(STACKS[LOSSLESS])}",
+        )
+    having = (name for name in FIXES if name in _bundled(bundle) and name not in named)
+    with_them = (name for name in having if _with_needs(name) & set(named))
+    return bundle, (*named, *with_them)
+
+
 def _with_needs(part: str) -> set[str]:
-    if part in STACKS:
-        return set().union(*(_with_needs(name) for name in STACKS[part]))
+    if (lacking := left_out(part)) is not None:
+        return _bundled(lacking[0]) - set(lacking[1])
+    if part in BUNDLES:
+        return _bundled(part)
     if part not in FIXES:
         raise UsageError(
             f"unknown variant '{part}'",
-            next_step=f"choose {BASELINE}, {', '.join((*STACKS, *FIXES))}, "
+            next_step=f"choose {BASELINE}, {', '.join((*BUNDLES, *FIXES))}, "
             f"or join several with '{JOIN}'",
         )
     return {part}.union(*(_with_needs(name) for name in FIXES[part].needs))
+
+
+def _bundled(bundle: str) -> set[str]:
+    return set().union(*(_with_needs(name) for name in BUNDLES[bundle]))
 
 
 def is_variant(name: str) -> bool:
@@ -188,3 +249,13 @@ def is_variant(name: str) -> bool:
 def needs_gpu(variant: str) -> bool:
     """Whether one of its fixes exists on a GPU alone."""
     return any(fix.gpu_only for fix in resolve(variant))
+
+
+def vae_of(variant: str) -> Vae | None:
+    """The only autoencoder that a variant can run with; None where it can with both."""
+    return next((fix.vae for fix in resolve(variant) if fix.vae is not None), None)
+
+
+def is_bounded(variant: str) -> bool:
+    """Whether it claims an error budget, and not to be as good as the baseline."""
+    return any(fix.claim == "bounded" for fix in resolve(variant))

@@ -10,6 +10,8 @@ from harness.presets import (
     Preset,
     WorkloadConfig,
     default_attention,
+    timestep_list,
+    with_window,
 )
 
 
@@ -58,3 +60,18 @@ def test_the_attention_table_is_newest_first_and_covers_every_capability() -> No
     floors = [floor for floor, _ in ATTENTION_DEFAULTS]
     assert floors == sorted(floors, reverse=True)
     assert floors[-1] == (0, 0)
+
+
+def test_step_lists_are_evenly_spaced_and_the_references_own_is_among_them() -> None:
+    assert timestep_list(4) == WorkloadConfig.steps
+    assert [timestep_list(count) for count in (1, 2)] == [(1000,), (1000, 500)]
+    assert timestep_list(8) == (1000, 875, 750, 625, 500, 375, 250, 125)
+
+
+def test_a_window_keeps_its_sink_where_the_chunk_leaves_room() -> None:
+    model = PRESETS["full"].model
+    assert with_window(model, 12) == model
+    sizes = [(w.local_attn_frames, w.sink_frames) for w in (with_window(model, n) for n in (3, 24))]
+    assert sizes == [(3, 0), (24, 3)]
+    with pytest.raises(ValueError, match="no whole number of chunks"):
+        with_window(model, 4)

@@ -3,7 +3,21 @@
 import pytest
 
 from harness.errors import UsageError
-from harness.variants import BASELINE, FIXES, STACKS, STEPS, WRONG, is_variant, needs_gpu, resolve
+from harness.matrices_limit import LEFT_OUT
+from harness.variants import (
+    BASELINE,
+    FIXES,
+    STACKS,
+    STEPS,
+    WITHOUT,
+    WRONG,
+    is_bounded,
+    is_variant,
+    left_out,
+    needs_gpu,
+    resolve,
+    vae_of,
+)
 
 
 def names(variant: str) -> list[str]:
@@ -40,6 +54,44 @@ def test_the_stack_grows_step_by_step_to_lossless_and_holds_nothing_wrong() -> N
         grown = set(names(stack))
     assert not grown & set(WRONG)
     assert needs_gpu("lossless") and not needs_gpu("ring-cache")
+
+
+def test_a_bundle_without_a_fix_lacks_it_and_what_needs_it() -> None:
+    assert left_out("lossless") is None
+    assert left_out("lossless-without-ring-cache") == ("lossless", ("ring-cache", "graph-chunk"))
+    lacking = {"rope-real", "compiled-blocks", "graph-chunk"}
+    assert set(names("lossless")) - set(names("lossless-without-rope-real")) == lacking
+    assert set(names("lossless-without-rope-real")) < set(names("lossless"))
+    for name in ("lossless-without-host-index", "ring-cache-without-once", "lossless-without-"):
+        assert not is_variant(name)
+
+
+def test_every_fix_of_the_stack_is_left_out_once() -> None:
+    left = [fix for fixes in LEFT_OUT.values() for fix in fixes if WITHOUT not in fix]
+    assert sorted(left) == sorted(STACKS["lossless"])
+
+
+def test_what_goes_with_a_fix_is_left_out_without_it_too() -> None:
+    arms = [f"lossless{WITHOUT}{fixes}" for group in LEFT_OUT.values() for fixes in group]
+    sets = [set(lacking[1]) for arm in arms if (lacking := left_out(arm)) is not None]
+    for fix in STACKS["lossless"]:
+        lacking = left_out(f"lossless{WITHOUT}{fix}")
+        assert lacking is not None
+        rest = set(lacking[1]) - {fix}
+        assert not rest or rest in sets, fix
+
+
+def test_the_bundles_suit_their_autoencoder() -> None:
+    assert vae_of("lossless") == "tae" and vae_of("lossless-wanvae") == "wanvae"
+    assert vae_of("ring-cache") is None
+    assert "graph-loop" in names("lossless-wanvae") and "graph-chunk" not in names(
+        "lossless-wanvae"
+    )
+
+
+def test_the_fastest_has_fp8_in_the_place_of_the_epilogue_and_claims_a_budget() -> None:
+    assert set(names("lossless")) ^ set(names("fastest")) == {"gelu-epilogue", "fp8-linears"}
+    assert is_bounded("fastest") and not is_bounded("lossless")
 
 
 @pytest.mark.parametrize("variant", ["", "ring", "ring-cache+", "ring-cache+ring-cache", "a+b"])

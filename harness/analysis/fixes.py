@@ -11,17 +11,17 @@ from typing import Literal
 
 from harness.analysis.experiment import MIN_PROCESSES
 from harness.analysis.fix_arms import ArmTimes, arm_times
+from harness.analysis.limit_cases import is_of_limit
 from harness.analysis.output_errors import ArmOutput, fixes_of, output_errors, output_of
 from harness.analysis.roofline import cost_config
 from harness.arms import BASE_ARM, is_variant_arm
 from harness.cost import chunk_flops
-from harness.matrix import FIRST_STEADY_CHUNK, Case
+from harness.matrix import Case
 from harness.presets import PRESETS
 from harness.profiled import Ceilings
 from harness.result import Result
-from harness.variants import FIXES, STACKS, STEPS, is_variant, resolve
+from harness.variants import BUNDLES, FIXES, LOSSLESS, STACKS, STEPS, is_variant, resolve
 
-LOSSLESS = "lossless"
 FIX_TARGETS: dict[str, float] = {
     "LOSSLESS_MS_MUST": 200.0,
     "LOSSLESS_MS_AIM": 165.0,
@@ -143,7 +143,7 @@ def measured_fixes(processes: Mapping[str, Sequence[Result]]) -> Fixes | None:
             times = arm_times(results, arm)
             if times is None or results is grown:
                 continue
-            if arm not in STACKS and _place(times.case) == main:
+            if arm not in BUNDLES and _place(times.case) == main:
                 singles.append(_single(times, outputs, steps))
             else:
                 others.append(times)
@@ -213,13 +213,13 @@ def floor_ms(case: Case, ceilings: Ceilings) -> float | None:
     """A steady chunk's arithmetic without adapters at the measured rate of matrix products."""
     if not ceilings.matmul_flops_per_s:
         return None
-    flops = chunk_flops(cost_config(case), case.mode, chunk=FIRST_STEADY_CHUNK)
+    flops = chunk_flops(cost_config(case), case.mode, chunk=case.first_steady_chunk)
     needed = sum(value for part, value in flops.items() if part != "LoRA")
     return 1e3 * needed / ceilings.matmul_flops_per_s
 
 
 def _has_variants(case: Case) -> bool:
-    return any(map(is_variant_arm, case.arms))
+    return any(map(is_variant_arm, case.arms)) and not is_of_limit(case)
 
 
 def _is_stack(case: Case) -> bool:

@@ -143,12 +143,12 @@ def _worst(
     for chunk, index in own.items():
         both = (index, reference[chunk])
         error, known = (result.output_errors[one] for one in both)
-        found = _ratio(getattr(error, quantity), getattr(known, quantity))
+        found = ratio_of(getattr(error, quantity), getattr(known, quantity))
         places.append(Place(found, quantity, chunk, error.event, both))
     return max(places, key=lambda place: place.ratio)
 
 
-def _ratio(error: float, known: float) -> float:
+def ratio_of(error: float, known: float) -> float:
     """Error over the reference's; where that has none, any error is infinitely larger."""
     if known:
         return error / known

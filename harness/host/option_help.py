@@ -8,7 +8,7 @@ IMAGE_HELP = {
     "offline": "build without any network; every wheel comes from the wheelhouse",
 }
 BENCH_HELP = {
-    "matrix": "quick, full, selfcheck, profile, fixes, own, or a .toml file (docs/matrix.md)",
+    "matrix": "quick, full, selfcheck, profile, fixes, limit, own or a .toml file (docs/matrix.md)",
     "pipeline": "Python file with a pipeline of your own (docs/own-pipeline.md)",
     "only": "keep the cases whose id matches a pattern, e.g. 'e2e-*,paired-*'",
     "runtime": "auto, docker or local",

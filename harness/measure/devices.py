@@ -9,7 +9,7 @@ import torch
 
 from harness.errors import DeviceError, UsageError
 from harness.matrix import Case
-from harness.presets import PRESETS, WorkloadConfig
+from harness.presets import PRESETS, WorkloadConfig, timestep_list, with_window
 from harness.workload import attention
 
 
@@ -121,12 +121,13 @@ def workload_config(case: Case, capability: tuple[int, int] | None) -> WorkloadC
     """The workload of a case on a device of this compute capability (None: a CPU)."""
     preset = PRESETS[case.preset]
     return WorkloadConfig(
-        model=preset.model,
+        model=with_window(preset.model, case.window),
         height_px=case.height_px,
         width_px=case.width_px,
         dtype=preset.dtype,
         attention=attention.resolve(case.attention, capability),
         vae=case.vae,
         wan_vae_dim=preset.wan_vae_dim,
+        steps=timestep_list(case.steps),
         seed=case.seed,
     )

@@ -63,7 +63,7 @@ def warm_up(bench: Bench, first: ChunkSample) -> None:
     case, findings = bench.case, bench.findings
     findings.enter("warmup")
     limits = WarmupLimits(case.warmup_max_chunks, case.warmup_max_s)
-    warmup = Warmup(limits, compile_work=0, first_steady=bench.pipeline.first_steady_chunk)
+    warmup = Warmup(limits, 0, bench.pipeline.first_settled_chunk)
     start_s = time.monotonic()
     warmup.add(_warm_chunk(bench, first))
     while (ended := warmup.verdict(time.monotonic() - start_s)) is None:

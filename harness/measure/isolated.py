@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from harness.errors import CaseError
-from harness.matrix import FIRST_STEADY_CHUNK
 from harness.measure.bench import MS_DECIMALS, S_DECIMALS, Bench
 from harness.measure.clock import ChunkTiming
 from harness.measure.compile_log import CompileSnapshot, work_done
@@ -60,9 +59,10 @@ def measure(bench: Bench) -> None:
     if bench.built_in.clip is None:
         raise CaseError("a text-only case has no isolated components")
     findings.enter("warmup")
-    findings.progress(0, FIRST_STEADY_CHUNK + 1, "chunks")
+    filling = bench.pipeline.first_steady_chunk
+    findings.progress(0, filling + 1, "chunks")
     bench.run_first_chunk("warmup")
-    for _ in range(FIRST_STEADY_CHUNK):
+    for _ in range(filling):
         bench.run_block(1, "warmup")
     calls = bench.pipeline.components()
     before = CompileSnapshot.now()
@@ -130,7 +130,8 @@ def _entries(bench: Bench, calls: Sequence[ComponentCall], cold_s: dict[str, flo
 def _warm_up(bench: Bench, entry: Entry) -> None:
     """Sizes the sample and repeats it until nothing compiles and its time has settled."""
     limits = WarmupLimits(bench.case.warmup_max_chunks, bench.case.warmup_max_s)
-    warmup = Warmup(limits, work_done())
+    steady = bench.pipeline.first_steady_chunk
+    warmup = Warmup(limits, work_done(), steady)
     start_s = time.monotonic()
     _run(bench, entry, 1)
     call_ms = _run(bench, entry, CALIBRATION_CALLS).wall_ms / CALIBRATION_CALLS
@@ -138,7 +139,7 @@ def _warm_up(bench: Bench, entry: Entry) -> None:
     while (ended := warmup.verdict(time.monotonic() - start_s)) is None:
         timing = _run(bench, entry, entry.calls_per_sample)
         # Every sample of a component is a steady one: the cache was filled before.
-        warmup.add(WarmChunk(FIRST_STEADY_CHUNK, timing.wall_ms, work_done(), None))
+        warmup.add(WarmChunk(steady, timing.wall_ms, work_done(), None))
     if not ended.converged:
         bench.findings.flag(f"warm-up of {entry.name} not converged ({ended.reason})")
 

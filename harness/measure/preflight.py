@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from harness.arms import is_variant_arm
 from harness.cost import estimate_peak_bytes
 from harness.errors import HarnessError
 from harness.job import NOTE, Devices, GpuDevice, PreflightRequest
@@ -26,6 +27,7 @@ from harness.measure.devices import (
 )
 from harness.measure.flags import idle_flags
 from harness.measure.gpu_probe import GpuProbe, NoTelemetryError, Number, ProbeError
+from harness.variants import resolve
 from harness.workload.attention import Attention
 from harness.workload.build import check_weights
 
@@ -75,6 +77,7 @@ def _problems(
         device = next(device for device in devices if device.uuid == gpu.uuid)
         yield from memory_problems(built_in, gpu.capability, device.free_bytes)
         yield from _backend_problems(built_in, gpu)
+        yield from variant_problems(built_in, gpu.name, gpu.capability)
     yield from _weight_problems(request, gpu.capability if gpu else None)
 
 
@@ -105,6 +108,21 @@ def memory_problems(
             f"GPU memory is too small: {largest} needs {needs[largest] / GIB:.1f} GiB, "
             f"{free_bytes / GIB:.1f} GiB free; choose a smaller size or free the GPU"
         )
+
+
+def variant_problems(cases: list[Case], name: str, capability: tuple[int, int]) -> Iterator[str]:
+    """Fixes that a GPU of this compute capability cannot have, each named once with its case."""
+    told: set[str] = set()
+    for case in cases:
+        for variant in (case.variant, *filter(is_variant_arm, case.arms)):
+            for fix in resolve(variant):
+                if fix.least_capability > capability and fix.name not in told:
+                    told.add(fix.name)
+                    (major, minor), (has_major, has_minor) = fix.least_capability, capability
+                    yield (
+                        f"{case.id}: fix '{fix.name}' needs compute capability {major}.{minor}, "
+                        f"{name} has {has_major}.{has_minor}; leave the case out with --only"
+                    )
 
 
 def _backend_problems(cases: list[Case], gpu: Gpu) -> Iterator[str]:

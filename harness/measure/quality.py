@@ -1,8 +1,8 @@
 """The proof of output: every arm's chunks against a float32 run with exact attention.
 
 All pipelines start from the same weights and are fed the same pixels, prompts and noise, chunk by
-chunk in step. After the last chunk of a first stretch the prompt changes: a hard cut where frames
-condition the chunk, a recache where only text does. Nothing here is timed.
+chunk in step. After a first stretch, as long as the case says, the prompt changes: a hard cut where
+frames condition the chunk, a recache where only text does. Nothing here is timed.
 """
 
 import math
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from harness.arms import BASE_ARM
 from harness.measure.bench import Bench
+from harness.measure.ssim import similarity
 from harness.result import Event, OutputError
 from harness.workload.prompt import seeded_prompt
 from harness.workload.rollout import Pipeline
@@ -22,7 +23,6 @@ from harness.workload.variants.exact import exact_twin, set_exact_prompt
 from harness.workload.variants.registry import apply, twin
 
 YARDSTICK = "attention-sdpa"  # the baseline with PyTorch's attention: its error is the measure
-STRETCH_CHUNKS = 12  # CUDA graphs are replayed from chunk 10 on
 CHUNKS_AFTER_PROMPT = 6  # with a steady chunk after a hard cut
 DECIMALS = 8
 
@@ -69,11 +69,12 @@ def measure(bench: Bench) -> None:
         apply(subject.pipeline, name)
     arms = {BASE_ARM: Subject(base.workload), **arms}
     _set_prompt(bench, case.seed, exact, arms.values())
-    total = STRETCH_CHUNKS + CHUNKS_AFTER_PROMPT
+    stretch = case.stretch
+    total = stretch + CHUNKS_AFTER_PROMPT
     findings.enter("quality")
     for chunk in range(total):
         findings.progress(chunk, total, "chunk against float32")
-        if chunk == STRETCH_CHUNKS:
+        if chunk == stretch:
             _set_prompt(bench, case.seed + 1, exact, arms.values())
         pixels, mask = base.prepare(chunk)
         with _without_tf32():
@@ -96,48 +97,72 @@ def _set_prompt(bench: Bench, seed: int, exact: Subject, arms: Iterable[Subject]
 def _event(bench: Bench, chunk: int) -> Event:
     """What happens in a chunk of the proof."""
     conditioned = bench.built_in.clip is not None
-    if chunk == STRETCH_CHUNKS:
+    stretch = bench.case.stretch
+    if chunk == stretch:
         return "hard cut" if conditioned else "recache"
     if chunk == 0:
         return "first"
-    since = chunk - STRETCH_CHUNKS if conditioned and chunk > STRETCH_CHUNKS else chunk
-    model = bench.built_in.workload.config.model
-    return "filling" if since < model.local_attn_frames // model.frames_per_chunk else "steady"
+    since = chunk - stretch if conditioned and chunk > stretch else chunk
+    return "filling" if since < bench.pipeline.first_steady_chunk else "steady"
 
 
 def _error(arm: str, chunk: int, event: Event, subject: Subject, exact: Subject) -> OutputError:
-    keys, values = _cache_errors(subject.pipeline, exact.pipeline)
+    keys, values = _cache_distances(subject.pipeline, exact.pipeline)
+    flow, x0 = (_distance(subject.joined(kind), exact.joined(kind)) for kind in ("/flow", "/x0"))
     assert subject.frames is not None and exact.frames is not None
     squared = float((subject.frames - exact.frames).double().square().mean())
-    cosine = torch.nn.functional.cosine_similarity(subject.latent, exact.latent, dim=0)
+    latent = _distance(subject.latent, exact.latent)
     return OutputError(
         arm=arm,
         chunk=chunk,
         event=event,
-        flow=_relative(subject.joined("/flow"), exact.joined("/flow")),
-        x0=_relative(subject.joined("/x0"), exact.joined("/x0")),
-        keys=keys,
-        values=values,
-        latent_cosine=round(float(cosine), DECIMALS),
+        flow=flow.error,
+        x0=x0.error,
+        keys=keys.error,
+        values=values.error,
+        latent_cosine=latent.cosine,
         frame_psnr_db=None if squared == 0 else round(-10 * math.log10(squared), 3),
+        flow_cosine=flow.cosine,
+        x0_cosine=x0.cosine,
+        keys_cosine=keys.cosine,
+        values_cosine=values.cosine,
+        frame_ssim=round(similarity(subject.frames, exact.frames), DECIMALS),
     )
 
 
-def _cache_errors(pipeline: Pipeline, exact: Pipeline) -> tuple[float, float]:
-    """Relative errors of all blocks' keys and values, oldest first in both."""
-    off, size = torch.zeros(2, dtype=torch.float64), torch.zeros(2, dtype=torch.float64)
-    for cache, want in zip(pipeline.caches, exact.caches, strict=True):
-        for side, (got, reference) in enumerate(
-            zip(cache.contents(), want.contents(), strict=True)
-        ):
-            off[side] += float((got.float() - reference).square().sum(dtype=torch.float64))
-            size[side] += float(reference.square().sum(dtype=torch.float64))
-    keys, values = (off / size).sqrt().tolist()
-    return round(keys, DECIMALS), round(values, DECIMALS)
+@dataclass(frozen=True)
+class Distance:
+    """Of a vector from the reference: norm of the difference over its norm, and the cosine."""
+
+    error: float
+    cosine: float
+
+    @classmethod
+    def of(cls, off: float, got: float, want: float) -> "Distance":
+        """From squared norms of the difference, the vector and the reference.
+
+        The cosine follows by the law of cosines: got + want - off is twice the inner product.
+        """
+        cosine = (got + want - off) / (2 * math.sqrt(got * want))
+        return cls(round(math.sqrt(off / want), DECIMALS), round(cosine, DECIMALS))
 
 
-def _relative(got: Tensor, want: Tensor) -> float:
-    return round(float((got - want).norm() / want.norm()), DECIMALS)
+def _cache_distances(pipeline: Pipeline, exact: Pipeline) -> list[Distance]:
+    """Of all blocks' keys and of their values, oldest first in both."""
+    sums = torch.zeros(2, 3, dtype=torch.float64)
+    for cache, reference in zip(pipeline.caches, exact.caches, strict=True):
+        sides = zip(cache.contents(), reference.contents(), strict=True)
+        for side, (got, want) in enumerate(sides):
+            got = got.float()
+            for place, values in enumerate((got - want, got, want)):
+                sums[side, place] += float(values.square().sum(dtype=torch.float64))
+    return [Distance.of(*side) for side in sums.tolist()]
+
+
+def _distance(got: Tensor, want: Tensor) -> Distance:
+    """Of two vectors in float64."""
+    off, own, reference = (float(v.square().sum()) for v in (got - want, got, want))
+    return Distance.of(off, own, reference)
 
 
 @contextmanager

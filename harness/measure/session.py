@@ -6,6 +6,7 @@ The sampler runs beside it from before the GPU is touched until the end. Whateve
 answer is a record: a Result, or a Failure that keeps what had been measured.
 """
 
+import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ from harness.measure.provenance import Context, collect
 from harness.measure.telemetry import Telemetry, sampler_command
 from harness.presets import WorkloadConfig
 from harness.result import SCHEMA_VERSION, Fact, Record, Result
+from harness.variants import BASELINE
 from harness.workload.build import build_pipeline
 from harness.workload.built_in import BuiltIn
 from harness.workload.streaming import StreamingPipeline
@@ -140,7 +142,10 @@ class Session:
         if job.case.weights == "checkpoint":
             weights_dir = Path(job.weights_dir or "")
         workload = build_pipeline(config, device=device, weights_dir=weights_dir)
-        apply(workload, job.case.variant)
+        if job.case.variant != BASELINE:
+            start_s = time.monotonic()
+            apply(workload, job.case.variant)
+            findings.prepared_s = round(time.monotonic() - start_s, 4)
         findings.progress(0, 1, "clip")
         clip, findings.clips = load_clip(job, config, device, self.folder)
         return BuiltIn(workload, clip, job.case.mode)
@@ -187,6 +192,7 @@ class Session:
             ceilings=findings.ceilings,
             arms=findings.arms,
             output_errors=findings.output_errors,
+            prepared_s=findings.prepared_s,
             described=findings.described,
         )
 

@@ -1,9 +1,9 @@
 """When warm-up is over: by proof, not by count.
 
 Warm-up is the measured thing itself. It ends when, over the last WINDOW chunks, (a) all of them
-were steady chunks (cache full and rolling), (b) dynamo compiled, recompiled or broke nothing,
-(c) the chunk time has stopped moving, and (d) so has the SM clock where telemetry gives it. At the
-cap of chunks or seconds it ends too, and says "not converged".
+were settled chunks (cache full and rolling, CUDA graphs captured), (b) dynamo compiled, recompiled
+or broke nothing, (c) the chunk time has stopped moving, and (d) so has the SM clock where telemetry
+gives it. At the cap of chunks or seconds it ends too, and says "not converged".
 """
 
 from dataclasses import dataclass
@@ -40,9 +40,10 @@ class Warmup:
     """Collects chunks and decides."""
 
     def __init__(
-        self, limits: WarmupLimits, compile_work: int, first_steady: int = FIRST_STEADY_CHUNK
+        self, limits: WarmupLimits, compile_work: int, first_settled: int = FIRST_STEADY_CHUNK
     ) -> None:
-        self._limits, self._first_steady = limits, first_steady
+        self._limits = limits
+        self._first_settled = first_settled
         self._chunks: list[WarmChunk] = []
         self._compile_work = [compile_work]  # before the first chunk and after each
 
@@ -83,13 +84,13 @@ class Warmup:
         return missing
 
     def _cache_full(self) -> bool:
-        return bool(self._chunks) and self._chunks[-1].chunk + 1 >= self._first_steady
+        return bool(self._chunks) and self._chunks[-1].chunk + 1 >= self._first_settled
 
     def _steady_count(self) -> int:
         """Steady chunks at the end of the list."""
         count = 0
         for chunk in reversed(self._chunks):
-            if chunk.chunk < self._first_steady:
+            if chunk.chunk < self._first_settled:
                 break
             count += 1
         return count

@@ -8,15 +8,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.analysis.fixes import Fixes, measured_fixes
 from harness.analysis.repeatability import COMPILED
 from harness.analysis.trust import Trust, compiled_processes, trust
 from harness.errors import RecordError
-from harness.matrix import Mode
+from harness.matrix import Case, Mode
 from harness.report.cells import Source
 from harness.report.material import Material, of
 from harness.result import Result
 from harness.store import MANIFEST, Manifest, Run, RunFolder
-from harness.variants import BASELINE
+from harness.variants import BASELINE, FIXES
 
 SELFCHECK = "selfcheck"
 
@@ -66,6 +67,28 @@ def find_profiled(material: Material, mode: Mode, size: tuple[int, int]) -> Run 
     if fits(material.run.manifest) and material.profiled(mode) is not None:
         return material.run
     return _newest(material.run, fits, [])
+
+
+def find_fixes(material: Material, case: Case) -> tuple[Run, Fixes] | None:
+    """Fixes alone, of this mode and size: the run's own, else those of the newest run beside it."""
+
+    def alone(run: Run) -> Fixes | None:
+        fixes = measured_fixes(run.processes)
+        if fixes is None or not fixes.singles:
+            return None
+        found = fixes.singles[0].times.case
+        places = ((one.mode, one.width_px, one.height_px, one.preset) for one in (found, case))
+        return fixes if len(set(places)) == 1 else None
+
+    def fits(manifest: Manifest) -> bool:
+        paired = (one for one in manifest.cases if one.kind == "paired")
+        return any(arm in FIXES for one in paired for arm in one.arms)
+
+    if (own := alone(material.run)) is not None:
+        return material.run, own
+    run = _newest(material.run, fits, [])
+    found = alone(run) if run is not None else None
+    return (run, found) if run is not None and found is not None else None
 
 
 def source(material: Material, run: Run, result: Result, path: str) -> Source:

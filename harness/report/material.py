@@ -10,10 +10,11 @@ from harness.analysis.chunks import ChunkTiming, base_arm, chunk_timing
 from harness.analysis.claims import Subject
 from harness.analysis.comparisons import over_processes
 from harness.analysis.experiment import Location
+from harness.analysis.growth import is_own_point
 from harness.analysis.profile import main_slot
 from harness.analysis.repeatability import COMPILED
-from harness.matrix import Case, Kind, Mode
-from harness.presets import PRESETS
+from harness.matrix import DEFAULT_STRETCH, DEFAULT_WINDOW, Case, Kind, Mode
+from harness.presets import DEFAULT_STEPS, PRESETS
 from harness.report.cells import Cell, Source
 from harness.result import Fact, Failure, Result
 from harness.store import Run, RunFolder, result_name
@@ -61,7 +62,11 @@ class Material:
 
     @cached_property
     def variants(self) -> list[str]:
-        """Variants that cases of the run are of, arms of a case left out."""
+        """Variants that the run is of, arms of a case left out; none where it has baselines too."""
+        if any(
+            _stands_alone(case) and case.variant == BASELINE for case in self.run.manifest.cases
+        ):
+            return []
         names = dict.fromkeys(case.variant for case in self.run.manifest.cases)
         return [name for name in names if name != BASELINE]
 
@@ -79,7 +84,8 @@ class Material:
         return any(case.device == "cpu" or case.preset == "tiny" for case in cases)
 
     def plain(self, kind: Kind, mode: Mode, *, compiled: bool = False) -> Result | None:
-        """The first finished case of this kind and mode: baseline, default attention and VAE.
+        """The first finished case of this kind and mode: baseline, default attention and VAE, and
+        the preset's own size, steps and window where there is one.
 
         Where no such case was planned, the first of this kind and mode.
         """
@@ -94,7 +100,8 @@ class Material:
             if (result.case.attention, result.case.vae, result.case.plant) == ("default", "tae", "")
             and result.case.variant == BASELINE
         ]
-        return next(iter(ordinary or fitting), None)
+        own = [result for result in ordinary if is_own_point(result.case)]
+        return next(iter(own or ordinary or fitting), None)
 
     def timing(self, mode: Mode) -> ChunkTiming | None:
         """Chunk times of the plain eager case of a mode."""
@@ -167,6 +174,11 @@ class Material:
         return f"cases/{record.case_id}.failed-{number}.json#{path}"
 
 
+def _stands_alone(case: Case) -> bool:
+    """Whether a case measures one workload, and compares nothing."""
+    return case.kind in ("e2e", "isolated")
+
+
 def of(result: Result, path: str = "") -> Source:
     """The source of a value in a finished case's record."""
     return f"cases/{result_name(result.case_id, result.process)}#{path}"
@@ -205,6 +217,9 @@ def case_label(result: Result) -> Cell:
     words += [f"arms {case.label or ' '.join(case.arms)}"] if case.arms else []
     words += [] if case.arms or case.pipeline else ["compiled" if case.compiled else "eager"]
     words += ["WanVAE"] if case.vae != "tae" else []
+    words += [f"{case.steps} steps"] if case.steps != DEFAULT_STEPS else []
+    words += [f"window {case.window}"] if case.window != DEFAULT_WINDOW else []
+    words += [f"{case.stretch} chunks"] if case.stretch != DEFAULT_STRETCH else []
     words += [f"attention {case.attention}"] if case.attention != "default" else []
     words += [f"planted cost {case.plant}"] if case.plant else []
     words += ["bare"] if case.bare else []

@@ -11,7 +11,8 @@ from markupsafe import Markup
 from harness.report.lint import check_template
 
 TEMPLATES = Path(__file__).parents[2] / "templates"
-PARTS = ("macros.md.j2", "profile.md.j2", "fixes.md.j2")  # templates that others include
+# Templates that others include.
+PARTS = ("macros.md.j2", "profile.md.j2", "fixes.md.j2", "limit.md.j2")
 
 Finalize = Callable[[object], object]
 

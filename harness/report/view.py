@@ -18,6 +18,7 @@ from harness.report.sections.components import ComponentGroup, component_groups
 from harness.report.sections.described import described_cost
 from harness.report.sections.fixes import FixSection, fix_section
 from harness.report.sections.gpu import GpuSection, gpu_section
+from harness.report.sections.limit import LimitSection, limit_section
 from harness.report.sections.modes import Modes, modes_section
 from harness.report.sections.overview import Overview, overview
 from harness.report.sections.profiling import Profiling, profiling
@@ -52,6 +53,7 @@ class RunView:
     causes: tuple[CauseGroup, ...]
     recommendations: Recommendations | None
     fixes: FixSection | None
+    limit: LimitSection | None
     variant: Line | None
     gpu: GpuSection
     circumstances: Circumstances
@@ -98,6 +100,7 @@ def build(run: Run, draw: Draw = draw) -> Report:
         causes=cause_groups(material),
         recommendations=recommendations(material),
         fixes=None if material.own else fix_section(material),
+        limit=None if material.own else limit_section(material),
         variant=_variant(material),
         gpu=gpu_section(material),
         circumstances=circumstances(material),

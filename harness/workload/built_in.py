@@ -27,7 +27,7 @@ class BuiltIn(StreamingPipeline):
         self.dtype = workload.dtype
         model = workload.config.model
         # The KV cache is full after these chunks, and rolls from then on.
-        self.first_steady_chunk = model.local_attn_frames // model.frames_per_chunk
+        self.first_steady_chunk = workload.first_steady_chunk
         # Up to the reset that the workload would do itself.
         self.chunks_per_cycle = -(-LAST_START_FRAME // model.frames_per_chunk)
 
@@ -69,6 +69,11 @@ class BuiltIn(StreamingPipeline):
     def restart(self) -> None:
         """Hard cut."""
         self.workload.reset()
+
+    @property
+    def first_settled_chunk(self) -> int:
+        """Of the workload: a variant's CUDA graphs are captured after the cache is full."""
+        return self.workload.first_settled_chunk
 
     @property
     def stages(self) -> list[str]:

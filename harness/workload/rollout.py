@@ -93,6 +93,16 @@ class Pipeline:
             0 if self._reset_requested else self.start_frame // self.config.model.frames_per_chunk
         )
 
+    @property
+    def first_steady_chunk(self) -> int:
+        """The first chunk that finds the KV cache full."""
+        return self.config.model.local_attn_frames // self.config.model.frames_per_chunk
+
+    @property
+    def first_settled_chunk(self) -> int:
+        """The first chunk from which on every one does what those before it did."""
+        return self.first_steady_chunk
+
     def new_caches(self) -> list[BlockCache]:
         """Empty caches of all blocks."""
         size, blocks = cache_size(self.config), range(self.config.model.num_layers)

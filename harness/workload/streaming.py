@@ -123,6 +123,11 @@ class StreamingPipeline(ABC):
         self._chunks = 0
 
     @property
+    def first_settled_chunk(self) -> int:
+        """The first chunk from which on every one does what those before it did."""
+        return self.first_steady_chunk
+
+    @property
     def stages(self) -> list[str]:
         """The stages that a steady chunk must have, where they are known beforehand."""
         return []

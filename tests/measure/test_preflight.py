@@ -6,7 +6,7 @@ import torch
 from harness.job import PreflightRequest
 from harness.measure import preflight as module
 from harness.measure.devices import Gpu
-from harness.measure.preflight import NOTE, memory_problems, preflight
+from harness.measure.preflight import NOTE, memory_problems, preflight, variant_problems
 from tests.measure.cases import small_case
 
 GPU = Gpu(0, "NVIDIA Fake", "GPU-1", 16 * 2**30, (9, 0))
@@ -102,3 +102,15 @@ def test_an_unknown_gpu_is_a_problem() -> None:
     request = PreflightRequest(cases=[small_case(device="cuda")], gpu="5")
     (problem,) = preflight(request).problems
     assert "GPU '5' is not there" in problem
+
+
+def test_a_fix_that_the_gpu_is_too_old_for_is_told_once() -> None:
+    arms = ("base", "lossless", "fastest")
+    kinds = ("paired", "quality")
+    cases = [small_case(preset="full", device="cuda", kind=kind, arms=arms) for kind in kinds]
+    older = list(variant_problems(cases, "NVIDIA A100", (8, 0)))
+    assert older == [
+        "paired-inpainting-lossless-fastest-32x32: fix 'fp8-linears' needs compute capability 9.0, "
+        "NVIDIA A100 has 8.0; leave the case out with --only"
+    ]
+    assert list(variant_problems(cases, "NVIDIA H200", (9, 0))) == []

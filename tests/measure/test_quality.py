@@ -18,12 +18,13 @@ def ignore(_: object) -> None:
 
 @pytest.fixture(autouse=True)
 def short_stretches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quality, "STRETCH_CHUNKS", 6)
     monkeypatch.setattr(quality, "CHUNKS_AFTER_PROMPT", 2)
 
 
 def prove(folder: Path, mode: str, *arms: str) -> dict[str, list[OutputError]]:
-    record = run_job(small_job(kind="quality", mode=mode, arms=("base", *arms)), folder, ignore)
+    record = run_job(
+        small_job(kind="quality", mode=mode, arms=("base", *arms), stretch=6), folder, ignore
+    )
     assert isinstance(record, Result), record.detail
     assert decode(encode(record), name="x") == record
     found: dict[str, list[OutputError]] = {}
@@ -54,6 +55,11 @@ def test_right_variants_pass_and_wrong_ones_fail_over_a_hard_cut(tmp_path: Path)
     assert worst(found[wrong][:3], yardstick[:3]) == 1
     assert worst(found["wrong-stale-text"][:6], yardstick[:6]) < LIMIT
     assert all(error.latent_cosine > 0.99 for error in found[right])
+    for error in found[right]:
+        assert error.flow_cosine is not None and error.frame_ssim is not None
+        # Both of the same vectors: where lengths are about equal, error is the angle.
+        assert error.flow_cosine == pytest.approx(1 - error.flow**2 / 2, abs=0.02)
+        assert 0.9 < error.frame_ssim < 1
 
 
 def test_a_recache_is_a_part_of_the_proof(tmp_path: Path) -> None:

@@ -11,9 +11,10 @@ def warmed(
     compile_work: list[int] | None = None,
     clocks_mhz: list[float] | None = None,
     limits: WarmupLimits = LIMITS,
+    first_settled: int = 4,
 ) -> Warmup:
     """A warm-up that has seen chunks 0, 1, 2, ..."""
-    warmup = Warmup(limits, compile_work=0)
+    warmup = Warmup(limits, 0, first_settled)
     for chunk, wall_ms in enumerate(times_ms):
         warmup.add(
             WarmChunk(
@@ -32,6 +33,11 @@ def test_three_quiet_steady_chunks_are_a_proof() -> None:
     assert verdict.converged
     assert verdict.chunks == 7
     assert "SM clock not known" in verdict.reason
+
+
+def test_chunks_before_the_graphs_are_captured_prove_nothing() -> None:
+    assert warmed([100] * 12, first_settled=10).verdict(1.0) is None
+    assert warmed([100] * 13, first_settled=10).verdict(1.0) is not None
 
 
 def test_chunks_before_the_cache_is_full_prove_nothing() -> None:

@@ -22,6 +22,7 @@ from harness.report.sections.compiled import chunk_change
 from harness.report.sections.components import overhead_of
 from harness.report.sections.published_claims import published_verdicts
 from harness.report.sections.published_counts import OperatorCounts, operator_counts
+from harness.report.sections.vae_choice import vae_verdict
 from harness.result import Result
 
 LABELS: tuple[tuple[Figure, str], ...] = (
@@ -56,6 +57,7 @@ class Against:
     structural: tuple[Line, ...]
     corrections: tuple[Line, ...]
     verdicts: Table | None
+    vae: Line | None  # the recommendation about the VAE, where both were measured
 
 
 def against(material: Material) -> Against:
@@ -86,6 +88,7 @@ def against(material: Material) -> Against:
         verdicts=None
         if material.functional_only or material.shows_variant
         else published_verdicts(material),
+        vae=None if material.functional_only else vae_verdict(material),
     )
 
 

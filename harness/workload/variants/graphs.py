@@ -90,6 +90,13 @@ class Graphed(Pipeline):
 
     captures: Captures
 
+    @property
+    def first_settled_chunk(self) -> int:
+        """After the steady chunks that met each place of the ring, and those that captured it."""
+        model = self.config.model
+        places = (model.local_attn_frames - model.sink_frames) // model.frames_per_chunk
+        return self.first_steady_chunk + 2 * places
+
     def _ready(self, name: Hashable, frames: int) -> Hashable | None:
         """The key of a graph that can be captured or replayed now; None: run without one."""
         ring, transformer = self.caches[0], self.transformer

@@ -9,7 +9,7 @@ from harness.workload.conformance import check_file, main
 from harness.workload.conformance_subject import Subject
 
 GOLDEN = Path(__file__).parents[2] / "golden"
-COMPILED = ("tae-compiled", "compiled-blocks")
+COMPILED = ("tae-compiled", "wan-compiled", "compiled-blocks")
 PORTABLE = [fix.name for fix in FIXES.values() if fix.claim == "float32" and not fix.gpu_only]
 QUICK = [name for name in PORTABLE if name not in COMPILED]
 

@@ -6,7 +6,7 @@ import torch
 from harness.errors import CaseError
 from harness.workload.rollout import Pipeline
 from harness.workload.variants.exact import exact_twin
-from harness.workload.variants.graphs import Captures
+from harness.workload.variants.graphs import Captures, capture_forwards
 from harness.workload.variants.overlay import lay_over
 from harness.workload.variants.registry import apply, twin
 
@@ -85,6 +85,13 @@ def test_changes_lie_over_one_another_and_share_a_class() -> None:
         lay_over(owner, Second, name="second")
     assert one.told() == ["below", "first", "second"]
     assert type(one) is type(two) and Below().told() == ["below"]
+
+
+def test_a_pipeline_with_graphs_settles_after_they_are_captured(pipeline: Pipeline) -> None:
+    assert pipeline.first_settled_chunk == pipeline.first_steady_chunk == 4
+    capture_forwards(pipeline)
+    # Three places in the ring, each met once and then captured.
+    assert (pipeline.first_steady_chunk, pipeline.first_settled_chunk) == (4, 10)
 
 
 def test_a_graph_waits_for_its_second_turn_and_another_shape_forgets_all() -> None:

@@ -1,0 +1,191 @@
+"""How cost grows along one axis at a time, beside what the cost model says of it.
+
+An axis is the frame's size, the number of denoising steps, or the KV cache's window. Its points are
+end-to-end cases of one variant that differ in nothing else. The prediction is the measured time of
+the preset's own point times the ratio of the arithmetic (`harness.cost`, without adapters where
+they are merged); memory is predicted as the preflight does it.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+
+from harness.analysis.chunks import ChunkTiming, chunk_timing
+from harness.analysis.gpu_state import energy
+from harness.analysis.output_errors import fixes_of
+from harness.analysis.roofline import cost_config
+from harness.cost import chunk_flops, estimate_peak_bytes
+from harness.matrix import DEFAULT_WINDOW, Case
+from harness.presets import DEFAULT_STEPS, PRESETS
+from harness.result import Result
+
+AxisName = Literal["size", "steps", "window"]
+AXES: tuple[AxisName, ...] = ("size", "steps", "window")
+LEAST_POINTS = 3  # of an axis, the preset's own among them
+REAL_TIME_FPS: dict[str, float] = {"FILM_LIKE": 16.0, "CINEMA": 24.0, "VIDEO": 30.0}
+# How long and how often a case is looked at.
+EFFORT = frozenset({"warm_cache", "blocks", "chunks_per_block", "profile", "processes"}) | {
+    *("warmup_max_chunks", "warmup_max_s", "measure_max_s")
+}
+
+
+@dataclass(frozen=True)
+class GrowthPoint:
+    """One case on an axis."""
+
+    result: Result
+    timing: ChunkTiming
+    predicted_ms: float
+
+    @property
+    def case(self) -> Case:
+        """What was measured."""
+        return self.result.case
+
+    @property
+    def wall_ms(self) -> float:
+        """Median of its steady chunks."""
+        return self.timing.wall_ms.median
+
+    @property
+    def fps(self) -> float:
+        """Frames of a steady chunk over its wall time."""
+        return 1e3 * self.timing.frames_per_chunk / self.wall_ms
+
+    @property
+    def error(self) -> float:
+        """Prediction over measurement, less one: above zero it took less than predicted."""
+        return self.predicted_ms / self.wall_ms - 1
+
+    @property
+    def peak_bytes(self) -> int | None:
+        """Largest allocation of the case's own pass."""
+        memory = self.result.memory
+        return memory.allocated_peak_bytes if memory is not None else None
+
+    @property
+    def predicted_bytes(self) -> int:
+        """What the preflight asks for."""
+        return estimate_peak_bytes(cost_config(self.case))
+
+    @property
+    def joules_per_frame(self) -> float | None:
+        """None where the GPU's power is not known."""
+        found, _ = energy(self.result)
+        return found.per_frame_j if found is not None else None
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis of one variant, cheapest point first."""
+
+    name: AxisName
+    variant: str
+    points: tuple[GrowthPoint, ...]
+    anchor: GrowthPoint  # the preset's own point
+
+    @property
+    def others(self) -> tuple[GrowthPoint, ...]:
+        """Points that were predicted: all but the preset's own."""
+        return tuple(point for point in self.points if point is not self.anchor)
+
+    @property
+    def mean_error(self) -> float:
+        """Mean of the predictions' absolute errors."""
+        return sum(abs(point.error) for point in self.others) / len(self.others)
+
+    @property
+    def worst(self) -> GrowthPoint:
+        """The point that is predicted worst."""
+        return max(self.others, key=lambda point: abs(point.error))
+
+    def holds(self, fps: float) -> tuple[GrowthPoint | None, GrowthPoint | None]:
+        """The last point up to which there are that many frames a second, and the first without."""
+        for index, point in enumerate(self.points):
+            if point.fps < fps:
+                return (self.points[index - 1] if index else None), point
+        return self.points[-1], None
+
+
+def growth_axes(results: Iterable[Result]) -> list[Axis]:
+    """Every axis that has enough points, by axis, then in the order of the results.
+
+    Of the built-in workload alone: the arithmetic of others is not known at another point.
+    """
+    groups: dict[tuple[object, ...], list[Result]] = {}
+    for result in results:
+        built_in = result.case.kind == "e2e" and not result.case.pipeline
+        if built_in and chunk_timing(result) is not None:
+            groups.setdefault(_but_for(result.case, AXES), []).append(result)
+    axes = []
+    for name in AXES:
+        for group in groups.values():
+            anchor = next((one for one in group if is_own_point(one.case)), None)
+            axis = _axis(name, group, anchor) if anchor is not None else None
+            axes += [axis] if axis is not None else []
+    return axes
+
+
+def is_own_point(case: Case) -> bool:
+    """Whether size, steps and window are the preset's own."""
+    preset = PRESETS[case.preset]
+    size = (case.width_px, case.height_px) == (preset.width_px, preset.height_px)
+    return size and (case.steps, case.window) == (DEFAULT_STEPS, DEFAULT_WINDOW)
+
+
+def predicted_ms(anchor: GrowthPoint | Result, case: Case) -> float:
+    """The anchor's time for the arithmetic of another case of its variant.
+
+    Raises ValueError for an anchor without steady chunks.
+    """
+    result = anchor.result if isinstance(anchor, GrowthPoint) else anchor
+    timing = chunk_timing(result)
+    if timing is None:
+        raise ValueError(f"case {result.case_id} has no steady chunk")
+    return timing.wall_ms.median * _flops(case) / _flops(result.case)
+
+
+def with_place(case: Case, *, size: tuple[int, int], steps: int) -> Case:
+    """The same case at another size (width, height, px) and number of steps."""
+    width_px, height_px = size
+    return msgspec.structs.replace(case, width_px=width_px, height_px=height_px, steps=steps)
+
+
+def _axis(name: AxisName, group: Sequence[Result], anchor: Result) -> Axis | None:
+    """None where the group has too few points on it."""
+    rest = tuple(other for other in AXES if other != name)
+    fixed = _values(anchor.case, rest)
+    points: dict[object, GrowthPoint] = {}
+    for result in (anchor, *(one for one in group if _values(one.case, rest) == fixed)):
+        timing = chunk_timing(result)
+        if timing is not None:
+            point = GrowthPoint(result, timing, predicted_ms(anchor, result.case))
+            points.setdefault(_values(result.case, (name,)), point)
+    if len(points) < LEAST_POINTS:
+        return None
+    ordered = tuple(sorted(points.values(), key=lambda point: _flops(point.case)))
+    return Axis(name, anchor.case.variant, ordered, points[_values(anchor.case, (name,))])
+
+
+def _flops(case: Case) -> float:
+    """Arithmetic of a steady chunk."""
+    parts = chunk_flops(cost_config(case), case.mode, chunk=case.first_steady_chunk)
+    merged = "lora-merged" in fixes_of(case.variant)
+    return sum(value for part, value in parts.items() if not (merged and part == "LoRA"))
+
+
+def _values(case: Case, axes: Sequence[AxisName]) -> tuple[object, ...]:
+    values: dict[AxisName, object] = {
+        "size": (case.width_px, case.height_px),
+        "steps": case.steps,
+        "window": case.window,
+    }
+    return tuple(values[name] for name in axes)
+
+
+def _but_for(case: Case, axes: Sequence[AxisName]) -> tuple[object, ...]:
+    """Everything about a case but its place on the axes and how long it is looked at."""
+    left = {*axes, "width_px", "height_px", *EFFORT}
+    return tuple(value for name, value in msgspec.structs.asdict(case).items() if name not in left)

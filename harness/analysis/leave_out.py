@@ -1,0 +1,143 @@
+"""What each fix still brings when all others are in: the stack without it, in the same processes.
+
+A fix that is left out takes those along that need it. Its gain is the share of time that the whole
+stack saves against the stack without it. How that differs from its gain alone is its interaction
+with the others.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from harness.analysis.experiment import CONFIDENCE, Ratio, Verdict, verdict
+from harness.analysis.fix_arms import ArmTimes, arm_times
+from harness.analysis.fixes import Fixes, SingleFix
+from harness.analysis.limit_cases import leaves_out, variants_of
+from harness.analysis.output_errors import fixes_of
+from harness.result import Result
+from harness.variants import FIXES, WITHOUT, left_out
+
+# By the intervals of both gains: apart, or not told apart.
+Interaction = Literal[
+    "less than alone: others cover it",
+    "more than alone: others bare it",
+    "turns around",
+    "none seen",
+    "too few processes",
+    "not measured by itself",
+]
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A fix that is left out of a bundle."""
+
+    named: tuple[str, ...]  # the fix, or several
+    title: str
+    bundle: str
+    with_it: tuple[str, ...]  # left out too, for they need one of these
+    without: ArmTimes  # the bundle without them, against the baseline
+    brings: ArmTimes  # the bundle against that
+
+    @property
+    def fix(self) -> str:
+        """Its name, or several with commas."""
+        return ", ".join(self.named)
+
+    @property
+    def fixes(self) -> set[str]:
+        """All that is left out."""
+        return {*self.named, *self.with_it}
+
+    @property
+    def gain(self) -> float:
+        """Share of wall time that the fix saves in the bundle; negative where it costs."""
+        return self.brings.gain
+
+
+def left_out_fixes(processes: Mapping[str, Sequence[Result]]) -> list[LeftOut]:
+    """Every fix that some case of the run leaves out, largest gain first."""
+    found: list[LeftOut] = []
+    for results in processes.values():
+        case = results[0].case
+        if case.kind != "paired" or not leaves_out(case):
+            continue
+        for arm in variants_of(case):
+            lacking = left_out(arm)
+            if lacking is None:
+                continue
+            bundle, fixes = lacking
+            count = arm.count(WITHOUT)
+            named, with_it = fixes[:count], fixes[count:]
+            without, brings = arm_times(results, arm), arm_times(results, bundle, arm)
+            if without is not None and brings is not None and brings.wall_change is not None:
+                title = "; ".join(FIXES[fix].title for fix in named)
+                found.append(LeftOut(named, title, bundle, with_it, without, brings))
+    return sorted(found, key=lambda one: -one.gain)
+
+
+def alone_of(fixes: Fixes | None, fix: str) -> SingleFix | None:
+    """The same fix on the baseline alone, where that was measured and its output does not fail."""
+    singles = fixes.singles if fixes is not None else ()
+    return next((one for one in singles if one.name == fix and not one.struck), None)
+
+
+def net_alone(fixes: Fixes | None, fix: str) -> Verdict | None:
+    """The fix alone without what it needs; None where either was not measured."""
+    single = alone_of(fixes, fix)
+    needs = set(fixes_of(fix)) - {fix}
+    if single is None or fixes is None:
+        return None
+    if not needs:
+        return single.times.wall_change
+    rest = next((one for one in fixes.singles if set(fixes_of(one.name)) == needs), None)
+    return None if rest is None else _over(single.times.wall_change, rest.times.wall_change)
+
+
+def net_brings(left: LeftOut, others: Sequence[LeftOut]) -> Verdict | None:
+    """The fix in the stack without those that need it; None where these were not left out alone."""
+    if not left.with_it:
+        return left.brings.wall_change
+    rest = next(
+        (one for one in others if one.fixes == set(left.with_it)),
+        None,
+    )
+    return None if rest is None else _over(left.brings.wall_change, rest.brings.wall_change)
+
+
+def _over(whole: Verdict | None, rest: Verdict | None) -> Verdict | None:
+    """The ratio of two independent ratios: their logarithms subtract, their errors add in squares.
+
+    Both may come from the same processes; what these have in common then makes the interval too
+    wide, never too narrow, as long as the errors are not opposed.
+    """
+    if whole is None or rest is None:
+        return None
+    one, other = whole.ratio, rest.ratio
+    error = freedom = low = high = None
+    if one.error is not None and other.error is not None:
+        error = math.hypot(one.error, other.error)
+        freedom = min((r.freedom for r in (one, other) if r.error and r.freedom), default=0.0)
+    value = one.value / other.value
+    net = Ratio(value, None, None, one.processes, False, error, freedom)
+    found = net.interval(CONFIDENCE)
+    if found is not None:
+        low, high = found
+    return verdict(replace(net, low=low, high=high))
+
+
+def interaction(alone: Verdict | None, brings: Verdict | None) -> Interaction:
+    """How the gain in the stack differs from the gain alone, by the intervals of both ratios."""
+    if alone is None or brings is None:
+        return "not measured by itself"
+    one, other = alone.ratio, brings.ratio
+    if one.low is None or one.high is None or other.low is None or other.high is None:
+        return "too few processes"
+    if one.low <= other.high and other.low <= one.high:
+        return "none seen"
+    if {alone.call, brings.call} == {"faster", "slower"}:
+        return "turns around"
+    if other.value > one.value:
+        return "less than alone: others cover it"
+    return "more than alone: others bare it"

@@ -1,0 +1,102 @@
+"""Cases that ask how far the stack can go: one fix less, both autoencoders, growth, the fastest."""
+
+from typing import Any
+
+from harness.arms import BASE_ARM
+from harness.matrix import Axes
+from harness.variants import BASELINE, FASTEST, LOSSLESS, LOSSLESS_WANVAE, WITHOUT, Vae
+
+# Fixes of the stack that are left out of it in one process: so few that their pipelines fit beside
+# one another. A pair is what goes with a fix of the same line, without that fix.
+LEFT_OUT: dict[str, tuple[str, ...]] = {
+    "without-linears": (
+        *("lora-merged", "fused-qkv", "gelu-epilogue", f"fused-qkv{WITHOUT}gelu-epilogue"),
+        "attention-cudnn",
+    ),
+    "without-repeats": (
+        *("ring-cache", "rope-real", "once", "hint-list"),
+        f"compiled-blocks{WITHOUT}graph-chunk",
+    ),
+    "without-vae": (
+        *("tae-explicit", "tae-channels-last", "tae-compiled"),
+        f"tae-compiled{WITHOUT}graph-chunk",
+    ),
+    "without-launches": ("no-padding", "lean-clean", "compiled-blocks", "graph-chunk"),
+}
+
+
+def _without(label: str, *fixes: str) -> Axes:
+    """The stack without one fix, each beside the whole stack and the baseline."""
+    return Axes(
+        kind=("paired",),
+        mode=("inpainting",),
+        arms=(BASE_ARM, LOSSLESS, *(f"{LOSSLESS}{WITHOUT}{fix}" for fix in fixes)),
+        label=label,
+        processes=3,
+        chunks_per_block=2,
+        warm_cache=True,
+    )
+
+
+def _vae(vae: Vae, *arms: str) -> Axes:
+    """One autoencoder as it is, compiled, and in the stack."""
+    return Axes(
+        kind=("paired",),
+        mode=("inpainting",),
+        vae=(vae,),
+        arms=(BASE_ARM, *arms),
+        label="vae",
+        processes=3,
+        chunks_per_block=2,
+    )
+
+
+def _growth(**axis: Any) -> Axes:
+    """Baseline and stack at other points of one axis, each in a process of its own."""
+    return Axes(
+        kind=("e2e",),
+        mode=("inpainting",),
+        variant=(BASELINE, LOSSLESS),
+        blocks=2,
+        chunks_per_block=4,
+        warmup_max_chunks=40,  # a window of 24 is settled, its graphs captured, at chunk 22
+        warm_cache=True,
+        **axis,
+    )
+
+
+def _cold(*variants: str) -> Axes:
+    """Variants at the preset's own point, with nothing compiled before."""
+    return Axes(kind=("e2e",), mode=("inpainting",), variant=variants, blocks=2, chunks_per_block=4)
+
+
+LEAVE_ONE_OUT = [_without(label, *fixes) for label, fixes in LEFT_OUT.items()]
+AUTOENCODERS = [
+    _vae("tae", "tae-compiled", LOSSLESS),
+    _vae("wanvae", "wan-compiled", LOSSLESS_WANVAE),
+]
+# The points of the three axes share the preset's own one, which is the cold start of both.
+COLD = _cold(BASELINE, LOSSLESS)
+GROWTH = [
+    COLD,
+    _growth(size=("320x320", "832x480", "1024x1024")),
+    _growth(steps=(1, 8)),
+    _growth(window=(3, 24)),
+]
+COLD_START = [_cold("tae-compiled", "compiled-blocks", "graph-chunk", FASTEST)]
+FASTEST_CASES = [
+    Axes(
+        kind=("paired",),
+        mode=("inpainting",),
+        arms=(BASE_ARM, LOSSLESS, FASTEST),
+        processes=3,
+        chunks_per_block=4,
+    ),
+    Axes(kind=("quality",), mode=("inpainting",), arms=(BASE_ARM, LOSSLESS, FASTEST)),
+    Axes(
+        kind=("quality",),
+        mode=("inpainting",),
+        arms=(BASE_ARM, LOSSLESS, FASTEST),
+        stretch=60,
+    ),
+]

@@ -1,0 +1,96 @@
+"""Figures of the limit: the numbers of leave-one-out and growth handed to the plots."""
+
+from harness.analysis.experiment import Verdict
+from harness.analysis.growth import (
+    REAL_TIME_FPS,
+    Axis,
+    growth_axes,
+    predicted_ms,
+    with_place,
+)
+from harness.analysis.leave_out import alone_of, left_out_fixes
+from harness.report.material import Material
+from harness.report.plots_growth import Curve, FpsMap, MapField, growth_figure, map_figure
+from harness.report.plots_limit import GainDot, GainRow, leave_out_figure
+from harness.report.sections.growth import TITLES, place_cell
+from harness.report.sections.leave_out import alone_beside
+
+MAP_STEPS = tuple(range(1, 9))
+
+
+def leave_out_svg(material: Material) -> bytes | None:
+    """None where no case leaves a fix out."""
+    left = left_out_fixes(material.run.processes)
+    if not left:
+        return None
+    alone = alone_beside(material, left[0])
+    rows = []
+    for one in left:
+        single = alone_of(alone.fixes, one.fix) if alone is not None else None
+        before = _dot(single.times.wall_change) if single is not None else None
+        brings = _dot(one.brings.wall_change)
+        if brings is not None:
+            label = f"{one.fix} (with {', '.join(one.with_it)})" if one.with_it else one.fix
+            rows.append(GainRow(label, before, brings))
+    return leave_out_figure(rows) if rows else None
+
+
+def _dot(change: Verdict | None) -> GainDot | None:
+    if change is None:
+        return None
+    found = change.ratio
+    low, high = (None if end is None else 100 * (1 - end) for end in (found.high, found.low))
+    return GainDot(100 * (1 - found.value), low, high)
+
+
+def growth_svg(material: Material) -> bytes | None:
+    """None where no axis has enough points."""
+    axes = growth_axes(material.results)
+    if not axes:
+        return None
+    panels = [
+        (TITLES[name], [_curve(axis) for axis in axes if axis.name == name])
+        for name in dict.fromkeys(axis.name for axis in axes)
+    ]
+    frames = axes[0].anchor.timing.frames_per_chunk
+    limits = [(f"{fps:g} FPS", 1e3 * frames / fps) for fps in REAL_TIME_FPS.values()]
+    return growth_figure(panels, limits)
+
+
+def _curve(axis: Axis) -> Curve:
+    return Curve(
+        axis.variant,
+        tuple(place_cell(axis.name, point).text for point in axis.points),
+        tuple(point.wall_ms for point in axis.points),
+        tuple(point.predicted_ms for point in axis.points),
+    )
+
+
+def map_svg(material: Material) -> bytes | None:
+    """Over the measured sizes; None without an axis of sizes."""
+    axes = growth_axes(material.results)
+    maps = [_map(axis, axes) for axis in axes if axis.name == "size"]
+    return map_figure(maps, tuple(REAL_TIME_FPS.values())) if maps else None
+
+
+def _map(sizes: Axis, axes: list[Axis]) -> FpsMap:
+    """Measured where a point is on the axis of sizes or of steps, else predicted."""
+    own = [axis for axis in axes if axis.variant == sizes.variant and axis.name != "window"]
+    known = {
+        (point.case.width_px, point.case.height_px, point.case.steps): point.fps
+        for axis in own
+        for point in axis.points
+    }
+    frames = sizes.anchor.timing.frames_per_chunk
+    rows = []
+    for point in sizes.points:
+        size = (point.case.width_px, point.case.height_px)
+        row = []
+        for steps in MAP_STEPS:
+            case = with_place(sizes.anchor.case, size=size, steps=steps)
+            guess = 1e3 * frames / predicted_ms(sizes.anchor, case)
+            fps = known.get((*size, steps))
+            row.append(MapField(guess if fps is None else fps, fps is not None))
+        rows.append(tuple(row))
+    labels = tuple(place_cell("size", point).text for point in sizes.points)
+    return FpsMap(sizes.variant, labels, MAP_STEPS, tuple(rows))

@@ -1,0 +1,38 @@
+"""Down to the limit: the fastest stack, both autoencoders, one fix less, growth, cold starts."""
+
+from dataclasses import dataclass
+
+from harness.report.material import Material
+from harness.report.sections.fastest import FastestSection, fastest_section
+from harness.report.sections.growth import (
+    ColdSection,
+    GrowthSection,
+    cold_section,
+    growth_section,
+)
+from harness.report.sections.leave_out import LeaveOutSection, leave_out_section
+from harness.report.sections.vae_choice import VaeSection, vae_section
+
+
+@dataclass(frozen=True)
+class LimitSection:
+    """Its parts; those that the run did not measure are absent."""
+
+    fastest: FastestSection | None
+    vae: VaeSection | None
+    leave_out: LeaveOutSection | None
+    growth: GrowthSection | None
+    cold: ColdSection | None
+
+
+def limit_section(material: Material) -> LimitSection | None:
+    """None where the run has none of the parts."""
+    found = LimitSection(
+        fastest=fastest_section(material),
+        vae=vae_section(material),
+        leave_out=leave_out_section(material),
+        growth=growth_section(material),
+        cold=cold_section(material),
+    )
+    parts = (found.fastest, found.vae, found.leave_out, found.growth, found.cold)
+    return found if any(part is not None for part in parts) else None

@@ -1,0 +1,108 @@
+"""The blocks' linears in FP8: e4m3 weights with a scale a row, inputs scaled a token at a time.
+
+A weight's row and an input's token are divided by the largest of their values over that of e4m3,
+rounded once, and multiplied on the tensor cores with float32 sums; both scales come back in the
+product's epilogue. Text keys, embeddings and the head stay as they are: they take no time.
+
+Letters: L tokens, i width in, o width out.
+"""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from harness.errors import CaseError
+from harness.workload.layers import Block
+from harness.workload.rollout import Pipeline
+from harness.workload.variants.overlay import lay_over
+
+FP8 = torch.float8_e4m3fn
+LARGEST = torch.finfo(FP8).max
+LEAST_SCALE = 1e-12  # of a row of zeros
+WIDTH_MULTIPLE = 16  # of both widths, for the tensor cores
+
+# x [L, i] and its scales [L, 1], weight [o, i] and its scales [o, 1], bias [o] -> [L, o]
+Product = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor | None], Tensor]
+
+
+def scaled(x: Tensor) -> tuple[Tensor, Tensor]:
+    """x [.., i] -> e4m3 of that shape and float32 scales [.., 1], whose product is about x."""
+    wide = x.float()
+    scale = (wide.abs().amax(dim=-1, keepdim=True) / LARGEST).clamp(min=LEAST_SCALE)
+    return (wide / scale).clamp(-LARGEST, LARGEST).to(FP8), scale
+
+
+def tensor_core_product(
+    x: Tensor, x_scale: Tensor, weight: Tensor, weight_scale: Tensor, bias: Tensor | None
+) -> Tensor:
+    """[L, o] in bfloat16, from a GPU with FP8 tensor cores."""
+    out: Tensor = torch._scaled_mm(
+        x,
+        weight.t(),
+        scale_a=x_scale,
+        scale_b=weight_scale.t(),
+        bias=bias,
+        out_dtype=torch.bfloat16,
+        use_fast_accum=True,
+    )
+    return out
+
+
+def dequantised_product(
+    x: Tensor, x_scale: Tensor, weight: Tensor, weight_scale: Tensor, bias: Tensor | None
+) -> Tensor:
+    """The same from float32 factors, [L, o] in bfloat16: what the other is held against."""
+    product = (x.float() * x_scale) @ (weight.float() * weight_scale).t()
+    return (product if bias is None else product + bias.float()).bfloat16()
+
+
+class Fp8Linear(nn.Linear):
+    """Laid over a linear."""
+
+    weight_scale: Tensor
+    product: Product
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[.., i] -> [.., o]."""
+        tokens, scale = scaled(x.flatten(0, -2))
+        out = self.product(tokens, scale, self.weight, self.weight_scale, self.bias)
+        shaped: Tensor = out.unflatten(0, x.shape[:-1]).to(x.dtype)
+        return shaped
+
+
+def use_fp8(pipeline: Pipeline) -> None:
+    """In the blocks of both branches. Raises CaseError for a GPU that cannot multiply so."""
+    _try_product(pipeline.device)
+    quantise(pipeline, tensor_core_product)
+
+
+def quantise(pipeline: Pipeline, product: Product) -> None:
+    """Weights of its own in FP8, and this product: those of other pipelines stay as they are."""
+    for block in (*pipeline.transformer.blocks, *pipeline.vace.vace_blocks):
+        assert isinstance(block, Block)
+        for linear in timed_linears(block):
+            weight, scale = scaled(linear.weight.detach())
+            linear.weight = nn.Parameter(weight, requires_grad=False)
+            lay_over(linear, Fp8Linear, product=product)
+            linear.register_buffer("weight_scale", scale, persistent=False)
+
+
+def timed_linears(block: Block) -> Iterator[nn.Linear]:
+    """The linears of a block that run over all its tokens: not those of the text."""
+    text = (block.cross_attn.k, block.cross_attn.v)
+    for module in block.modules():
+        if isinstance(module, nn.Linear) and not any(module is one for one in text):
+            yield module
+
+
+def _try_product(device: torch.device) -> None:
+    """One small product: a GPU or a build without it is told before anything is measured."""
+    x, scale = scaled(torch.ones(WIDTH_MULTIPLE, WIDTH_MULTIPLE, device=device))
+    try:
+        tensor_core_product(x, scale, x, scale, None)
+    except (RuntimeError, ValueError) as error:
+        raise CaseError(
+            f"fix 'fp8-linears' cannot run here: {str(error).splitlines()[0]}",
+            next_step="it needs a GPU with FP8 tensor cores (compute capability 9.0)",
+        ) from error

@@ -1,0 +1,108 @@
+"""A made-up run of the matrix `limit`: the fixes' truth of `made_fixes`, and that of growth."""
+
+import math
+from pathlib import Path
+
+import msgspec
+
+from harness.analysis.growth import predicted_ms
+from harness.matrices import MATRICES
+from harness.matrix import Case, Settings, expand, schedule
+from harness.result import ChunkSample, Fact, OutputError, Record, Result
+from harness.variants import BASELINE, is_bounded, resolve
+from tests.records import build
+from tests.report import made_fixes
+
+WAN_FACTOR = 1.25  # of a chunk with the WanVAE over one with the TAE
+LONG_WINDOW = 1.1  # of a chunk's time over what the cost model says, at a window of 24
+PREPARED_S, COMPILE_S, CAPTURE_S = 2.0, 40.0, 0.6
+GPU_BYTES = 144 * 2**30
+FP8_ERROR = 0.05  # relative; its cosine is about 1 - error^2 / 2
+
+
+def cases(name: str = "limit") -> list[Case]:
+    return expand(MATRICES[name], Settings(preset="full", device="cuda"))
+
+
+def run(
+    reports: Path,
+    *,
+    name: str = "limit",
+    processes: int = 3,
+    fp8_error: float = FP8_ERROR,
+    drift: float = 0.0,
+    left: dict[str, tuple[float, float]] | None = None,
+) -> Path:
+    """A stored run; `drift` is what FP8's error grows by over a stretch, as a share."""
+    planned = [
+        msgspec.structs.replace(case, processes=processes) if case.kind == "paired" else case
+        for case in cases(name)
+    ]
+    truth = {**made_fixes.LEFT, **(left or {})}
+    records: list[Record] = []
+    for one in schedule(planned):
+        if one.case.kind == "quality":
+            records.append(quality(one.case, fp8_error, drift))
+        elif one.case.kind == "paired":
+            records.append(paired(one.case, one.number, truth))
+        else:
+            records.append(end_to_end(one.case, truth))
+    plan = build.manifest(planned, run_id=f"20261128-080000-{name}", matrix=name)
+    return build.store(reports, plan, records)
+
+
+def paired(case: Case, number: int, left: dict[str, tuple[float, float]]) -> Result:
+    """As in `made_fixes`, slower with the WanVAE."""
+    made = made_fixes.paired(case, number, left)
+    factor = WAN_FACTOR if case.vae == "wanvae" else 1.0
+    return msgspec.structs.replace(made, chunks=[_scaled(chunk, factor) for chunk in made.chunks])
+
+
+def end_to_end(case: Case, left: dict[str, tuple[float, float]]) -> Result:
+    """What the cost model says, and more with a long window; a variant starts cold."""
+    made = build.result(case)
+    own = msgspec.structs.replace(case, width_px=512, height_px=512, steps=4, window=12)
+    share = 1.0
+    for fix in resolve(case.variant):
+        share *= left.get(fix.name, (1.0, 1.0))[0]
+    anchor = msgspec.structs.replace(made, case=own)
+    growth = predicted_ms(anchor, case) / predicted_ms(anchor, own)
+    factor = share * growth * (LONG_WINDOW if case.window == 24 else 1.0)
+    chunks = [_scaled(chunk, factor) for chunk in made.chunks]
+    if case.variant != BASELINE:
+        chunks[0] = _cold(chunks[0], COMPILE_S, compiled=True)
+        first = case.first_steady_chunk
+        chunks[first] = _cold(chunks[first], CAPTURE_S, compiled=False)
+    prepared = None if case.variant == BASELINE else PREPARED_S
+    facts = {**made.provenance, "gpu.memory_total_bytes": Fact(value=GPU_BYTES)}
+    return msgspec.structs.replace(
+        made, chunks=chunks, profile=None, prepared_s=prepared, provenance=facts
+    )
+
+
+def _scaled(chunk: ChunkSample, factor: float) -> ChunkSample:
+    return msgspec.structs.replace(chunk, wall_ms=chunk.wall_ms * factor)
+
+
+def _cold(chunk: ChunkSample, seconds: float, *, compiled: bool) -> ChunkSample:
+    assert chunk.state is not None
+    state = msgspec.structs.replace(chunk.state, compile_work=int(compiled))
+    return msgspec.structs.replace(chunk, wall_ms=chunk.wall_ms + 1e3 * seconds, state=state)
+
+
+def quality(case: Case, fp8_error: float, drift: float) -> Result:
+    """Errors of bf16 for all but what allows more, which may grow over the stretch."""
+    plain = made_fixes.quality(msgspec.structs.replace(case, arms=("base", "lossless")), {})
+    total, errors = case.stretch + 6, list[OutputError]()
+    for chunk in range(total):
+        for arm in dict.fromkeys((*case.arms, "attention-sdpa")):
+            bounded = arm not in ("base",) and is_bounded(arm)
+            error = fp8_error * (1 + drift * chunk / total) if bounded else 0.004
+            cosine = math.sqrt(max(1 - error**2, 0.0))
+            event = "first" if not chunk else "filling" if chunk < 4 else "steady"
+            errors.append(
+                OutputError(
+                    arm, chunk, event, *[error] * 4, cosine, 40.0, *[cosine] * 4, 1 - error / 10
+                )  # type: ignore[arg-type]
+            )
+    return msgspec.structs.replace(plain, case=case, case_id=case.id, output_errors=errors)

@@ -1,0 +1,105 @@
+"""The section of the limit, whole and in parts."""
+
+from pathlib import Path
+
+import pytest
+
+from harness.report.render import render_run
+from tests.records import build
+from tests.report import made_fixes, made_limit
+from tests.report.test_render import row_of, section
+
+NAME = "Down to the limit"
+FIGURES = ("leave_out.svg", "growth.svg", "growth_map.svg")
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With the fixes alone in a run beside it."""
+    reports = tmp_path_factory.mktemp("reports")
+    made_fixes.run(reports)
+    return render_run(made_limit.run(reports))
+
+
+@pytest.fixture(scope="module")
+def report(path: Path) -> str:
+    return path.read_text()
+
+
+def test_a_run_that_asks_none_of_it_has_no_such_section(tmp_path: Path) -> None:
+    text = render_run(build.gpu_run(tmp_path)).read_text()
+    assert NAME not in text
+    assert "published recommendation about the VAE" not in text
+
+
+def test_the_fastest_stack_stands_beside_the_lossless_one_with_its_proof(report: str) -> None:
+    text = section(report, NAME)
+    row = row_of(text, "`fastest`")
+    assert row[-1] == "within the budget, no drift"
+    assert row_of(text, "must")[1] == "at most 170.0 ms"
+    assert row_of(text, "must")[-1] == "missed"
+    assert "cosines of flow, x0, keys and values" in text
+
+
+def test_what_breaks_its_budget_is_struck_out_and_meets_no_target(tmp_path: Path) -> None:
+    quick = {"ring-cache": (0.1, 0.1), "lora-merged": (0.1, 0.1), "graph-chunk": (0.5, 0.5)}
+    made = made_limit.run(tmp_path, name="fastest", fp8_error=0.3, left=quick)
+    text = section(render_run(made).read_text(), NAME)
+    assert row_of(text, "`fastest`")[1].startswith("~~")
+    assert row_of(text, "must")[-1] == "output not proven"
+    assert "so its time means nothing" in text
+
+
+def test_autoencoders_and_the_published_recommendation(report: str) -> None:
+    text = section(report, NAME)
+    assert "| as it is | WanVAE | `base` |" in text
+    verdict = "A chunk with the WanVAE over one with the TAE: as it is 1.2"
+    assert verdict in text
+    assert verdict in section(report, "Against the published report")
+
+
+def test_one_fix_less_with_its_gain_alone_from_the_run_beside(report: str) -> None:
+    text = section(report, NAME)
+    assert "those of run `20261126-080000-fixes`" in text
+    row = next(line for line in text.splitlines() if line.startswith("| `once`: "))
+    cells = [cell.strip() for cell in row.strip("|").split(" | ")]
+    assert cells[1] == "graph-chunk"
+    assert cells[6] == "3.0 %" and cells[-1] == "none seen"
+    assert cells[10].startswith("3.") or cells[10].startswith("2.")
+    row = next(line for line in text.splitlines() if line.startswith("| `attention-cudnn`: "))
+    # Alone the host hides a part of it; in the stack the GPU's time is the chunk's.
+    assert "more than alone: others bare it |" in row
+
+
+def test_a_baseline_beside_variants_is_what_the_report_is_of(report: str) -> None:
+    assert report.startswith("# LongLive + VACE + TAE on NVIDIA H200\n")
+    assert "Changed workload" not in report
+
+
+def test_growth_its_errors_and_where_real_time_holds(path: Path, report: str) -> None:
+    text = section(report, NAME)
+    assert "| 1024x1024 | `lossless` |" in text
+    assert "| its base |" in text
+    start = "| Window of the KV cache, latent frames | `baseline` | 2 | "
+    row = next(line for line in text.splitlines() if line.startswith(start))
+    assert row.endswith(" | 24 |")
+    assert "| Holds 16 FPS |" in text and "breaks at" in text
+    assert "- `baseline`: 16 FPS breaks first with " in text
+    assert "- Memory: the most is 9.00 GiB in " in text
+    for name in FIGURES:
+        assert f"figures/{name}" in text and (path.parent / "figures" / name).is_file()
+
+
+def test_cold_starts_and_when_they_pay(report: str) -> None:
+    text = section(report, NAME).split("### Cold starts")[1]
+    assert row_of(text, "`baseline`")[6] == "–"
+    assert row_of(text, "`lossless`")[2] == "2.000 s"
+    assert row_of(text, "`tae-compiled`")[6] not in ("–", "never")
+
+
+def test_without_the_fixes_alone_no_interaction_is_named(tmp_path: Path) -> None:
+    made = made_limit.run(tmp_path, name="leave-one-out", processes=1)
+    text = section(render_run(made).read_text(), NAME)
+    assert "interactions are not known" in text
+    assert "not measured by itself" in text and "too few processes" in text
+    assert "### How cost grows" not in text
