@@ -38,24 +38,26 @@ def _bench(given: dict[str, Given]) -> None:
     from harness.errors import UsageError
     from harness.host.bench import bench
     from harness.host.foreseen import dry_run
-    from harness.host.hosts import hosts_of, on_each
+    from harness.host.options import Given as Options
     from harness.host.ready import Place
     from harness.host.screen import Screen
+    from harness.host.spread import spread
 
-    switches = ("dry_run", "json", "quiet", "html")
-    dry, as_json, quiet, web = (bool(given.pop(name, None)) for name in switches)
+    dry, as_json, quiet = (bool(given.pop(name, None)) for name in ("dry_run", "json", "quiet"))
     place = Place(project=PROJECT, reports=REPORTS)
     if as_json and not dry:
         raise UsageError("--json is the form of a dry run's plan", next_step="add --dry-run")
-    screen, hosts = Screen(quiet=quiet), hosts_of(given)
-    if dry and len(hosts) > 1:
-        raise UsageError("a dry run is of one host", next_step="name one of them with --host")
-    if dry:
-        print(dry_run(given, place).answer(as_json=as_json))
-    elif len(hosts) > 1:
-        on_each(hosts, given, screen, lambda one: bench(one, place, _tools(web=web), screen))
-    else:
-        bench(given, place, _tools(web=web), screen)
+    screen = Screen(quiet=quiet)
+
+    def run(options: Options) -> Path:
+        web = bool(options.get("html"))
+        options = {name: value for name, value in options.items() if name != "html"}
+        if dry:
+            print(dry_run(options, place).answer(as_json=as_json))
+            return REPORTS
+        return bench(options, place, _tools(web=web), screen)
+
+    spread(given, place, screen, run, dry=dry)
 
 
 def _tools(*, web: bool = False) -> "Tools":

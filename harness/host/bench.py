@@ -6,12 +6,13 @@ before the next process starts. A run that was interrupted goes on with --resume
 
 import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 from harness.errors import DeviceError, UsageError
+from harness.host.beside import help_run, hold_run
 from harness.host.choice import look
 from harness.host.expected import expected_seconds
 from harness.host.facts import command_line, commit_facts, host_facts
@@ -22,7 +23,7 @@ from harness.host.leftovers import (
     sweep_unsaved,
     temporary_folder,
 )
-from harness.host.locks import hold_gpu, hold_reports, hold_run
+from harness.host.locks import Holder, hold_gpu, hold_reports
 from harness.host.options import BenchOptions, Given, keep, recall, state_path
 from harness.host.plan import (
     Plan,
@@ -54,6 +55,8 @@ def bench(given: Given, place: Place, tools: Tools, screen: Screen) -> Path:
     folder = temporary_folder()
     try:
         with stoppable():
+            if given.get("beside"):
+                return _help(given, place, tools, screen, folder)
             if given.get("resume"):
                 return _resume(given, place, tools, screen, folder)
             return _start(given, place, tools, screen, folder)
@@ -148,7 +151,7 @@ def _start_held(
     )
     keep(options, state_path(plan.run_id, place.environment))
     run = RunFolder.create(place.reports, manifest)
-    with hold_run(run.path):
+    with hold_run(run.path) as hold:
         session = Session(
             run=run,
             runners=runners,
@@ -159,25 +162,45 @@ def _start_held(
             screen=screen,
             budget_s=manifest.budget_s,
         )
+        hold.admit()
         return session.finish(tools, schedule(plan.cases), expected_s)
 
 
 def _resume(given: Given, place: Place, tools: Tools, screen: Screen, folder: Path) -> Path:
     run = RunFolder.find(place.reports, str(given["resume"]))
-    manifest = run.manifest()
-    with hold_run(run.path):
-        options = recall(given, state_path(manifest.run_id, place.environment))
-        plan = resumed_plan(
-            manifest, options, lambda gpu: look(gpu, options.reaching(place.environment)), folder
-        )
+    with hold_run(run.path) as hold:
+        plan, options = _plan_of(run, given, place, folder)
         with _held(plan, options, place, screen):
             sweep_unsaved(run.path)
-            return _resume_held(run, plan, options, place, tools, screen)
+            return _go_on(run, plan, options, place, tools, screen, admit=hold.admit)
 
 
-def _resume_held(
-    run: RunFolder, plan: Plan, options: BenchOptions, place: Place, tools: Tools, screen: Screen
+def _help(given: Given, place: Place, tools: Tools, screen: Screen, folder: Path) -> Path:
+    """Measures processes of a run that another bench may be working on, on a GPU of its own."""
+    run = RunFolder.find(place.reports, str(given["beside"]))
+    with help_run(run.path):
+        plan, options = _plan_of(run, given, place, folder)
+        with _held_gpu(plan, options, screen):
+            return _go_on(run, plan, options, place, tools, screen)
+
+
+def _plan_of(run: RunFolder, given: Given, place: Place, folder: Path) -> tuple[Plan, BenchOptions]:
+    manifest = run.manifest()
+    options = recall(given, state_path(manifest.run_id, place.environment))
+    environment = options.reaching(place.environment)
+    return resumed_plan(manifest, options, lambda gpu: look(gpu, environment), folder), options
+
+
+def _go_on(
+    run: RunFolder,
+    plan: Plan,
+    options: BenchOptions,
+    place: Place,
+    tools: Tools,
+    screen: Screen,
+    admit: Callable[[], None] = lambda: None,
 ) -> Path:
+    """Measures what is missing of a run; `admit` is called once others may take part."""
     done = run.load()
     manifest = done.manifest
     _check_same_clips(plan, list(done.results.values()))
@@ -207,20 +230,32 @@ def _resume_held(
         budget_s=manifest.budget_s,
     )
     expected_s = expected_seconds(plan.cases, place.reports, manifest.gpu_slug)
+    admit()
     return session.finish(tools, done.todo, expected_s)
 
 
 @contextmanager
 def _held(plan: Plan, options: BenchOptions, place: Place, screen: Screen) -> Iterator[None]:
     """The reports folder and the GPU are ours; says so if their last holder was killed."""
+    with hold_reports(place.reports) as left:
+        _say_left(left, screen)
+        with _held_gpu(plan, options, screen, known=left):
+            yield
+
+
+@contextmanager
+def _held_gpu(
+    plan: Plan, options: BenchOptions, screen: Screen, known: Holder | None = None
+) -> Iterator[None]:
     gpu = gpu_name(plan.choice, options)
-    with ExitStack() as stack:
-        left = [stack.enter_context(hold_reports(place.reports))]
-        if gpu is not None:
-            left.append(stack.enter_context(hold_gpu(gpu)))
-        for holder in dict.fromkeys(filter(None, left)):
-            screen.say(f"took over from a bench that was killed ({holder})")
+    with hold_gpu(gpu) if gpu is not None else nullcontext() as left:
+        _say_left(None if left == known else left, screen)
         yield
+
+
+def _say_left(left: Holder | None, screen: Screen) -> None:
+    if left is not None:
+        screen.say(f"took over from a bench that was killed ({left})")
 
 
 def _clock_fact(run_id: str, folder: Path, screen: Screen) -> dict[str, Fact]:

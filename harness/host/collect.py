@@ -10,9 +10,10 @@ from pathlib import Path
 import msgspec
 
 from harness.errors import CaseError, RecordError, UsageError
+from harness.host.beside import hold_run
 from harness.host.choice import Choice
 from harness.host.containers import install_facts
-from harness.host.locks import hold_reports, hold_run
+from harness.host.locks import hold_reports
 from harness.host.plan import Plan, slug
 from harness.host.ready import Place
 from harness.host.runner import Notify, ended_without_record, explain, keep_trace, read_record

@@ -148,7 +148,7 @@ class DockerRunner:
             try:
                 self._ask_engine()
                 is_there = self.engine.image(self.image.tag) is not None
-                sweep_containers(self.engine, self.run_id)
+                sweep_containers(self.engine, own=True)
                 answers += 1
             except EngineError:
                 if time.monotonic() > end_s:

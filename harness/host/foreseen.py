@@ -96,8 +96,8 @@ def dry_run(given: Given, place: Place) -> Foreseen:
     """
     folder = temporary_folder()
     try:
-        if given.get("resume"):
-            done = RunFolder.find(place.reports, str(given["resume"])).load()
+        if going_on := given.get("resume") or given.get("beside"):
+            done = RunFolder.find(place.reports, str(going_on)).load()
             manifest = done.manifest
             options = recall(given, state_path(manifest.run_id, place.environment))
             plan = resumed_plan(
@@ -123,7 +123,7 @@ def dry_run(given: Given, place: Place) -> Foreseen:
         todo,
         options,
         place,
-        run=plan.run_id if given.get("resume") else None,
+        run=plan.run_id if going_on else None,
         image=_image(plan, options.image, place),
     )
 

@@ -1,10 +1,11 @@
-"""`invoke bench --host A,B`: the same matrix on several hosts, one after the other, a run each."""
+"""`invoke bench` on several hosts or GPUs, one after the other, a run each."""
 
 import shlex
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
-from harness.errors import CaseError, EngineError, HarnessError, UsageError
+from harness.errors import CaseError, EngineError, UsageError
 from harness.host.options import Given
 from harness.host.screen import Screen
 
@@ -17,37 +18,45 @@ def hosts_of(given: Given) -> list[str]:
         raise UsageError(
             f"--host '{text}' names a host twice, or none", next_step="write ssh://a,ssh://b"
         )
-    if len(hosts) > 1 and given.get("resume"):
+    if len(hosts) > 1 and (given.get("resume") or given.get("beside")):
         raise UsageError("a run goes on where it was started", next_step="leave out --host")
     return hosts
 
 
 def on_each(
-    hosts: list[str], given: Given, screen: Screen, run: Callable[[Given], Path]
+    what: Literal["host", "gpu"],
+    names: list[str],
+    given: Given,
+    screen: Screen,
+    run: Callable[[Given], Path],
 ) -> list[Path]:
-    """Runs `run` for each host; returns the reports' paths.
+    """Runs `run` for each host or GPU; returns the reports' paths.
 
-    A host that cannot be reached, or with cases that fail, does not keep the others from their
-    turn: CaseError at the end says which. Any other HarnessError ends it at once.
+    One that cannot be reached, or with cases that fail, does not keep the others from their turn:
+    CaseError at the end says which. Any other HarnessError ends it at once.
     """
+    word = {"host": "host", "gpu": "GPU"}[what]
     reports: list[Path] = []
-    failed: dict[int, HarnessError] = {}
-    for number, host in enumerate(hosts, start=1):
-        screen.say(f"host {number} of {len(hosts)}")
+    failed: list[str] = []
+    for number, name in enumerate(names, start=1):
+        screen.say(f"{word} {number} of {len(names)}")
         try:
-            reports.append(run({**given, "host": host}))
+            reports.append(run({**given, what: name}))
         except (CaseError, EngineError) as error:
-            screen.tell(f"host {number} of {len(hosts)}: {error.line}")
-            failed[number] = error
-    if len(reports) > 1:
-        first, *others = (report.parent.name for report in reports)
-        for other in others:
-            command = ["invoke", "compare", "--a", first, "--b", other, "--across", "gpu"]
-            screen.say(f"next: {shlex.join(command)}")
+            screen.tell(f"{word} {number} of {len(names)}: {error.line}")
+            failed.append(name)
+    say_comparisons(reports, screen)
     if failed:
-        names = ", ".join(hosts[number - 1] for number in failed)
         raise CaseError(
-            f"{len(failed)} of {len(hosts)} hosts failed: {names}",
+            f"{len(failed)} of {len(names)} {word}s failed: {', '.join(failed)}",
             next_step="see the lines above",
         )
     return reports
+
+
+def say_comparisons(reports: list[Path], screen: Screen) -> None:
+    """How the first run is held against each of the others."""
+    runs = [report.parent.name for report in reports]
+    for other in runs[1:]:
+        command = ["invoke", "compare", "--a", runs[0], "--b", other, "--across", "gpu"]
+        screen.say(f"next: {shlex.join(command)}")

@@ -81,15 +81,19 @@ def sweep_unsaved(run: Path) -> int:
     return len(files)
 
 
-def sweep_containers(engine: Engine, run_id: str | None = None) -> int:
-    """Removes containers and volumes of `run_id` and of dead harnesses; returns how many.
+def sweep_containers(engine: Engine, run_id: str | None = None, *, own: bool = False) -> int:
+    """Removes containers and volumes of dead harnesses; returns how many.
 
-    The caller holds the run's lock, so nothing of `run_id` can be in use.
+    With `run_id` those of that run too: the caller holds it alone, so none of them can be in use.
+    With `own` those of this process too, which has none in use.
     """
+    me = owner()
 
     def stale(marks: Mapping[str, str] | None) -> bool:
         marks = marks or {}
-        return marks.get(RUN_LABEL) == run_id or _is_dead(marks.get(OWNER_LABEL, ""))
+        whose = marks.get(OWNER_LABEL, "")
+        of_run = run_id is not None and marks.get(RUN_LABEL) == run_id
+        return of_run or (own and whose == me) or _is_dead(whose)
 
     count = 0
     for container in engine.containers(RUN_LABEL):

@@ -1,4 +1,4 @@
-"""Locks against two benches at once: on one run, in one reports folder, on one GPU.
+"""Locks against two benches at once: in one reports folder, on one GPU (`beside` has the runs).
 
 A lock is a file that the kernel holds for the process (flock) and lets go of however the process
 ends, so none is ever stuck. Its content says who holds it, for the message to whoever comes second;
@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,12 +19,13 @@ import msgspec
 
 from harness.errors import StorageError, UsageError
 from harness.host.runner import utc_now
-from harness.store import MANIFEST
 from harness.strict import Strict
 
 REPORTS_LOCK = ".bench.lock"  # holds the host's name, and is not in git
 SHARED_FOLDERS = (Path("/run/lock"), Path("/tmp"))  # the same for every user of the host
+GPU_LOCK = "vace-bench-gpu-{}.lock"
 CONTENT_BYTES = 4096
+TRIES, TRY_S = 3, 0.02  # another bench that only looks whether a lock is held takes it for a moment
 HELD = (errno.EAGAIN, errno.EACCES)
 
 
@@ -34,27 +36,14 @@ class Holder(Strict, frozen=True):
     host: str
     since_utc: str
 
+    @property
+    def started_us(self) -> bool:
+        """Whether it is the bench that started this one: what it holds is held for us too."""
+        return self.pid == os.getppid() and self.host == socket.gethostname()
+
     def __str__(self) -> str:
         where = "" if self.host == socket.gethostname() else f" on {self.host}"
         return f"process {self.pid}{where}, since {self.since_utc}"
-
-
-@contextmanager
-def hold_run(run: Path) -> Iterator[None]:
-    """Holds a run's folder by its plan. Raises UsageError if another process holds it."""
-    try:
-        handle = os.open(run / MANIFEST, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        raise StorageError(f"{MANIFEST} of run {run.name} cannot be opened") from error
-    try:
-        if not _taken(handle, run):
-            raise UsageError(
-                f"run {run.name} is under way in another process",
-                next_step="wait for it, or stop it first",
-            )
-        yield
-    finally:
-        os.close(handle)
 
 
 @contextmanager
@@ -79,9 +68,26 @@ def hold_gpu(gpu: str, folder: Path | None = None) -> Iterator[Holder | None]:
     remote engine is not seen.
     """
     name = hashlib.sha256(gpu.encode()).hexdigest()[:16]
-    path = (folder or _shared_folder()) / f"vace-bench-gpu-{name}.lock"
+    path = (folder or _shared_folder()) / GPU_LOCK.format(name)
     with _hold(path, "this GPU") as left:
         yield left
+
+
+def other_benches(folder: Path | None = None) -> int:
+    """GPUs of this host that other benches hold now."""
+    count = 0
+    for path in (folder or _shared_folder()).glob(GPU_LOCK.format("*")):
+        try:
+            handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            continue  # it has just gone, or is no lock of ours
+        try:
+            holder = _read(handle)
+            mine = holder is not None and holder.pid == os.getpid()
+            count += not mine and not is_taken(handle, path, shared=True)
+        finally:
+            os.close(handle)
+    return count
 
 
 def _shared_folder() -> Path:
@@ -92,8 +98,11 @@ def _shared_folder() -> Path:
 def _hold(path: Path, what: str) -> Iterator[Holder | None]:
     handle = _open(path)
     try:
-        if not _taken(handle, path):
+        if not is_taken(handle, path):
             holder = _read(handle)
+            if holder is not None and holder.started_us:
+                yield None
+                return
             by = str(holder) if holder else "another process"
             raise UsageError(
                 f"{what} is in use by another bench ({by})", next_step="wait for it, or stop it"
@@ -130,18 +139,24 @@ def _open(path: Path) -> int:
     raise StorageError(f"the lock {path.name} comes and goes", next_step="try again")
 
 
-def _taken(handle: int, path: Path) -> bool:
-    """Whether the lock is ours now; False if another process has it."""
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in HELD:
-            return False
-        raise StorageError(
-            f"{path.name} lies on a file system without locks ({error.strerror})",
-            next_step="put it on another one",
-        ) from error
-    return True
+def is_taken(handle: int, path: Path, *, shared: bool = False) -> bool:
+    """Takes an open file's lock, alone or with others; False if another process stands against it.
+
+    Raises StorageError where the file system has no locks; `path` names it there.
+    """
+    for _ in range(TRIES):
+        try:
+            fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in HELD:
+                raise StorageError(
+                    f"{path.name} lies on a file system without locks ({error.strerror})",
+                    next_step="put it on another one",
+                ) from error
+        else:
+            return True
+        time.sleep(TRY_S)
+    return False
 
 
 def _read(handle: int) -> Holder | None:

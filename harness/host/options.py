@@ -55,6 +55,7 @@ class BenchOptions:
     budget: str | None = None  # minutes
     limit: str | None = None  # minutes
     resume: str | None = None
+    beside: str | None = None  # a run under way on another GPU
 
     @classmethod
     def parse(cls, given: Given) -> "BenchOptions":
@@ -81,6 +82,10 @@ class BenchOptions:
                 raise UsageError(
                     "another host runs cases in containers", next_step="leave out --runtime local"
                 )
+        if options.resume and options.beside:
+            raise UsageError(
+                "--resume takes a run over, --beside helps it", next_step="leave one of them out"
+            )
         resolve(options.variant)
         options.check_own()
         options.image.validate()

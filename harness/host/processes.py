@@ -151,7 +151,7 @@ class LocalRunner:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_die_with(os.getpid()),
+            preexec_fn=ends_with(os.getpid(), signal.SIGKILL),
         )
 
 
@@ -209,14 +209,14 @@ def _exchange() -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)  # a dying process may still write into it
 
 
-def _die_with(parent: int) -> Callable[[], None]:
-    """For the new process: SIGKILL when its parent dies, at once if that has happened already."""
+def ends_with(parent: int, number: signal.Signals) -> Callable[[], None]:
+    """For the new process: a signal when its parent dies, at once if that has happened already."""
     prctl = ctypes.CDLL(None, use_errno=True).prctl
 
     def arrange() -> None:
-        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        prctl(PR_SET_PDEATHSIG, number)
         if os.getppid() != parent:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), number)
 
     return arrange
 

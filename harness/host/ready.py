@@ -46,7 +46,8 @@ def ready_runners(plan: Plan, options: BenchOptions, place: Place, screen: Scree
     )
     if engine is None:
         return Runners(chosen=bare, bare=bare)
-    if removed := sweep_containers(engine, plan.run_id):
+    alone = None if options.beside else plan.run_id
+    if removed := sweep_containers(engine, alone):
         screen.say(f"removed {removed} containers or volumes of interrupted runs")
     image = ensure_image(engine, place.project, options.image, screen.say)
     chosen = DockerRunner(

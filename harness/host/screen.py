@@ -57,6 +57,11 @@ class Screen:
         self._expected = dict(expected_s)
         self._total = total
 
+    def skip(self, process: Process) -> None:
+        """A process that another bench measures."""
+        self.say(f"{self._number()} {process.label}: another bench has it")
+        self._expected.pop(process.label, None)
+
     def begin(self, process: Process) -> None:
         """A process starts."""
         self._process, self._phase, self._started_s = process, "", self._clock()

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from harness.errors import CaseError, EngineError, HarnessError, StorageError
+from harness.host.beside import BESIDE_FACT, Claim, claim, saving
 from harness.host.interruption import check, shielded
 from harness.host.plan import Plan
 from harness.host.runner import Runner, ended_without_record, utc_now
@@ -92,21 +93,37 @@ class Session:
         for process in todo:
             check()
             self._check_space()
-            self.screen.begin(process)
-            lost: EngineError | None = None
-            try:
-                record = self._measure(process)
-            except EngineError as error:
-                lost, record = error, self._lost_engine(process, error)
-            with shielded():
-                self.run.save(record)
-            self.screen.end(record)
+            with claim(self.run.path, process) as ours:
+                if ours is None:
+                    self.screen.skip(process)
+                    continue
+                self.screen.begin(process)
+                record, lost = self._measure_claimed(process, ours)
+                self.screen.end(record)
             if isinstance(record, Failure):
                 failed.append(process.label)
             if lost is not None:
                 self._go_on_after(lost, process, lost_before=lost_before)
             lost_before = lost is not None
         return failed
+
+    def _measure_claimed(self, process: Process, ours: Claim) -> tuple[Record, EngineError | None]:
+        """The record, on disk, and the engine's error if it went away meanwhile."""
+        lost: EngineError | None = None
+        ours.look()
+        try:
+            record = self._measure(process)
+        except EngineError as error:
+            lost, record = error, self._lost_engine(process, error)
+        ours.look()
+        if ours.beside:
+            beside = {BESIDE_FACT: Fact(value=ours.beside)}
+            record = msgspec.structs.replace(record, provenance={**record.provenance, **beside})
+        with shielded():
+            with saving(self.run.path):
+                self.run.save(record)
+            ours.end()
+        return record, lost
 
     def _go_on_after(self, lost: EngineError, process: Process, *, lost_before: bool) -> None:
         """Waits for the engine; raises EngineError if it stays away, or fails twice in a row."""

@@ -51,6 +51,8 @@ DEFAULTS: dict[str, str | bool] = {
     "json": False,
     "quiet": False,
     "html": False,
+    "parallel": False,
+    "split": False,
 }
 Given = str | bool | None
 

@@ -1,5 +1,7 @@
 import io
 import json
+import multiprocessing
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,6 +97,38 @@ def test_a_run_from_start_to_report(tmp_path: Path, surroundings: dict[str, str]
     assert again == report
     assert isinstance(RunFolder(report.parent).load().results["e2e-text-eager"], Result)
     assert not isinstance(record, Failure)
+
+
+def _bench_of(given: dict[str, str], place: Place) -> None:
+    bench(given, place, TOOLS, Screen(io.StringIO()))
+
+
+@pytest.mark.slow
+def test_two_benches_measure_one_run(tmp_path: Path, surroundings: dict[str, str]) -> None:
+    """For real, in two processes: every case once, and the run whole when both have ended."""
+    (tmp_path / "two.toml").write_text(
+        'name = "two"\n[[cases]]\nkind = ["e2e"]\nmode = ["text", "depth", "inpainting"]\n'
+        "blocks = 1\nchunks_per_block = 1\nwarmup_max_chunks = 5\n"
+    )
+    project = Path(__file__).resolve().parents[2]
+    place = Place(project=project, reports=tmp_path / "reports", environment=surroundings)
+    given = {"matrix": str(tmp_path / "two.toml"), "runtime": "local", "device": "cpu"}
+    first = multiprocessing.get_context("spawn").Process(target=_bench_of, args=(given, place))
+    first.start()
+    deadline_s = time.monotonic() + 120
+    while not (found := list(place.reports.glob("cpu/*/.claims/*"))):
+        assert time.monotonic() < deadline_s
+        time.sleep(0.1)
+    stream = io.StringIO()
+    name = found[0].parents[1].name
+    bench({"beside": name}, place, TOOLS, Screen(stream))
+    first.join(120)
+    assert first.exitcode == 0
+    run = RunFolder(place.reports / "cpu" / name).load()
+    assert run.todo == []
+    assert "another bench has it" in stream.getvalue()
+    assert any("run.beside" in result.provenance for result in run.finished)
+    assert not (run.path / ".claims").exists()
 
 
 def plan_of(tmp_path: Path, cases: list[Case]) -> Plan:

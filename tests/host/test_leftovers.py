@@ -42,6 +42,18 @@ def test_what_nobody_owns_is_removed() -> None:
     assert set(api.volumes_by_name) == {"of-a-live-run", "of-another-host"}
 
 
+def test_only_what_is_our_own_goes_beside_other_benches_of_the_run() -> None:
+    mine = labels("run-1")[OWNER_LABEL]
+    things = {
+        "mine": container("mine", "run-1", mine),
+        "of-another-bench": container("of-another-bench", "run-1", "another-boot:1:2"),
+    }
+    api = FakeApi(containers_by_id=dict(things), volumes_by_name=dict(things))
+    assert leftovers.sweep_containers(Engine(api, is_local=True)) == 0
+    assert leftovers.sweep_containers(Engine(api, is_local=True), own=True) == 2
+    assert set(api.containers_by_id) == {"of-another-bench"}
+
+
 def test_folders_of_dead_processes_are_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,22 +9,9 @@ import pytest
 
 from harness.errors import StorageError, UsageError
 from harness.host import locks
-from harness.host.locks import REPORTS_LOCK, hold_gpu, hold_reports, hold_run
+from harness.host.locks import REPORTS_LOCK, hold_gpu, hold_reports
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def test_a_run_is_held_by_one_process(tmp_path: Path) -> None:
-    (tmp_path / "run.json").touch()
-    with hold_run(tmp_path), pytest.raises(UsageError, match="another process"), hold_run(tmp_path):
-        pass
-    with hold_run(tmp_path):
-        pass
-
-
-def test_a_folder_without_a_plan_cannot_be_held(tmp_path: Path) -> None:
-    with pytest.raises(StorageError), hold_run(tmp_path):
-        pass
 
 
 def test_the_second_bench_in_a_reports_folder_is_told_of_the_first(tmp_path: Path) -> None:
@@ -101,7 +88,7 @@ def test_a_file_system_without_locks_is_named(
     def flock(handle: int, how: int) -> None:
         raise OSError(38, "Function not implemented")
 
-    monkeypatch.setattr(locks.fcntl, "flock", flock)
+    monkeypatch.setattr(fcntl, "flock", flock)
     with pytest.raises(StorageError, match="file system without locks"), hold_reports(tmp_path):
         pass
 
@@ -113,3 +100,36 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         hold_reports(tmp_path / "reports"),
     ):
         pass
+
+
+def test_benches_on_other_gpus_are_counted(tmp_path: Path) -> None:
+    script = (
+        "from tests.host.test_locks import hold_gpu, Path\n"
+        f"with hold_gpu('GPU-b', Path({str(tmp_path)!r})): print('held', flush=True); input()"
+    )
+    with hold_gpu("GPU-a", tmp_path):
+        assert locks.other_benches(tmp_path) == 0
+        with subprocess.Popen(
+            [sys.executable, "-c", script],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as other:
+            assert other.stdout is not None
+            assert other.stdout.readline() == "held\n"
+            assert locks.other_benches(tmp_path) == 1
+            other.communicate("\n")
+        assert locks.other_benches(tmp_path) == 0
+
+
+def test_a_bench_that_we_were_started_by_holds_the_reports_for_us(tmp_path: Path) -> None:
+    script = (
+        "from tests.host.test_locks import hold_reports, Path\n"
+        f"with hold_reports(Path({str(tmp_path)!r})): print('ours')"
+    )
+    with hold_reports(tmp_path):
+        child = subprocess.run(
+            [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True
+        )
+    assert child.stdout == "ours\n"

@@ -9,6 +9,7 @@ import pytest
 
 from harness.errors import CaseError, EngineError, StorageError
 from harness.host import session as session_module
+from harness.host.beside import hold_run
 from harness.host.choice import Choice
 from harness.host.plan import Plan
 from harness.host.runner import Notify
@@ -272,7 +273,10 @@ def test_a_failed_process_is_named_and_run_again(tmp_path: Path) -> None:
     cases = [paired()]
     runner = FakeRunner(play)
     work = session(tmp_path, runner, cases)
-    with pytest.raises(CaseError, match=r"1 of 3 processes failed: .* \(process 2\)"):
+    with (
+        hold_run(work.run.path),
+        pytest.raises(CaseError, match=r"1 of 3 processes failed: .* \(process 2\)"),
+    ):
         work.finish(TOOLS, schedule(cases), all_of(cases))
     run = work.run.load()
     assert [process.number for process in run.todo] == [1]

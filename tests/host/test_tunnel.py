@@ -193,17 +193,17 @@ def test_every_host_has_its_turn(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
     hosts = ["ssh://a", "ssh://b", "ssh://c"]
     with pytest.raises(CaseError, match="1 of 3 hosts failed: ssh://b"):
-        on_each(hosts, {"matrix": "quick"}, Screen(sys.stdout), run)
+        on_each("host", hosts, {"matrix": "quick"}, Screen(sys.stdout), run)
     said = capsys.readouterr().out
     assert "host 2 of 3: no engine there" in said
     assert "next: invoke compare --a a --b c --across gpu" in said
-    assert on_each(hosts[:1], {}, Screen(sys.stdout), run) == [tmp_path / "a/report.md"]
+    assert on_each("host", hosts[:1], {}, Screen(sys.stdout), run) == [tmp_path / "a/report.md"]
 
     def full(given: Given) -> Path:
         raise StorageError("disk full")
 
     with pytest.raises(StorageError):
-        on_each(hosts, {}, Screen(sys.stdout), full)
+        on_each("host", hosts, {}, Screen(sys.stdout), full)
 
 
 @pytest.mark.slow

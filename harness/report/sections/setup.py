@@ -54,6 +54,7 @@ SHOWN_FACTS: tuple[tuple[str, str], ...] = (
     ("Container engine", "engine.version"),
     ("Lock-down", "container.lockdown"),
     ("Way to the GPU", "engine.gpu_way"),
+    ("Benches on other GPUs meanwhile", "run.beside"),
     *PINS,
 )
 

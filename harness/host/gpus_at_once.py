@@ -1,0 +1,173 @@
+"""`invoke bench --gpu all` or several by commas: at once, a bench of its own process for each GPU.
+
+Either each measures a run of its own (--parallel), or all of them one run (--split). The records
+say how many other benches were under way beside them.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.errors import CaseError, DeviceError, UsageError
+from harness.host.gpu import HostGpu, host_gpus
+from harness.host.hosts import say_comparisons
+from harness.host.interruption import stoppable
+from harness.host.locks import hold_reports
+from harness.host.options import Given
+from harness.host.processes import ends_with
+from harness.host.screen import Screen
+from harness.store import runs
+
+ALL = "all"
+ANNOUNCED = "run "  # begins the line that names a new run
+POLL_S = 0.2
+
+
+def gpus_of(given: Given, found: Callable[[], list[HostGpu]] = host_gpus) -> list[str]:
+    """The GPUs of --gpu by index or UUID, if it names several; one or none is `bench`'s matter.
+
+    Raises UsageError, DeviceError.
+    """
+    text = str(given.get("gpu") or "")
+    if text == ALL and given.get("host"):
+        raise UsageError(
+            "the GPUs of another host are not known here", next_step="name them: --gpu 0,1"
+        )
+    gpus = [str(index) for index in range(len(found()))] if text == ALL else text.split(",")
+    gpus = [gpu.strip() for gpu in gpus]
+    if text == ALL and not gpus:
+        raise DeviceError("this host has no GPU", next_step="run `invoke doctor`")
+    if len(gpus) < 2 and text != ALL:
+        return []
+    if not all(gpus) or len(set(gpus)) != len(gpus):
+        raise UsageError(f"--gpu '{text}' names a GPU twice, or none", next_step="write 0,1")
+    if given.get("resume") or given.get("beside"):
+        raise UsageError(
+            "a run goes on with one GPU; others help it with --beside",
+            next_step="name one with --gpu",
+        )
+    return gpus
+
+
+@dataclass
+class Child:
+    """A bench on one GPU, in a process of its own; its lines are passed on under its name."""
+
+    gpu: str
+    process: "subprocess.Popen[str]"
+    screen: Screen
+    run: str | None = None  # its run's id, once it has said so
+    _reader: threading.Thread = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._reader = threading.Thread(target=self._pass_on, daemon=True)
+        self._reader.start()
+
+    def end(self) -> int:
+        """Waits for its end and its last line; returns the exit code."""
+        code = self.process.wait()
+        self._reader.join()
+        return code
+
+    def _pass_on(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if self.run is None and line.startswith(ANNOUNCED):
+                self.run = line.removeprefix(ANNOUNCED).partition(":")[0]
+            self.screen.say(f"GPU {self.gpu}: {line.rstrip()}")
+
+
+def each_its_own(
+    gpus: list[str], given: Given, project: Path, reports: Path, screen: Screen
+) -> None:
+    """A whole run on every GPU, all at once. Raises CaseError for those that fail."""
+    with hold_reports(reports), _children(screen, project) as start:
+        children = []
+        for gpu in gpus:  # the first builds the image, and no two take the same id
+            children.append(start(gpu, {**given, "gpu": gpu}))
+            _wait_for_run(children[-1], reports)
+        failed = [child.gpu for child in children if child.end()]
+    found = {path.name: path for path in runs(reports)}
+    ours = [found[child.run] for child in children if child.run in found]
+    say_comparisons([path / "report.md" for path in ours], screen)
+    _check(failed, gpus)
+
+
+def one_for_all(
+    gpus: list[str], given: Given, project: Path, reports: Path, screen: Screen
+) -> None:
+    """One run, whose processes the GPUs share. Raises CaseError for GPUs with failed cases."""
+    with _children(screen, project) as start:
+        first = start(gpus[0], {**given, "gpu": gpus[0]})
+        _wait_for_run(first, reports)
+        children = [first]
+        if first.run is not None:
+            shared = {**given, "beside": first.run}
+            children += [start(gpu, {**shared, "gpu": gpu}) for gpu in gpus[1:]]
+        failed = [child.gpu for child in children if child.end()]
+    _check(failed, gpus)
+
+
+def words(given: Given) -> list[str]:
+    """Options as they are typed."""
+    typed: list[str] = []
+    for name, value in given.items():
+        option = f"--{name.replace('_', '-')}"
+        if value is True:
+            typed.append(option)
+        elif value:
+            typed += [option, str(value)]
+    return typed
+
+
+def _wait_for_run(child: Child, reports: Path) -> None:
+    """Until its run is on disk, or it has ended without one."""
+    while child.process.poll() is None:
+        if child.run and any(reports.glob(f"*/{child.run}/run.json")):
+            return
+        time.sleep(POLL_S)
+
+
+def _check(failed: list[str], gpus: list[str]) -> None:
+    if failed:
+        raise CaseError(
+            f"{len(failed)} of {len(gpus)} GPUs failed: {', '.join(failed)}",
+            next_step="see the lines above",
+        )
+
+
+@contextmanager
+def _children(screen: Screen, project: Path) -> Iterator[Callable[[str, Given], Child]]:
+    """Starts benches; none is left when the block ends, and each may clean up first."""
+    started: list[Child] = []
+
+    def start(gpu: str, given: Given) -> Child:
+        command = [sys.executable, "-m", "invoke", "-r", str(project), "bench", *words(given)]
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,  # Ctrl-C comes to us alone, and once to them
+            preexec_fn=ends_with(os.getpid(), signal.SIGTERM),
+        )
+        started.append(Child(gpu, process, screen))
+        return started[-1]
+
+    with stoppable():
+        try:
+            yield start
+        finally:
+            for child in started:
+                if child.process.poll() is None:
+                    child.process.terminate()
+            for child in started:
+                child.end()

@@ -1,0 +1,136 @@
+"""harness.host.gpus_at_once and spread: several GPUs, in turn, at once, or sharing one run."""
+
+import io
+from pathlib import Path
+
+import pytest
+
+from harness.errors import CaseError, DeviceError, UsageError
+from harness.host.gpu import HostGpu
+from harness.host.gpus_at_once import gpus_of, words
+from harness.host.options import Given
+from harness.host.ready import Place
+from harness.host.screen import Screen
+from harness.host.spread import spread
+from harness.store import RunFolder
+from tests.host.conftest import Invoke
+
+TWO = [HostGpu("NVIDIA A", "GPU-a", 0), HostGpu("NVIDIA A", "GPU-b", 1)]
+MATRIX = """name = "two"
+[[cases]]
+kind = ["e2e"]
+mode = ["text"]
+blocks = 1
+chunks_per_block = 1
+warmup_max_chunks = 5
+processes = 2
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "gpus"),
+    [
+        ({}, []),
+        ({"gpu": "1"}, []),
+        ({"gpu": "0, 1"}, ["0", "1"]),
+        ({"gpu": "all"}, ["0", "1"]),
+        ({"gpu": "GPU-a,GPU-b"}, ["GPU-a", "GPU-b"]),
+    ],
+)
+def test_the_gpus_that_are_named(given: Given, gpus: list[str]) -> None:
+    assert gpus_of(given, lambda: TWO) == gpus
+
+
+def test_all_of_one_gpu_is_that_one() -> None:
+    assert gpus_of({"gpu": "all"}, lambda: TWO[:1]) == ["0"]
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"gpu": "0,0"}, "names a GPU twice"),
+        ({"gpu": "0,"}, "names a GPU twice, or none"),
+        ({"gpu": "0,1", "resume": "r"}, "a run goes on with one GPU"),
+        ({"gpu": "all", "beside": "r"}, "a run goes on with one GPU"),
+        ({"gpu": "all", "host": "ssh://a"}, "not known here"),
+    ],
+)
+def test_what_cannot_be_meant(given: Given, text: str) -> None:
+    with pytest.raises(UsageError, match=text):
+        gpus_of(given, lambda: TWO)
+
+
+def test_all_of_no_gpu() -> None:
+    with pytest.raises(DeviceError, match="no GPU"):
+        gpus_of({"gpu": "all"}, lambda: [])
+
+
+def test_options_are_typed_again() -> None:
+    given: Given = {"gpu": "1", "base_image": "b", "offline": True, "quiet": False, "limit": None}
+    assert words(given) == ["--gpu", "1", "--base-image", "b", "--offline"]
+
+
+def place(tmp_path: Path) -> Place:
+    return Place(project=tmp_path, reports=tmp_path / "reports", environment={})
+
+
+def test_gpus_take_turns_and_one_that_fails_keeps_nobody(tmp_path: Path) -> None:
+    ran = []
+
+    def run(given: Given) -> Path:
+        ran.append(given["gpu"])
+        if given["gpu"] == "0":
+            raise CaseError("1 of 3 cases failed")
+        return tmp_path / f"run-{given['gpu']}" / "report.md"
+
+    stream = io.StringIO()
+    with pytest.raises(CaseError, match="1 of 3 GPUs failed: 0"):
+        spread({"gpu": "0,1,2"}, place(tmp_path), Screen(stream), run, dry=False)
+    assert ran == ["0", "1", "2"]
+    assert "next: invoke compare --a run-1 --b run-2 --across gpu" in stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("given", "dry", "text"),
+    [
+        ({"gpu": "0", "parallel": True}, False, "a way to use several GPUs"),
+        ({"split": True}, False, "a way to use several GPUs"),
+        ({"gpu": "0,1", "parallel": True, "split": True}, False, "--parallel and --split"),
+        ({"gpu": "0,1"}, True, "a dry run is of one host and GPU"),
+        ({"gpu": "0,1", "host": "ssh://a,ssh://b"}, False, "name one host"),
+    ],
+)
+def test_what_does_not_go_together(tmp_path: Path, given: Given, dry: bool, text: str) -> None:
+    def run(_: Given) -> Path:
+        raise AssertionError("nothing runs")
+
+    with pytest.raises(UsageError, match=text):
+        spread(given, place(tmp_path), Screen(io.StringIO()), run, dry=dry)
+
+
+@pytest.mark.slow
+def test_processes_of_one_run_are_shared_and_runs_go_on_side_by_side(
+    invoke: Invoke, project: Path, tmp_path: Path
+) -> None:
+    """For real, on a CPU, where the GPU's number only names a bench."""
+    (tmp_path / "two.toml").write_text(MATRIX)
+    asked = ["bench", "--matrix", str(tmp_path / "two.toml"), "--runtime", "local"]
+    asked += ["--device", "cpu", "--gpu", "0,1"]
+    shared = invoke(*asked, "--split")
+    assert shared.returncode == 0, shared.stdout + shared.stderr
+    (path,) = (project / "reports/cpu").iterdir()
+    run = RunFolder(path).load()
+    assert run.todo == []
+    assert {result.provenance["run.beside"].value for result in run.finished} == {1}
+    assert "GPU 1: [1/2] e2e-text-eager (process 1): another bench has it" in shared.stdout
+    assert str(path / "report.md") in shared.stdout
+
+    beside = invoke(*asked, "--processes", "1", "--parallel")
+    assert beside.returncode == 0, beside.stdout + beside.stderr
+    assert len(list((project / "reports/cpu").iterdir())) == 3
+    assert "next: invoke compare --a" in beside.stdout
+
+    failed = invoke(*asked, "--only", "nothing-*", "--split")
+    assert failed.returncode == 2
+    assert "GPU 0: error: --only 'nothing-*' matches no case" in failed.stdout
+    assert failed.stderr.splitlines()[-1].startswith("error: 1 of 2 GPUs failed: 0")
