@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from docker.errors import DockerException
@@ -126,6 +127,17 @@ def kill_inside(engine: Engine, container: str, words: str) -> bool:
         return b"killed" in api.exec_start(made["Id"])
     except DockerException:
         return False  # it ended while we looked
+
+
+def kill_child(engine: Engine, container: str, words: str) -> bool:
+    """SIGKILL for a child of a container's first process, sent from the engine's own host."""
+    with suppress(OSError, DockerException):  # it ended while we looked
+        first = engine._api.inspect_container(container)["State"]["Pid"]
+        for pid in Path(f"/proc/{first}/task/{first}/children").read_text().split():
+            if words.encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
+                os.kill(int(pid), signal.SIGKILL)
+                return True
+    return False
 
 
 def engine_kills(engine: PrivateEngine) -> tuple[Kill, ...]:
