@@ -129,14 +129,16 @@ def kill_inside(engine: Engine, container: str, words: str) -> bool:
         return False  # it ended while we looked
 
 
-def kill_child(engine: Engine, container: str, words: str) -> bool:
-    """SIGKILL for a child of a container's first process, sent from the engine's own host."""
+def kill_from_host(engine: Engine, container: str, words: str) -> bool:
+    """SIGKILL for a process of a container, sent from the engine's own host."""
     with suppress(OSError, DockerException):  # it ended while we looked
-        first = engine._api.inspect_container(container)["State"]["Pid"]
-        for pid in Path(f"/proc/{first}/task/{first}/children").read_text().split():
+        pids = [int(engine._api.inspect_container(container)["State"]["Pid"])]
+        for pid in pids:
             if words.encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
-                os.kill(int(pid), signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL)
                 return True
+            children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+            pids += map(int, children.split())  # of its children and theirs
     return False
 
 

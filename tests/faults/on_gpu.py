@@ -16,7 +16,7 @@ from harness.host.engine import connect
 from harness.matrix import Device, Matrix, Settings, expand
 from harness.result import Result
 from tests.faults import table
-from tests.faults.kills import SAMPLER, kill_child, kill_container, kill_inside
+from tests.faults.kills import SAMPLER, kill_container, kill_from_host, kill_inside
 from tests.faults.outcome import (
     Check,
     Outcome,
@@ -86,7 +86,7 @@ def run_on_gpu(folder: Path, options: Options, image: list[str]) -> int:
         try:
             outcomes = _injected(stage, world, options)
         except WaitedInVainError as error:
-            print(f"WRONG: {error}")
+            print(f"WRONG: {error}\ngiven up after {time.monotonic() - started_s:.0f} s")
             return 1
         finally:
             if options.keep is not None:
@@ -158,7 +158,7 @@ def _kill_sampler(world: World, bench: Bench) -> None:
         bench.wait_for(lambda: any(kill_inside(engine, one, SAMPLER) for one in running()), EXEC_S)
     except WaitedInVainError:
         print(f"no sampler was killed from inside in {EXEC_S:.0f} s; now from the host")
-        bench.wait_for(lambda: any(kill_child(engine, one, SAMPLER) for one in running()))
+        bench.wait_for(lambda: any(kill_from_host(engine, one, SAMPLER) for one in running()))
 
 
 def _concluded(
