@@ -1,7 +1,8 @@
 """Injects every kind of fault and writes the table: tests/faults/table.jsonl and docs/faults.md.
 
     python -m tests.faults --moments 20 --base-image ... --wheelhouse ...
-    python -m tests.faults --gpu --base-image ... [--size 512x512]     on a GPU host, three minutes
+    python -m tests.faults --gpu --keep DIR --base-image ...   on a GPU host, five minutes
+    python -m tests.faults --add DIR/injections.jsonl          brings those into the table
 
 Kinds that have as many injections as asked for are not injected again, so it can be interrupted.
 Faults of the engine need VACE_BENCH_DESTRUCTIVE=1 and root; kinds that cannot run here are named.
@@ -39,13 +40,18 @@ def parser() -> argparse.ArgumentParser:
     described.add_argument("--kinds", default="*", help="only kinds whose name matches")
     described.add_argument("--real", default="", help="kills that hit a real case, not a played")
     described.add_argument("--seed", type=int, default=20261125)
-    described.add_argument("--gpu", action="store_true", help="three faults on a GPU, no table")
-    described.add_argument("--size", default="512x512", help="of the cases on a GPU")
-    described.add_argument("--device", default="cuda", help="of the cases with --gpu")
+    described.add_argument(
+        "--gpu", action="store_true", help="three faults on a GPU, not in the table"
+    )
+    described.add_argument("--size", default="512x512", help="of the cases with --gpu")
+    described.add_argument("--device", default="cuda", choices=("cuda", "cpu"), help="likewise")
+    described.add_argument("--limit-s", type=float, default=540.0, help="of all with --gpu")
+    described.add_argument("--keep", type=Path, help="new folder for what --gpu injected and saw")
+    described.add_argument("--add", type=Path, help="injections to add to the table; injects none")
     described.add_argument("--base-image")
     described.add_argument("--torch", default="torch==2.13.0")
-    described.add_argument("--wheelhouse")
-    described.add_argument("--ca-bundle")
+    described.add_argument("--wheelhouse", type=Path)
+    described.add_argument("--ca-bundle", type=Path)
     described.add_argument("--offline", action="store_true")
     return described
 
@@ -54,7 +60,9 @@ def image_arguments(given: argparse.Namespace) -> list[str]:
     """The image's options as `invoke bench` takes them."""
     named = {"--base-image": given.base_image, "--wheelhouse": given.wheelhouse}
     named |= {"--ca-bundle": given.ca_bundle, "--torch": given.torch}
-    words = [word for name, value in named.items() if value for word in (name, value)]
+    # A bench runs in a folder of its own, so a path must not depend on where it is called.
+    named |= {k: v.resolve() for k, v in named.items() if isinstance(v, Path)}
+    words = [word for name, value in named.items() if value for word in (name, str(value))]
     return words + (["--offline"] if given.offline else [])
 
 
@@ -67,8 +75,8 @@ def prepared(given: argparse.Namespace, folder: Path) -> Iterator[Stage]:
         options = ImageOptions(
             base_image=given.base_image or ImageOptions.base_image,
             torch=given.torch,
-            wheelhouse=Path(given.wheelhouse) if given.wheelhouse else None,
-            ca_bundle=Path(given.ca_bundle) if given.ca_bundle else None,
+            wheelhouse=given.wheelhouse,
+            ca_bundle=given.ca_bundle,
             offline=given.offline,
         )
         image = ensure_image(stage.engine, ROOT, options, lambda line: None)
@@ -158,16 +166,37 @@ def _matches(name: str, patterns: str) -> bool:
     return any(fnmatch.fnmatch(name, one) for one in patterns.split(",") if one)
 
 
+def on_gpu(given: argparse.Namespace, folder: Path) -> int:
+    """The three faults on a GPU; the folder for what they leave must be new."""
+    from tests.faults.on_gpu import Options, run_on_gpu
+
+    if given.keep is not None:
+        given.keep.mkdir(parents=True)
+    options = Options(device=given.device, size=given.size, limit_s=given.limit_s, keep=given.keep)
+    return run_on_gpu(folder, options, image_arguments(given))
+
+
+def add(path: Path) -> None:
+    """Adds the injections of a file, none of them twice."""
+    if not path.is_file():
+        raise SystemExit(f"{path} is no file")
+    have = table.load()
+    for outcome in table.load(path):
+        if outcome not in have:
+            table.append(outcome)
+
+
 def main() -> int:
     """Injects, then writes the document; exit code 1 if anything was lost, wrong or left."""
     given = parser().parse_args()
     with tempfile.TemporaryDirectory(prefix="vace-faults-") as name:
         if given.gpu:
-            from tests.faults.on_gpu import run_on_gpu
-
-            return run_on_gpu(Path(name), given, image_arguments(given))
-        with prepared(given, Path(name)) as stage:
-            run(stage, given)
+            return on_gpu(given, Path(name))
+        if given.add is not None:
+            add(given.add)
+        else:
+            with prepared(given, Path(name)) as stage:
+                run(stage, given)
     outcomes = table.load()
     wrong = nvml_codes.wrong()
     table.DOCUMENT.write_text(table.document(outcomes, (nvml_codes.count(), len(wrong))))

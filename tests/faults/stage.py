@@ -84,13 +84,13 @@ class Stage:
             child["program"] = _program(where, HERE / "player.py", player.source())
         return Setting(where=where, arguments=arguments, child=child | (more or {}))
 
-    def faulty(self, where: str, fault: str) -> Child:
-        """The measured process with a fault in the second case: played if the player can."""
+    def faulty(self, where: str, fault: str, case_id: str = FAULTY) -> Child:
+        """The measured process with a fault in one case: played if the player can."""
         if fault in player.FAULTS:
             path, source = HERE / "player.py", player.source()
         else:
             path, source = HERE / "inject.py", (HERE / "inject.py").read_text()
-        return {"program": [*_program(where, path, source), fault, FAULTY]}
+        return {"program": [*_program(where, path, source), fault, case_id]}
 
 
 def _program(where: str, path: Path, source: str) -> list[str]:

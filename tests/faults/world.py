@@ -4,6 +4,7 @@ Everything a bench starts here carries the corner's mark, so that what it leaves
 """
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -51,9 +52,10 @@ class Ended:
 class Bench:
     """A bench under way. Its output goes to a file, so that no reader can hold it up."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    def __init__(self, process: "subprocess.Popen[bytes]", log: Path, ends_s: float) -> None:
         self.process = process
         self.log = log
+        self.ends_s = ends_s
         self.started_s = time.monotonic()
 
     @property
@@ -72,19 +74,19 @@ class Bench:
 
     def wait_for(self, found: Callable[[], Any], limit_s: float = LIMIT_S) -> Any:
         """What `found` gives once it gives something; None if the bench ended before."""
-        end_s = time.monotonic() + limit_s
+        end_s = min(time.monotonic() + limit_s, self.ends_s)
         while not (value := found()):
             if not self.alive:
                 return found() or None
             if time.monotonic() > end_s:
-                raise WaitedInVainError(f"waited {limit_s:.0f} s in vain; output: {self.output}")
+                raise WaitedInVainError(f"waited in vain; output: {self.output}")
             time.sleep(POLL_S)
         return value
 
     def end(self, limit_s: float = LIMIT_S) -> Ended:
         """Waits for its end; a bench that does not end is killed, and the fault was too much."""
         try:
-            code = self.process.wait(limit_s)
+            code = self.process.wait(min(limit_s, max(0.0, self.ends_s - time.monotonic())))
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -99,6 +101,7 @@ class World:
     folder: Path
     engine: Engine | None = None
     docker_host: str | None = None
+    ends_s: float = math.inf  # of the monotonic clock: when its benches are given up at the latest
     mark: str = field(default_factory=lambda: uuid.uuid4().hex)
     pids: list[int] = field(default_factory=list)
 
@@ -139,6 +142,8 @@ class World:
         """Starts `invoke` with these arguments."""
         log = self.folder / f"bench-{len(self.pids)}.log"
         environment = {k: v for k, v in os.environ.items() if k != "DOCKER_CONTEXT"}
+        # The packages of the host side may be on the path rather than installed.
+        paths = (str(self.project), str(ROOT), environment.get("PYTHONPATH"))
         environment |= {
             MARK: self.mark,
             "VACE_FAULT_CHILD": json.dumps(child or {}),
@@ -146,7 +151,7 @@ class World:
             "XDG_STATE_HOME": str(self.folder / "state"),
             "TMPDIR": str(self.temporary),
             "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": f"{self.project}{os.pathsep}{ROOT}",
+            "PYTHONPATH": os.pathsep.join(filter(None, paths)),
         }
         if self.docker_host:
             environment["DOCKER_HOST"] = self.docker_host
@@ -161,7 +166,7 @@ class World:
                 start_new_session=True,
             )
         self.pids.append(process.pid)
-        return Bench(process, log)
+        return Bench(process, log, self.ends_s)
 
     def run(self, arguments: Sequence[str], child: Child | None = None) -> Ended:
         """The same to its end."""
