@@ -12,7 +12,9 @@ from typing import Literal
 
 from harness.errors import DeviceError, EngineError
 from harness.host.engine import Engine, connect
-from harness.host.gpu import NoWay, Way, driver_version, find_way
+from harness.host.gpu import NoWay, Way, driver_version
+from harness.host.nvidia_smi import NO_SMI, Smi, ask
+from harness.host.ways import find_way, why_unusable
 from harness.matrix import Device, PresetName
 
 RuntimeName = Literal["docker", "local"]
@@ -27,6 +29,9 @@ class Surroundings:
     engine_error: EngineError | None  # why there is no engine
     way: Way | NoWay
     driver: str | None
+    unusable: str | None = None  # why no program of this host can use the GPU, driver or not
+    smi: Smi = NO_SMI  # what nvidia-smi says here
+    root: Path = Path("/")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,15 +54,24 @@ class Choice:
 def look(
     gpu: str | None, environment: Mapping[str, str] = os.environ, root: Path = Path("/")
 ) -> Surroundings:
-    """Asks the engine, the kernel module and the device nodes; starts nothing."""
-    driver = driver_version(root)
+    """Asks the engine, nvidia-smi, the kernel module and the device nodes; starts nothing."""
+    smi = ask(root)
+    engine, engine_error = None, None
+    way: Way | NoWay = NoWay("no container engine answers")
     try:
         engine = connect(environment)
-        way = find_way(engine.information(), is_local=engine.is_local, gpu=gpu, root=root)
+        way = find_way(engine.information(), is_local=engine.is_local, gpu=gpu, root=root, smi=smi)
     except EngineError as error:
-        no_way = NoWay("no container engine answers")
-        return Surroundings(engine=None, engine_error=error, way=no_way, driver=driver)
-    return Surroundings(engine=engine, engine_error=None, way=way, driver=driver)
+        engine, engine_error = None, error
+    return Surroundings(
+        engine=engine,
+        engine_error=engine_error,
+        way=way,
+        driver=driver_version(root) or smi.driver,
+        unusable=why_unusable(gpu, smi),
+        smi=smi,
+        root=root,
+    )
 
 
 def choose(
@@ -127,7 +141,9 @@ def _local(runtime: RuntimeName | Auto, device: Device | Auto, around: Surroundi
         why = f"a container engine answers, but no container can reach a GPU ({reason})"
     if device == "cpu":
         return Choice(runtime="local", device="cpu", reason=why)
-    if around.driver is not None:
+    if around.unusable is not None and device == "cuda":
+        raise DeviceError(f"no GPU: {around.unusable}", next_step="run `invoke doctor`")
+    if around.driver is not None and around.unusable is None:
         return Choice(
             runtime="local",
             device="cuda",
@@ -139,5 +155,6 @@ def _local(runtime: RuntimeName | Auto, device: Device | Auto, around: Surroundi
             "no GPU: no NVIDIA driver is loaded on this host",
             next_step="install the driver, or use --device cpu",
         )
-    no_driver = "" if around.engine and runtime == "auto" else "; no NVIDIA driver is loaded"
-    return Choice(runtime="local", device="cpu", reason=f"{why}{no_driver}")
+    none = around.unusable or "no NVIDIA driver is loaded"
+    no_gpu = "" if around.engine and runtime == "auto" else f"; {none}"
+    return Choice(runtime="local", device="cpu", reason=f"{why}{no_gpu}")

@@ -24,7 +24,7 @@ from harness.host.gpu import Way
 from harness.host.image import INSTALL_REPORT, Image
 from harness.host.interruption import check, shielded
 from harness.host.leftovers import CACHE_LABEL, labels, sweep_containers
-from harness.host.lockdown import LOCKDOWN, USER_ID, confinement, memory_limit
+from harness.host.lockdown import USER_ID, confinement, lockdown_fact, memory_limit
 from harness.host.runner import (
     GRACE_S,
     PREFLIGHT_LIMIT_S,
@@ -100,7 +100,6 @@ class DockerRunner:
         return {
             **self.image.facts,
             **self._told,
-            "container.lockdown": Fact(value=LOCKDOWN),
             "engine.gpu_way": Fact(value=f"{way.name}: {way.reason}")
             if way
             else Fact(value=None, reason="the cases run on the CPU"),
@@ -163,11 +162,13 @@ class DockerRunner:
 
     def _ask_engine(self) -> None:
         """What a record says about the engine; asked again once it has restarted."""
-        limit = memory_limit(self.engine.information())
+        information = self.engine.information()
+        limit = memory_limit(information)
         if self.memory_bytes is not None:
             limit = Fact(value=self.memory_bytes)
         self._told["engine.version"] = Fact(value=self.engine.version())
         self._told[MEMORY_FACT] = limit
+        self._told["container.lockdown"] = lockdown_fact(information)
 
     @contextmanager
     def _container(self, option: str, *, warm_cache: bool) -> Iterator[str]:

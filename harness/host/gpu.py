@@ -1,25 +1,29 @@
-"""The host's GPU: its driver, and the way a container reaches it. Needs no NVIDIA library.
+"""The host's GPUs, their driver, and which image fits it. Needs no NVIDIA library.
 
-Three ways, tried in this order: the NVIDIA runtime, CDI, and plain device nodes with the driver's
-library folder. `find_way` returns the first that works, with its reason, or why none does.
+How a container reaches one of them is for `harness.host.ways` to find.
 """
 
 import re
-import shutil
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from docker.types import DeviceRequest
-
 from harness.errors import DeviceError
 
 MINIMUM_DRIVER = {13: 580, 12: 525, 11: 450}  # CUDA major version -> NVIDIA driver branch
+# What the index builds for an older CUDA, newest first: CUDA major version -> torch, base image.
+OLDER_IMAGES = {
+    12: ("torch==2.10.0", "nvidia/cuda:12.8.1-base-ubuntu24.04"),
+    11: ("torch==2.7.1+cu118", "nvidia/cuda:11.8.0-base-ubuntu22.04"),
+}
 DRIVER_FOLDERS = ("usr/local/nvidia",)
-CONTROL_NODES = ("nvidiactl", "nvidia-uvm", "nvidia-uvm-tools")
-CDI_KIND = "nvidia.com/gpu"
+LIBRARY_FOLDERS = (
+    *(f"{folder}/{name}" for folder in DRIVER_FOLDERS for name in ("lib64", "lib")),
+    "usr/lib/x86_64-linux-gnu",
+    "usr/lib/aarch64-linux-gnu",
+    "usr/lib64",
+)
 
 
 @dataclass(frozen=True)
@@ -50,26 +54,22 @@ class NoWay:
 
 
 def driver_version(root: Path = Path("/")) -> str | None:
-    """The NVIDIA driver's version, from the kernel module, else nvidia-smi; None without one."""
+    """The NVIDIA driver's version as the kernel module tells it; None without one, as on WSL."""
     try:
         text = (root / "proc/driver/nvidia/version").read_text()
     except OSError:
-        return _driver_from_nvidia_smi() if root == Path("/") else None
+        return None
     match = re.search(r"NVRM version:.*?\s(\d{3,}\.\d+(?:\.\d+)?)\s", text)
     return match[1] if match else None
 
 
-def _driver_from_nvidia_smi() -> str | None:
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return None
-    query = [program, "--query-gpu=driver_version", "--format=csv,noheader"]
-    try:
-        answer = subprocess.run(query, capture_output=True, text=True, timeout=20)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    lines = answer.stdout.split()
-    return lines[0] if answer.returncode == 0 and lines else None
+def library_versions(root: Path = Path("/")) -> set[str]:
+    """Versions of the driver's libcuda.so on this host, where it lies in a usual folder."""
+    names = [
+        file.name for folder in LIBRARY_FOLDERS for file in (root / folder).glob("libcuda.so.*")
+    ]
+    found = (re.fullmatch(r"libcuda\.so\.(\d{3,}\.\d+(?:\.\d+)?)", name) for name in names)
+    return {match[1] for match in found if match}
 
 
 def host_gpus(root: Path = Path("/")) -> list[HostGpu]:
@@ -103,9 +103,17 @@ def check_driver(driver: str | None, cuda_major: int | None, image: str) -> None
         raise DeviceError(
             f"NVIDIA driver {driver} is too old for CUDA {cuda_major} of {image}, "
             f"which needs {needed} or newer",
-            next_step="update the driver, or choose an older base image and torch with "
-            "--base-image and --torch",
+            next_step=f"update the driver, or {older_image(driver)}",
         )
+
+
+def older_image(driver: str) -> str:
+    """The options that build an image which this driver serves, or that there is none."""
+    branch = int(driver.partition(".")[0])
+    for major, (torch, base) in OLDER_IMAGES.items():
+        if branch >= MINIMUM_DRIVER[major]:
+            return f"use --torch {torch} --base-image {base} (CUDA {major})"
+    return f"use another host: {driver} serves no image that torch is built for"
 
 
 def image_cuda_major(base_image: str, torch: str, wheels: list[str]) -> int | None:
@@ -127,77 +135,3 @@ def image_cuda_major(base_image: str, torch: str, wheels: list[str]) -> int | No
         return from_base
     from_torch = 13 if (int(version[1]), int(version[2])) >= (2, 11) else 12
     return max(from_torch, from_base or 0)
-
-
-def find_way(
-    information: Mapping[str, Any], *, is_local: bool, gpu: str | None, root: Path = Path("/")
-) -> Way | NoWay:
-    """The first way that works for one GPU (index or UUID; None: the first).
-
-    `information` is the engine's own. A remote engine's device nodes cannot be seen from here, so
-    only the first two ways are open there.
-    """
-    device = gpu or "0"
-    tried = []
-    if is_local and driver_version(root) is None:
-        return NoWay("no NVIDIA driver is loaded")
-    if "nvidia" in (information.get("Runtimes") or {}):
-        request = DeviceRequest(device_ids=[device], capabilities=[["gpu", "compute", "utility"]])
-        return Way(
-            name="nvidia-runtime",
-            reason="the engine lists the NVIDIA runtime",
-            host_settings={"device_requests": [request]},
-            environment={"NVIDIA_DRIVER_CAPABILITIES": "compute,utility"},
-        )
-    tried.append("no NVIDIA runtime in the engine")
-    if _has_cdi(information, is_local=is_local, root=root):
-        request = DeviceRequest(driver="cdi", device_ids=[f"{CDI_KIND}={device}"])
-        return Way(
-            name="cdi",
-            reason=f"the engine knows {CDI_KIND} devices through CDI; {tried[0]}",
-            host_settings={"device_requests": [request]},
-        )
-    tried.append("no CDI devices")
-    if not is_local:
-        return NoWay(f"{'; '.join(tried)}; a remote engine's device nodes cannot be seen")
-    return _device_nodes(gpu, tried, root)
-
-
-def _has_cdi(information: Mapping[str, Any], *, is_local: bool, root: Path) -> bool:
-    found = information.get("DiscoveredDevices")
-    if found is not None:
-        return any(str(device.get("ID", "")).startswith(CDI_KIND) for device in found)
-    folders = information.get("CDISpecDirs") or []
-    specs = [file for folder in folders for file in (root / folder.lstrip("/")).glob("*.*")]
-    return is_local and any(
-        CDI_KIND in file.read_text(errors="replace")
-        for file in specs
-        if file.suffix in (".yaml", ".yml", ".json")
-    )
-
-
-def _device_nodes(gpu: str | None, tried: list[str], root: Path) -> Way | NoWay:
-    listed = host_gpus(root)
-    chosen = next((g for i, g in enumerate(listed) if gpu in (None, str(i), g.uuid)), None)
-    if chosen is None:
-        which = f"GPU {gpu} is not among the {len(listed)} found" if gpu else "no GPU is found"
-        return NoWay(f"{'; '.join(tried)}; {which} in /proc/driver/nvidia/gpus and /dev")
-    nodes = [f"nvidia{chosen.minor}", *CONTROL_NODES]
-    missing = [f"/dev/{name}" for name in nodes if not (root / "dev" / name).exists()]
-    if missing:
-        return NoWay(f"{'; '.join(tried)}; no device node {', '.join(missing)}")
-    for folder in DRIVER_FOLDERS:
-        for libraries in ("lib64", "lib"):
-            if any((root / folder / libraries).glob("libcuda.so*")):
-                bind = {f"/{folder}": {"bind": f"/{folder}", "mode": "ro"}}
-                return Way(
-                    name="device-nodes",
-                    reason=f"{'; '.join(tried)}; device nodes and /{folder} are there",
-                    host_settings={
-                        "devices": [f"/dev/{name}:/dev/{name}:rw" for name in nodes],
-                        "binds": bind,
-                    },
-                    library_path=f"/{folder}/{libraries}",
-                )
-    searched = ", ".join(f"/{folder}" for folder in DRIVER_FOLDERS)
-    return NoWay(f"{'; '.join(tried)}; the driver's libcuda.so is not under {searched}")

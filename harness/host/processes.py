@@ -22,6 +22,7 @@ import msgspec
 from harness.errors import DeviceError, RecordError, StorageError
 from harness.host.interruption import check, shielded
 from harness.host.leftovers import OWNER_VARIABLE, owner, temporary_folder
+from harness.host.nvidia_smi import is_instance
 from harness.host.runner import (
     GRACE_S,
     PREFLIGHT_LIMIT_S,
@@ -66,7 +67,9 @@ class LocalRunner:
 
     def preflight(self, request: PreflightRequest) -> Devices:
         """Devices as the local torch sees them. Raises DeviceError if there is no usable torch."""
-        request = msgspec.structs.replace(request, weights_dir=self._weights_path(), gpu=self.gpu)
+        request = msgspec.structs.replace(
+            request, weights_dir=self._weights_path(), gpu=self._gpu_by_number
+        )
         with _exchange() as folder:
             (folder / PREFLIGHT_FILE).write_bytes(encode(request))
             output = OutputReader(lambda progress: None)
@@ -90,7 +93,7 @@ class LocalRunner:
         """One case in a subprocess."""
         limit_s = self.limit_s or case_limit_s(job.case)
         job = msgspec.structs.replace(
-            job, weights_dir=self._weights_path(), gpu=self.gpu, limit_s=limit_s
+            job, weights_dir=self._weights_path(), gpu=self._gpu_by_number, limit_s=limit_s
         )
         started = utc_now()
         with _exchange() as folder:
@@ -120,6 +123,11 @@ class LocalRunner:
     def recover(self) -> None:
         """Nothing to wait for: there is no engine."""
 
+    @property
+    def _gpu_by_number(self) -> str | None:
+        """The GPU as CUDA counts; of MIG instances it sees one, by the environment."""
+        return None if is_instance(self.gpu) else self.gpu
+
     def _weights_path(self) -> str | None:
         return str(self.weights_dir.absolute()) if self.weights_dir else None
 
@@ -142,11 +150,15 @@ class LocalRunner:
                 with shielded():
                     _end_session(process)
 
+    @property
+    def _visible(self) -> dict[str, str]:
+        return {"CUDA_VISIBLE_DEVICES": self.gpu} if self.gpu and is_instance(self.gpu) else {}
+
     def _spawn(self, option: str, folder: Path, caches: Path) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(
             [*self.program, option, str(folder)],
             cwd=self.project,
-            env=_environment(os.environ, self.project, caches),
+            env=_environment(os.environ, self.project, caches) | self._visible,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -44,7 +44,10 @@ def list_gpus() -> list[Gpu]:
 
 
 def with_prefix(uuid: str) -> str:
-    """A GPU's UUID as NVML writes it; torch leaves the prefix out."""
+    """A GPU's UUID as NVML writes it; torch leaves the prefix out.
+
+    A MIG instance has its own UUID, which torch does not tell from a GPU's.
+    """
     return uuid if uuid.startswith(("GPU-", "MIG-")) else f"GPU-{uuid}"
 
 
@@ -60,7 +63,8 @@ def choose_gpu(gpus: list[Gpu], wanted: str | None) -> Gpu:
     if wanted.isdecimal():
         found = [gpu for gpu in gpus if gpu.index == int(wanted)]
     else:
-        found = [gpu for gpu in gpus if gpu.uuid.startswith(with_prefix(wanted))]
+        number = with_prefix(wanted).partition("-")[2]
+        found = [gpu for gpu in gpus if gpu.uuid.partition("-")[2].startswith(number)]
     if len(found) != 1:
         names = ", ".join(f"{gpu.index} ({gpu.name})" for gpu in gpus)
         problem = "is ambiguous" if found else "is not there"

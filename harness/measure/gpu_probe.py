@@ -14,6 +14,8 @@ The NVML binding is passed in, so that a test can hand over a fake of the same s
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
+from harness.measure.nvml_handles import WHOLE_ONLY, find_handles
+
 LOST_CODES = {15: "the GPU is lost", 16: "the GPU needs a reset"}
 TRANSIENT_CODES = {10, 19, 27}  # timeout, in use, not ready
 UNKNOWN_CODE = 999
@@ -83,9 +85,12 @@ class GpuProbe:
         self._energy_mj: int | None = None
         try:
             nvml.nvmlInit()
-            self._handle = nvml.nvmlDeviceGetHandleByUUID(uuid)
+            handles = find_handles(nvml, uuid)
         except nvml.NVMLError as error:
             raise NoTelemetryError(f"NVML: {error}") from error
+        self._handle, self._memory_handle = handles.gpu, handles.memory
+        self._instance = handles.instance
+        self.unsupported |= dict.fromkeys(handles.not_ours, WHOLE_ONLY)
 
     def sample(self, *, slow: bool = True) -> dict[str, Number | None]:
         """The GPU's state now, one entry a field of SAMPLE_FIELDS, or without the slow ones."""
@@ -114,7 +119,7 @@ class GpuProbe:
             ),
             "memory_temperature_c": self._field_value("memory_temperature_c", memory_temperature),
             "memory_used_bytes": self._read(
-                "memory_used_bytes", lambda: nvml.nvmlDeviceGetMemoryInfo(handle).used
+                "memory_used_bytes", lambda: nvml.nvmlDeviceGetMemoryInfo(self._memory_handle).used
             ),
             "utilisation_percent": self._read(
                 "utilisation_percent", lambda: nvml.nvmlDeviceGetUtilizationRates(handle).gpu
@@ -159,7 +164,7 @@ class GpuProbe:
                 handle, nvml.NVML_CLOCK_MEM
             ),
             "gpu.ecc": lambda: _switch(nvml.nvmlDeviceGetEccMode(handle)[0]),
-            "gpu.mig": lambda: _switch(nvml.nvmlDeviceGetMigMode(handle)[0]),
+            "gpu.mig": lambda: self._instance or _switch(nvml.nvmlDeviceGetMigMode(handle)[0]),
             "gpu.persistence": lambda: _switch(nvml.nvmlDeviceGetPersistenceMode(handle)),
             "gpu.compute_mode": lambda: _compute_mode(nvml.nvmlDeviceGetComputeMode(handle)),
             "gpu.pcie_max": lambda: (
@@ -222,6 +227,8 @@ class GpuProbe:
 
     def _field_value(self, name: str, field: Any) -> Number | None:
         """The number in one item of a batch, whose own return code is checked."""
+        if self.unsupported.get(name) == WHOLE_ONLY:
+            return None
         if field is None:
             self.unsupported.setdefault(name, "this driver or nvidia-ml-py has no such field")
             return None

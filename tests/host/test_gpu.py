@@ -10,10 +10,10 @@ from harness.host.gpu import (
     Way,
     check_driver,
     driver_version,
-    find_way,
     host_gpus,
     image_cuda_major,
 )
+from harness.host.ways import find_way
 
 PROPRIETARY = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.183.01  Sun May 12 19:39:15\n"
 OPEN = (
@@ -130,7 +130,9 @@ def test_cdi_comes_second(tmp_path: Path, listed: bool) -> None:
     else:  # an engine that does not list devices: its specifications are read
         folder = tmp_path / "etc/cdi"
         folder.mkdir(parents=True)
-        (folder / "nvidia.yaml").write_text("kind: nvidia.com/gpu\n")
+        (folder / "nvidia.yaml").write_text(
+            'cdiVersion: 0.5.0\nkind: nvidia.com/gpu\ndevices:\n- name: "0"\n'
+        )
     found = way(host(tmp_path), information)
     assert isinstance(found, Way) and found.name == "cdi"
     assert found.host_settings["device_requests"][0]["DeviceIDs"] == ["nvidia.com/gpu=0"]

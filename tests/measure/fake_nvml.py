@@ -83,6 +83,9 @@ class FakeNvml:
             raise NVMLError(6)
         return handle
 
+    def nvmlDeviceIsMigDeviceHandle(self, handle: str) -> int:
+        return int(handle == "instance")
+
     def nvmlDeviceGetClockInfo(self, _: str, kind: int) -> int:
         clock: int = self._answer(
             "nvmlDeviceGetClockInfo", self.sm_clock_mhz if kind == self.NVML_CLOCK_SM else 3201

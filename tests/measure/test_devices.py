@@ -26,6 +26,10 @@ def test_a_gpu_by_index_uuid_or_the_first() -> None:
     assert choose_gpu(GPUS, "aaaa") is GPUS[0]
 
 
+def test_a_mig_instance_is_found_though_torch_calls_it_a_gpu() -> None:
+    assert choose_gpu(GPUS, "MIG-bbbb-2") is GPUS[1]
+
+
 @pytest.mark.parametrize(("wanted", "problem"), [("7", "not there"), ("GPU-bbbb", "ambiguous")])
 def test_a_gpu_that_is_not_there_is_named_with_the_choices(wanted: str, problem: str) -> None:
     with pytest.raises(UsageError, match=problem) as caught:
