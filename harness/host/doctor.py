@@ -1,57 +1,46 @@
 """`invoke doctor`: what this host offers, what stands in the way, and what `auto` would choose.
 
-Each line is a finding with its remedy. What only the GPU can tell (too old, too small, busy or
-throttled) comes from the preflight: in the image where containers are used, else with local torch.
+Each line is a finding with its remedy; what stands in the way is the table of
+`harness.host.obstacles`, explained in docs/hosts.md. What only the GPU can tell (too old, too
+small, busy or throttled) comes from the preflight: in the image where containers are used, else
+with local torch.
 """
 
 import os
 import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 from harness.errors import HarnessError
 from harness.host.choice import Choice, Surroundings, choose
 from harness.host.containers import DockerRunner
 from harness.host.engine import Engine
-from harness.host.gpu import Way, check_driver, image_cuda_major
+from harness.host.engine_traits import EngineTraits
+from harness.host.gpu import Way, image_cuda_major
 from harness.host.image import find_image
+from harness.host.obstacles import obstacles
 from harness.host.options import BenchOptions
 from harness.host.processes import LocalRunner
 from harness.host.runner import Runner
+from harness.host.site import Finding, Site
 from harness.job import NOTE, Devices, PreflightRequest
 from harness.matrices import MATRICES
 from harness.matrix import Settings, expand
 
 RECORDS_BYTES = 64 << 20
-IMAGE_BYTES = 20 << 30
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of the doctor."""
-
-    state: Literal["ok", "note", "problem"]
-    subject: str
-    text: str
-    remedy: str = ""
-
-    @property
-    def line(self) -> str:
-        """The finding with its remedy."""
-        remedy = f"; {self.remedy}" if self.remedy else ""
-        return f"{self.state:8}{self.subject}: {self.text}{remedy}"
 
 
 def examine(
     options: BenchOptions, around: Surroundings, project: Path, reports: Path
 ) -> Iterator[Finding]:
     """All findings, from the engine to the choice of `auto`."""
-    yield _engine(around)
-    yield _way(around)
-    yield _driver(around, options)
-    yield from _disk(around.engine, reports)
+    site = site_of(options, around)
+    met = list(obstacles(site))
+    subjects = {finding.subject for finding in met}
+    yield from (line for line in _standing(site, around) if line.subject not in subjects)
+    yield from met
+    yield _records_disk(reports)
     try:
         choice = choose(options.runtime, options.device, around, asked=options.asked)
     except HarnessError as error:
@@ -63,6 +52,26 @@ def examine(
         "choice",
         f"`invoke bench` takes {choice.runtime} on {choice.device} with preset {choice.preset}, "
         f"because: {choice.reason}",
+    )
+
+
+def site_of(options: BenchOptions, around: Surroundings) -> Site:
+    """What obstacles are recognised by; asks the engine and the disk."""
+    engine = around.engine
+    information = engine.information() if engine else None
+    wheels = [wheel.name for wheel in options.image.wheels()]
+    return Site(
+        information=information,
+        engine_error=around.engine_error,
+        is_local=engine is None or engine.is_local,
+        way=around.way,
+        driver=around.driver,
+        smi=around.smi,
+        root=around.root,
+        gpu=options.gpu,
+        image=f"the image ({options.torch} on {options.base_image})",
+        cuda_major=image_cuda_major(options.base_image, options.torch, wheels),
+        image_disk_bytes=_image_disk_bytes(engine, information or {}),
     )
 
 
@@ -81,56 +90,45 @@ def gpu_findings(devices: Devices) -> Iterator[Finding]:
         )
 
 
-def _engine(around: Surroundings) -> Finding:
-    if around.engine is None:
-        error = around.engine_error
-        what, remedy = (error.what, error.next_step) if error else ("no engine answers", "")
-        return Finding("note", "engine", what, remedy)
-    place = "this host" if around.engine.is_local else "a remote host"
-    return Finding("ok", "engine", f"{around.engine.version()} on {place} answers")
+def _standing(site: Site, around: Surroundings) -> Iterator[Finding]:
+    """What there is, in the order in which a run needs it."""
+    if around.engine is not None:
+        place = "this host" if site.is_local else "a remote host"
+        yield Finding("ok", "engine", f"{around.engine.version()} on {place} answers")
+    if isinstance(site.way, Way):
+        yield Finding("ok", "way to the GPU", f"{site.way.name} ({site.way.reason})")
+    else:
+        yield Finding("note", "way to the GPU", site.way.reason)
+    if not site.is_here:
+        yield Finding("note", "driver", "the remote host's is checked by the preflight")
+    elif site.driver is not None:
+        major = site.cuda_major or "unknown"
+        yield Finding("ok", "driver", f"{site.driver} serves CUDA {major} of {site.image}")
+    if site.image_disk_bytes is not None:
+        yield Finding("ok", "disk for the image", f"{_gib(site.image_disk_bytes)} free")
 
 
-def _way(around: Surroundings) -> Finding:
-    if isinstance(around.way, Way):
-        return Finding("ok", "way to the GPU", f"{around.way.name} ({around.way.reason})")
-    return Finding(
-        "note",
-        "way to the GPU",
-        around.way.reason,
-        "install the NVIDIA driver and container toolkit to measure a GPU in a container",
-    )
+def _image_disk_bytes(engine: Engine | None, information: Mapping[str, Any]) -> int | None:
+    """Free bytes where the engine keeps images, if that is a disk of this host."""
+    if engine is None or not engine.is_local or EngineTraits.of(information).is_desktop:
+        return None
+    return shutil.disk_usage(_existing(Path(str(information.get("DockerRootDir", "/"))))).free
 
 
-def _driver(around: Surroundings, options: BenchOptions) -> Finding:
-    if around.engine is not None and not around.engine.is_local:
-        return Finding("note", "driver", "the remote host's is checked by the preflight")
-    if around.driver is None:
-        return Finding("note", "driver", "no NVIDIA driver on this host", "needed for a GPU only")
-    wheels = [wheel.name for wheel in options.image.wheels()]
-    major = image_cuda_major(options.base_image, options.torch, wheels)
-    image = f"the image ({options.torch} on {options.base_image})"
-    try:
-        check_driver(around.driver, major, image)
-    except HarnessError as error:
-        return Finding("problem", "driver", error.what, error.next_step)
-    return Finding("ok", "driver", f"{around.driver} serves CUDA {major or 'unknown'} of {image}")
+def _records_disk(reports: Path) -> Finding:
+    subject, folder = "disk for records", _existing(reports)
+    free_bytes = shutil.disk_usage(folder).free
+    if free_bytes < RECORDS_BYTES:
+        text = f"{_gib(free_bytes)} free, {_gib(RECORDS_BYTES)} advised"
+        return Finding("problem", subject, text, "free space")
+    if not os.access(folder, os.W_OK):
+        return Finding("problem", subject, "no permission to write", "fix the permissions")
+    return Finding("ok", subject, f"{_gib(free_bytes)} free")
 
 
-def _disk(engine: Engine | None, reports: Path) -> Iterator[Finding]:
-    places = [("disk for records", reports, RECORDS_BYTES)]
-    if engine is not None and engine.is_local:
-        root = Path(str(engine.information().get("DockerRootDir", "/")))
-        places.append(("disk for the image", root, IMAGE_BYTES))
-    for subject, folder, needed_bytes in places:
-        existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-        free_bytes = shutil.disk_usage(existing).free
-        if free_bytes < needed_bytes:
-            text = f"{_gib(free_bytes)} free, {_gib(needed_bytes)} advised"
-            yield Finding("problem", subject, text, "free space")
-        elif not os.access(existing, os.W_OK) and folder == reports:
-            yield Finding("problem", subject, "no permission to write", "fix the permissions")
-        else:
-            yield Finding("ok", subject, f"{_gib(free_bytes)} free")
+def _existing(folder: Path) -> Path:
+    # os.path.exists, which takes a folder that may not be looked into for absent.
+    return next(path for path in (folder, *folder.absolute().parents) if os.path.exists(path))
 
 
 def _devices(choice: Choice, options: BenchOptions, project: Path) -> Iterator[Finding]:

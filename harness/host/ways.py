@@ -212,7 +212,7 @@ def _device_nodes(host: _Host, wanted: Wanted, tried: str) -> Way | NoWay:
     chosen = _chosen(wanted, host.smi, root)
     if isinstance(chosen, NoWay):
         return chosen
-    nodes = [f"nvidia{chosen.minor}", *CONTROL_NODES, *_mig_nodes(chosen, wanted.instance, root)]
+    nodes = [f"nvidia{chosen.minor}", *CONTROL_NODES, *mig_nodes(chosen, wanted.instance, root)]
     missing = [f"/dev/{name}" for name in nodes if not (root / "dev" / name).exists()]
     if missing:
         return NoWay(f"no device node {', '.join(missing)}")
@@ -238,7 +238,7 @@ def _chosen(wanted: Wanted, smi: Smi, root: Path) -> HostGpu | NoWay:
     return NoWay(f"{which} in /proc/driver/nvidia/gpus and /dev")
 
 
-def _mig_nodes(gpu: HostGpu, instance: MigInstance | None, root: Path) -> list[str]:
+def mig_nodes(gpu: HostGpu, instance: MigInstance | None, root: Path) -> list[str]:
     """Nodes that give access to a MIG instance, by the numbers that the kernel module tells."""
     if instance is None:
         return []
