@@ -66,6 +66,18 @@ def test_what_cannot_be_had_is_an_error(
         choose(runtime, device, here)
 
 
+SPLIT = around(way=NoWay("has no instance"), unusable="GPU 0 is in MIG mode and has no instance")
+
+
+@pytest.mark.parametrize("runtime", ["auto", "local"])
+def test_a_gpu_that_cannot_compute_is_not_taken_for_one(runtime: Any) -> None:
+    choice = choose(runtime, "auto", SPLIT)
+    assert (choice.runtime, choice.device) == ("local", "cpu")
+    assert "has no instance" in choice.reason
+    with pytest.raises(DeviceError, match="no GPU: GPU 0 is in MIG mode and has no instance"):
+        choose("local", "cuda", SPLIT)
+
+
 def test_looking_around_without_an_engine_keeps_the_reason(tmp_path: Any) -> None:
     found = look(None, {"DOCKER_HOST": "unix:///nonexistent/docker.sock"}, tmp_path)
     assert found.engine is None

@@ -2,12 +2,14 @@ from pathlib import Path
 
 from harness.errors import EngineError
 from harness.host.choice import Surroundings
-from harness.host.doctor import Finding, examine, gpu_findings
+from harness.host.doctor import Finding, examine, gpu_findings, site_of
 from harness.host.engine import Engine
 from harness.host.gpu import NoWay, Way
 from harness.host.options import BenchOptions
+from harness.host.ways import find_way
 from harness.job import Devices, GpuDevice
 from tests.host.fake_api import FakeApi
+from tests.host.trees import add_spec, linux_host, machine
 
 WAY = Way(name="nvidia-runtime", reason="listed", host_settings={})
 
@@ -38,6 +40,35 @@ def test_without_an_engine_the_remedy_is_the_engine_s(project: Path) -> None:
     assert "join the docker group" in seen["engine"].line
     assert seen["choice"].state == "problem"
     assert seen["disk for records"].state == "ok"
+
+
+def test_the_whole_doctor_on_a_rootless_engine_with_a_stale_specification(
+    project: Path, tmp_path: Path
+) -> None:
+    root = add_spec(linux_host(tmp_path, libraries=False), driver="570.86.10")
+    information = {**machine("docker-rootless-no-cgroup"), "CDISpecDirs": ["/etc/cdi"]}
+    engine = Engine(FakeApi(memory=information), is_local=True)
+    way = find_way(information, is_local=True, gpu=None, root=root)
+    around = Surroundings(engine=engine, engine_error=None, way=way, driver="580.159.04", root=root)
+    findings = list(examine(BenchOptions(device="cuda"), around, project, tmp_path))
+    lines = [finding.line for finding in findings]
+    names = [finding.name for finding in findings if finding.name]
+    assert names[:3] == ["limits-ignored", "cdi-stale", "libraries-not-found"]
+    assert any(line.startswith("ok      engine: Docker 99.0") for line in lines)
+    # What is in the way is said once, with its remedy, and not beside a line that sounds better.
+    assert not any(
+        line.startswith(("ok      way", "note    way to the GPU: no NV")) for line in lines
+    )
+    assert findings[-1].subject == "choice"
+
+
+def test_a_desktop_s_disk_is_not_this_host_s(project: Path) -> None:
+    for name, is_seen in (("docker-desktop-wsl2", False), ("docker-27-plain", True)):
+        engine = Engine(FakeApi(memory=machine(name)), is_local=True)
+        around = Surroundings(engine=engine, engine_error=None, way=WAY, driver=None)
+        seen = site_of(BenchOptions(), around)
+        assert (seen.image_disk_bytes is not None) is is_seen
+        assert seen.traits.is_desktop is not is_seen
 
 
 def devices() -> Devices:

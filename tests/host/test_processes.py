@@ -131,6 +131,19 @@ def test_caches_are_cold_unless_the_case_asks(tmp_path: Path) -> None:
         assert (str(tmp_path / "warm") in record.detail) is warm
 
 
+def test_a_mig_instance_is_shown_to_cuda_alone_and_is_then_its_first_gpu(tmp_path: Path) -> None:
+    script = """
+import json, os, pathlib, sys
+folder = pathlib.Path(sys.argv[2])
+asked = json.loads((folder / "preflight.json").read_text())
+answer = {"torch_version": "t", "torch_cuda": None, "gpus": [], "python_version": "3",
+          "cpu_count": 1, "problems": [os.environ["CUDA_VISIBLE_DEVICES"], str(asked["gpu"])]}
+(folder / "devices.json").write_text(json.dumps(answer))
+"""
+    runner = LocalRunner(project=ROOT, gpu="MIG-1", program=(sys.executable, "-c", script))
+    assert runner.preflight(PreflightRequest(cases=[])).problems == ["MIG-1", "None"]
+
+
 def test_the_environment_finds_the_project() -> None:
     environment = processes._environment({"PYTHONPATH": "/x"}, ROOT, Path("/c"))
     assert environment["PYTHONPATH"] == f"{ROOT}{os.pathsep}/x"
