@@ -49,7 +49,8 @@ def desktop_without_gpu(site: Site) -> Told | None:
 def podman_too_old(site: Site) -> Told | None:
     """Its Docker API drops a request for CDI devices without a word."""
     traits = site.traits
-    if not traits.is_podman or traits.knows_cdi:
+    has_no_gpu = site.is_local and site.driver is None
+    if not traits.is_podman or traits.knows_cdi or has_no_gpu:
         return None
     return note(
         f"Podman {_version(site)} ignores requests for GPUs that come through its Docker API",

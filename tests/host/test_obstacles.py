@@ -296,6 +296,10 @@ FINE: dict[str, tuple[Callable[[Path], Site], set[str]]] = {
         lambda root: site(linux_host(root), gpu=FIRST_INSTANCE, smi=smi("mig-two")),
         {"mig-telemetry"},
     ),
+    "an older Podman without a GPU": (
+        lambda root: site(root, "podman-4.3", driver=None),
+        {"no-driver", "cgroup-v1"},
+    ),
     "no GPU": (lambda root: site(root, "docker-27-plain", driver=None), {"no-driver"}),
 }
 
