@@ -19,7 +19,7 @@ from harness.host.engine import Engine
 from harness.host.engine_traits import EngineTraits
 from harness.host.gpu import Way, image_cuda_major
 from harness.host.image import find_image
-from harness.host.obstacles import obstacles
+from harness.host.obstacles import SUBJECTS, obstacles
 from harness.host.options import BenchOptions
 from harness.host.processes import LocalRunner
 from harness.host.runner import Runner
@@ -38,8 +38,8 @@ def examine(
     site = site_of(options, around)
     met = list(obstacles(site))
     subjects = {finding.subject for finding in met}
-    yield from (line for line in _standing(site, around) if line.subject not in subjects)
-    yield from met
+    standing = [line for line in _standing(site, around) if line.subject not in subjects]
+    yield from sorted(standing + met, key=lambda finding: SUBJECTS.index(finding.subject))
     yield _records_disk(reports)
     try:
         choice = choose(options.runtime, options.device, around, asked=options.asked)

@@ -58,6 +58,8 @@ OBSTACLES = (
     Obstacle("disk-too-small", "disk for the image", engine.disk_too_small),
 )
 
+SUBJECTS = tuple(dict.fromkeys(row.subject for row in OBSTACLES))  # in the order of a run's needs
+
 
 def obstacles(site: Site) -> Iterator[Finding]:
     """What is in the way at this site, in the table's order."""

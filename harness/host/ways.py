@@ -1,5 +1,7 @@
 """How a container reaches one GPU: the first way that works, with its reason, or why none does.
 
+Reasons go into records, so they name no UUID. The doctor, whose lines do not, lists them.
+
 Three ways, tried in this order: the NVIDIA runtime, CDI, and plain device nodes with the driver's
 library folder. On WSL2 the device node is /dev/dxg, and every way shows all GPUs of the host.
 """
@@ -91,7 +93,8 @@ def find_wanted(gpu: str | None, smi: Smi) -> Wanted | NoWay:
     if is_instance(gpu):
         named = next((i for i in smi.instances if i.uuid == gpu), None)
         if named is None and smi.is_there:
-            return NoWay(f"{gpu} is not among the {len(smi.instances)} MIG instances of this host")
+            count = len(smi.instances)
+            return NoWay(f"the one asked for is not among the {count} MIG instances of this host")
         return Wanted(name=gpu, instance=named)
     split = smi.split_gpu(gpu)
     if split is None:
@@ -100,8 +103,8 @@ def find_wanted(gpu: str | None, smi: Smi) -> Wanted | NoWay:
     if not instances:
         return NoWay(f"GPU {split.index} is in MIG mode and has no instance")
     if len(instances) > 1:
-        names = ", ".join(f"{i.uuid} ({i.profile})" for i in instances)
-        return NoWay(f"GPU {split.index} is split into MIG instances; choose with --gpu: {names}")
+        profiles = ", ".join(instance.profile for instance in instances)
+        return NoWay(f"GPU {split.index} is split into MIG instances ({profiles}), none is named")
     return Wanted(name=gpu, instance=instances[0])
 
 
@@ -164,7 +167,7 @@ def _cdi(host: _Host, wanted: Wanted, tried: str) -> Way | NoWay:
     aliases = ["all"] if traits.is_wsl else _aliases(wanted, host.smi)
     name = next((alias for alias in aliases if alias in names), None)
     if name is None:
-        return NoWay(f"no CDI device {' or '.join(aliases)}")
+        return NoWay("no CDI device of this GPU")
     request = DeviceRequest(driver="cdi", device_ids=[f"{cdi.KIND}={name}"])
     return Way(
         name="cdi",
@@ -234,7 +237,8 @@ def _chosen(wanted: Wanted, smi: Smi, root: Path) -> HostGpu | NoWay:
     chosen = next((g for i, g in enumerate(listed) if gpu in (None, str(i), g.uuid)), None)
     if chosen is not None:
         return chosen
-    which = f"GPU {gpu} is not among the {len(listed)} found" if gpu else "no GPU is found"
+    asked = f"GPU {gpu}" if gpu and gpu.isdecimal() else "the GPU asked for"
+    which = f"{asked} is not among the {len(listed)} found" if gpu else "no GPU is found"
     return NoWay(f"{which} in /proc/driver/nvidia/gpus and /dev")
 
 

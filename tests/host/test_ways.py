@@ -144,8 +144,8 @@ def test_without_capability_nodes_there_is_no_way_to_an_instance(tmp_path: Path)
     ("answers", "gpu", "reason"),
     [
         ("mig-none", None, "in MIG mode and has no instance"),
-        ("mig-two", None, "is split into MIG instances; choose with --gpu"),
-        ("mig-two", "0", SECOND_INSTANCE),
+        ("mig-two", None, "split into MIG instances (3g.40gb, 1g.10gb), none is named"),
+        ("mig-two", "0", "none is named"),
         ("mig-two", "MIG-none", "not among the 2 MIG instances"),
     ],
 )
@@ -155,6 +155,7 @@ def test_a_gpu_in_mig_mode_is_refused_until_one_instance_is_meant(
     information = machine("docker-27-nvidia-runtime")
     found = way(linux_host(tmp_path), information, gpu=gpu, smi=smi(answers))
     assert isinstance(found, NoWay) and reason in found.reason
+    assert "MIG-" not in found.reason  # reasons go into records
 
 
 def test_beside_a_gpu_in_mig_mode_the_other_is_as_ever(tmp_path: Path) -> None:
@@ -256,9 +257,10 @@ def test_listed_devices_are_asked_for_by_the_name_they_have(
 
 
 def test_a_gpu_that_cdi_does_not_list_is_reached_another_way(tmp_path: Path) -> None:
-    found = way(linux_host(tmp_path), machine("docker-28.2-cdi"), gpu="1")
-    assert isinstance(found, Way) and found.name == "device-nodes"
-    assert "no CDI device 1" in found.reason
+    for gpu in ("1", SECOND_UUID):
+        found = way(linux_host(tmp_path / gpu), machine("docker-28.2-cdi"), gpu=gpu)
+        assert isinstance(found, Way) and found.name == "device-nodes"
+        assert "no CDI device of this GPU" in found.reason and "GPU-" not in found.reason
 
 
 def test_a_specification_is_read_for_names_and_driver(tmp_path: Path) -> None:
