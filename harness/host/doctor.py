@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from harness.cost_fit import gib, least_bytes
 from harness.errors import HarnessError
 from harness.host.choice import Choice, Surroundings, choose
 from harness.host.containers import DockerRunner
@@ -76,8 +77,8 @@ def gpu_findings(devices: Devices) -> Iterator[Finding]:
         yield Finding(
             "ok",
             f"GPU {gpu.index}",
-            f"{gpu.name}, compute capability {capability}, {_gib(gpu.free_bytes)} of "
-            f"{_gib(gpu.total_bytes)} free; torch {devices.torch_version}",
+            f"{gpu.name}, compute capability {capability}, {gib(gpu.free_bytes)} of "
+            f"{gib(gpu.total_bytes)} free; torch {devices.torch_version}",
         )
 
 
@@ -125,12 +126,12 @@ def _disk(engine: Engine | None, reports: Path) -> Iterator[Finding]:
         existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
         free_bytes = shutil.disk_usage(existing).free
         if free_bytes < needed_bytes:
-            text = f"{_gib(free_bytes)} free, {_gib(needed_bytes)} advised"
+            text = f"{gib(free_bytes)} free, {gib(needed_bytes)} advised"
             yield Finding("problem", subject, text, "free space")
         elif not os.access(existing, os.W_OK) and folder == reports:
             yield Finding("problem", subject, "no permission to write", "fix the permissions")
         else:
-            yield Finding("ok", subject, f"{_gib(free_bytes)} free")
+            yield Finding("ok", subject, f"{gib(free_bytes)} free")
 
 
 def _devices(choice: Choice, options: BenchOptions, project: Path) -> Iterator[Finding]:
@@ -153,9 +154,8 @@ def _devices(choice: Choice, options: BenchOptions, project: Path) -> Iterator[F
         yield Finding("problem", "preflight", error.what, error.next_step)
         return
     yield from gpu_findings(devices)
+    for case in cases if devices.gpus else ():
+        if (needed := least_bytes(case)) is not None:
+            yield Finding("ok", "memory", f"{case.id} needs {gib(needed)} of the GPU at least")
     if choice.device == "cpu":
         yield Finding("ok", "torch", f"{devices.torch_version} on {devices.cpu_count} CPUs")
-
-
-def _gib(count: int) -> str:
-    return f"{count / 2**30:.1f} GiB"

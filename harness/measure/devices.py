@@ -124,7 +124,7 @@ def workload_config(case: Case, capability: tuple[int, int] | None) -> WorkloadC
         model=with_window(preset.model, case.window),
         height_px=case.height_px,
         width_px=case.width_px,
-        dtype=preset.dtype,
+        dtype=case.dtype,
         attention=attention.resolve(case.attention, capability),
         vae=case.vae,
         wan_vae_dim=preset.wan_vae_dim,

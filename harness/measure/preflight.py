@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from harness.arms import is_variant_arm
-from harness.cost import estimate_peak_bytes
+from harness.cost_fit import misfits, tight
 from harness.errors import HarnessError
 from harness.job import NOTE, Devices, GpuDevice, PreflightRequest
 from harness.matrix import Case
@@ -31,7 +31,7 @@ from harness.variants import resolve
 from harness.workload.attention import Attention
 from harness.workload.build import check_weights
 
-GIB = 2**30
+BFLOAT16_CAPABILITY = (8, 0)  # the least, by NVIDIA's table of types and compute capabilities
 NO_TELEMETRY = "no telemetry"
 
 Readings = dict[str, str | Number | None]
@@ -75,7 +75,8 @@ def _problems(
     if gpu is not None:
         yield from _gpu_problems(gpu, readings[gpu.uuid])
         device = next(device for device in devices if device.uuid == gpu.uuid)
-        yield from memory_problems(built_in, gpu.capability, device.free_bytes)
+        yield from type_problems(built_in, gpu.name, gpu.capability)
+        yield from memory_problems(built_in, device.free_bytes)
         yield from _backend_problems(built_in, gpu)
         yield from variant_problems(built_in, gpu.name, gpu.capability)
     yield from _weight_problems(request, gpu.capability if gpu else None)
@@ -95,18 +96,19 @@ def _gpu_problems(gpu: Gpu, readings: Readings) -> Iterator[str]:
     yield from (NOTE + flag for flag in idle_flags(state))
 
 
-def memory_problems(
-    cases: list[Case], capability: tuple[int, int] | None, free_bytes: int
-) -> Iterator[str]:
-    """The largest case against the memory that is free."""
-    if not cases:
-        return
-    needs = {case.id: estimate_peak_bytes(workload_config(case, capability)) for case in cases}
-    largest = max(needs, key=lambda name: needs[name])
-    if needs[largest] > free_bytes:
+def memory_problems(cases: list[Case], free_bytes: int) -> Iterator[str]:
+    """Cases that the free memory is too small for, with smaller ones; a note where it is tight."""
+    lines = list(misfits(cases, free_bytes))
+    yield from lines or [NOTE + line for line in tight(cases, free_bytes)]
+
+
+def type_problems(cases: list[Case], name: str, capability: tuple[int, int]) -> Iterator[str]:
+    """A GPU without bfloat16 cannot run the cases that want it."""
+    wanting = [case.id for case in cases if case.dtype == "bfloat16"]
+    if wanting and capability < BFLOAT16_CAPABILITY:
         yield (
-            f"GPU memory is too small: {largest} needs {needs[largest] / GIB:.1f} GiB, "
-            f"{free_bytes / GIB:.1f} GiB free; choose a smaller size or free the GPU"
+            f"{name} has compute capability {capability[0]}.{capability[1]} and no bfloat16, which "
+            f"{wanting[0]} needs: run float16 cases with --dtype float16, or take a GPU of 8.0"
         )
 
 
