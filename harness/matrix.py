@@ -14,10 +14,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from harness.arms import check_arms, is_variant_arm
+from harness.arms import check_arms, check_workload, is_variant_arm
 from harness.errors import UsageError
 from harness.presets import DEFAULT_DTYPE, DEFAULT_STEPS, PRESETS, SIZE_MULTIPLE_PX
-from harness.variants import BASELINE, Vae, is_bounded, needs_gpu, vae_of
+from harness.variants import BASELINE, Vae, needs_gpu
 
 Kind = Literal["isolated", "e2e", "paired", "quality"]
 Mode = Literal["inpainting", "depth", "text", "own"]  # "own": a pipeline of the user's
@@ -382,8 +382,7 @@ def _makes_sense(case: Case) -> bool:
         raise UsageError(
             f"matrix: attention '{case.attention}' needs a GPU", next_step="use default or sdpa"
         )
-    _check_vae(case)
-    _check_dtype(case)
+    check_workload((case.variant, *case.arms), vae=case.vae, dtype=case.dtype)
     if case.variant == BASELINE:
         return True
     if case.device == "cpu" and needs_gpu(case.variant):
@@ -394,29 +393,3 @@ def _makes_sense(case: Case) -> bool:
     # Compiling the VACE branch, and other variants beside it, are questions to the baseline alone.
     beside = case.compiled or "compiled" in case.arms or any(map(is_variant_arm, case.arms))
     return not beside
-
-
-def _check_vae(case: Case) -> None:
-    """Raises UsageError for a variant of the other autoencoder."""
-    for variant in (case.variant, *filter(is_variant_arm, case.arms)):
-        if vae_of(variant) not in (None, case.vae):
-            raise UsageError(
-                f"matrix: variant '{variant}' changes the {vae_of(variant)}, and the case has the "
-                f"{case.vae}",
-                next_step="leave it out, or write its vae",
-            )
-
-
-def _check_dtype(case: Case) -> None:
-    """Raises UsageError for what is of bfloat16 alone."""
-    if case.dtype == DEFAULT_DTYPE:
-        return
-    variants = (case.variant, *filter(is_variant_arm, case.arms))
-    of_bfloat16 = [name for name in variants if is_bounded(name)]
-    if case.vae == "wanvae":  # its decoder takes latents as bfloat16
-        of_bfloat16.append("wanvae")
-    if of_bfloat16:
-        raise UsageError(
-            f"matrix: '{of_bfloat16[0]}' needs bfloat16, and the case is {case.dtype}",
-            next_step="leave it out, or write dtype = ['bfloat16']",
-        )

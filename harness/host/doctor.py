@@ -23,7 +23,7 @@ from harness.host.processes import LocalRunner
 from harness.host.runner import Runner
 from harness.job import NOTE, Devices, PreflightRequest
 from harness.matrices import MATRICES
-from harness.matrix import Settings, expand
+from harness.matrix import Case, Settings, expand
 
 RECORDS_BYTES = 64 << 20
 IMAGE_BYTES = 20 << 30
@@ -80,6 +80,16 @@ def gpu_findings(devices: Devices) -> Iterator[Finding]:
             f"{gpu.name}, compute capability {capability}, {gib(gpu.free_bytes)} of "
             f"{gib(gpu.total_bytes)} free; torch {devices.torch_version}",
         )
+
+
+def memory_findings(cases: list[Case]) -> Iterator[Finding]:
+    """What each case needs of the GPU, by the memory model; whether it is free, the preflight says.
+
+    Nothing on a CPU.
+    """
+    for case in cases:
+        if (needed := least_bytes(case)) is not None:
+            yield Finding("ok", "memory", f"{case.id} needs at least {gib(needed)} of the GPU")
 
 
 def _engine(around: Surroundings) -> Finding:
@@ -154,8 +164,6 @@ def _devices(choice: Choice, options: BenchOptions, project: Path) -> Iterator[F
         yield Finding("problem", "preflight", error.what, error.next_step)
         return
     yield from gpu_findings(devices)
-    for case in cases if devices.gpus else ():
-        if (needed := least_bytes(case)) is not None:
-            yield Finding("ok", "memory", f"{case.id} needs {gib(needed)} of the GPU at least")
+    yield from memory_findings(cases)
     if choice.device == "cpu":
         yield Finding("ok", "torch", f"{devices.torch_version} on {devices.cpu_count} CPUs")

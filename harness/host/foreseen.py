@@ -19,7 +19,7 @@ from harness.result import encode
 from harness.store import RunFolder
 from harness.strict import Count, NonNegative, Strict
 
-FORESEEN_VERSION = 1
+FORESEEN_VERSION = 2
 BUDGET_FACTOR = 1.5  # of the expected time, where --budget does not say
 
 
