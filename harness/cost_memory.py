@@ -25,12 +25,11 @@ TAE_ENCODER_MEMORY = 3 * (64 / 4 + 64 / 16 + 64 / 64)
 ENCODED_STREAMS = 2  # what is kept and what is generated; WanVAE serves both from one memory
 WAN_DECODER_MEMORY, WAN_ENCODER_MEMORY = 2365, 1404
 # Feature maps at full resolution that a convolution holds: input and output, and cuDNN's own copies
-# of both in its layout. The first two are counted on tensors without storage; with the others the
-# sum is within 1 % of the recorded peaks of end-to-end cases.
-TAE_WIDTH, TAE_FEATURE_MAPS = 64, 4.15
-# WanVAE decodes four frames at a time: 12.8 maps are counted, two of cuDNN's are assumed like TAE's
-# (there is no record of it yet).
-WAN_FRAMES, WAN_FEATURE_MAPS = 4, 12.8 + 2
+# of both in its layout. The first are counted on tensors without storage; with the others the sum
+# is within 1 % of the recorded peaks of end-to-end cases.
+TAE_WIDTH, TAE_COUNTED_MAPS, TAE_COPIED_MAPS = 64, 2.0, 2.15
+# WanVAE takes four frames at a time; there is no record of it yet, so two copies are an assumption.
+WAN_FRAMES, WAN_COUNTED_MAPS, WAN_COPIED_MAPS = 4, 6.6, 2.0
 ROPE_BYTES = 8 + 16 + 16  # an element in float64, and as the complex product's factor and result
 FFN_TENSORS = 3  # [tokens, ffn_dim]: before, inside and after the activation function
 CACHE_COPIES = 4  # clones and windows of keys and values
@@ -170,8 +169,9 @@ def _autoencoder_bytes(config: WorkloadConfig) -> float:
     pixels = config.height_px * config.width_px * itemsize(config)
     if config.vae == "tae":
         frames = config.model.pixel_frames_per_chunk
-        return TAE_FEATURE_MAPS * frames * pixels * TAE_WIDTH
-    return WAN_FEATURE_MAPS * WAN_FRAMES * pixels * config.wan_vae_dim
+        return (TAE_COUNTED_MAPS + TAE_COPIED_MAPS) * frames * pixels * TAE_WIDTH
+    maps = WAN_COUNTED_MAPS + WAN_COPIED_MAPS
+    return maps * WAN_FRAMES * pixels * config.wan_vae_dim
 
 
 def _transformer_bytes(config: WorkloadConfig, fixes: Iterable[str]) -> float:

@@ -1,19 +1,28 @@
 """The memory model against every recorded peak, and its parts against the model's arithmetic."""
 
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
 
 from harness.cost import kv_cache_bytes, parameters
 from harness.cost_case import cost_config
 from harness.cost_memory import (
     GIB,
+    TAE_COUNTED_MAPS,
     TAE_DECODER_MEMORY,
     TAE_ENCODER_MEMORY,
+    TAE_WIDTH,
+    WAN_COUNTED_MAPS,
     WAN_DECODER_MEMORY,
     WAN_ENCODER_MEMORY,
+    WAN_FRAMES,
     memory_need,
 )
 from harness.matrix import Case
@@ -135,6 +144,67 @@ def test_a_larger_case_needs_more(change: dict[str, object]) -> None:
 def test_float16_needs_what_bfloat16_does() -> None:
     assert memory_need(case(dtype="float16")) == memory_need(case())
     assert memory_need(case()).least_bytes / GIB == pytest.approx(10.0, abs=0.1)
+
+
+class LiveBytes(TorchDispatchMode):
+    """Counts the bytes of tensors that are alive; they need no storage."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.peak = 0
+        self._known: set[int] = set()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        out = func(*args, **(kwargs or {}))
+        for tensor in tree_iter(out):
+            if isinstance(tensor, Tensor):
+                self._meet(tensor)
+        self.peak = max(self.peak, self.now)
+        return out
+
+    def _meet(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        key, size = storage._cdata, storage.nbytes()
+        if key not in self._known:
+            self._known.add(key)
+            self.now += size
+            weakref.finalize(storage, self._forget, key, size)
+
+    def _forget(self, key: int, size: int) -> None:
+        self._known.discard(key)
+        self.now -= size
+
+
+@pytest.mark.parametrize(
+    ("kind", "map_channels", "maps"),
+    [
+        (Tae, 12 * TAE_WIDTH, TAE_COUNTED_MAPS),
+        (WanVae, WAN_FRAMES * 96, WAN_COUNTED_MAPS),
+    ],
+)
+def test_the_feature_maps_that_a_step_holds(
+    kind: type[Tae | WanVae], map_channels: int, maps: float
+) -> None:
+    side = 256
+    with torch.device("meta"):
+        vae = kind().to(torch.bfloat16)
+        latent, pixels = (
+            torch.empty(1, 3, 16, side // 8, side // 8),
+            torch.empty(1, 3, 12, side, side),
+        )
+    given = {"decode": latent.bfloat16(), "encode": pixels.bfloat16()}
+    memory = vae.new_encoder_memory()
+    held = {}
+    with torch.no_grad(), LiveBytes() as live:
+        for _ in range(2):
+            for name in given:
+                live.peak = live.now
+                args = (given[name], memory) if name == "encode" else (given[name],)
+                getattr(vae, name)(*args)
+                held[name] = (live.peak - live.now) / (2 * map_channels * side**2)
+    assert max(held.values()) == pytest.approx(maps, rel=0.05)
 
 
 def kept_elements(memory: FrameMemory) -> int:
