@@ -5,6 +5,7 @@ a run.
 """
 
 import importlib
+import itertools
 import os
 import platform
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from harness.matrix import Case
 from harness.measure.devices import (
     Gpu,
     architecture_fits,
+    check_type,
     choose_gpu,
     list_gpus,
     why_no_cuda,
@@ -31,7 +33,6 @@ from harness.variants import resolve
 from harness.workload.attention import Attention
 from harness.workload.build import check_weights
 
-BFLOAT16_CAPABILITY = (8, 0)  # the least, by NVIDIA's table of types and compute capabilities
 NO_TELEMETRY = "no telemetry"
 
 Readings = dict[str, str | Number | None]
@@ -75,7 +76,7 @@ def _problems(
     if gpu is not None:
         yield from _gpu_problems(gpu, readings[gpu.uuid])
         device = next(device for device in devices if device.uuid == gpu.uuid)
-        yield from type_problems(built_in, gpu.name, gpu.capability)
+        yield from type_problems(built_in, gpu)
         yield from memory_problems(built_in, device.free_bytes)
         yield from _backend_problems(built_in, gpu)
         yield from variant_problems(built_in, gpu.name, gpu.capability)
@@ -102,14 +103,18 @@ def memory_problems(cases: list[Case], free_bytes: int) -> Iterator[str]:
     yield from lines or [NOTE + line for line in tight(cases, free_bytes)]
 
 
-def type_problems(cases: list[Case], name: str, capability: tuple[int, int]) -> Iterator[str]:
-    """A GPU without bfloat16 cannot run the cases that want it."""
-    wanting = [case.id for case in cases if case.dtype == "bfloat16"]
-    if wanting and capability < BFLOAT16_CAPABILITY:
-        yield (
-            f"{name} has compute capability {capability[0]}.{capability[1]} and no bfloat16, which "
-            f"{wanting[0]} needs: run float16 cases with --dtype float16, or take a GPU of 8.0"
-        )
+def type_problems(cases: list[Case], gpu: Gpu) -> Iterator[str]:
+    """A GPU without bfloat16 cannot run the cases that want it; told with the first of them."""
+    lines = (line for case in cases if (line := _type_problem(case, gpu)) is not None)
+    yield from itertools.islice(lines, 1)
+
+
+def _type_problem(case: Case, gpu: Gpu) -> str | None:
+    try:
+        check_type(case.dtype, gpu)
+    except HarnessError as error:
+        return f"{case.id}: {error.line}"
+    return None
 
 
 def variant_problems(cases: list[Case], name: str, capability: tuple[int, int]) -> Iterator[str]:

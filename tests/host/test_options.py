@@ -15,6 +15,7 @@ def test_none_stands_for_the_default() -> None:
     [
         ({"runtime": "podman"}, "--runtime 'podman' is unknown; choose one of auto, docker, local"),
         ({"device": "tpu"}, "--device 'tpu'"),
+        ({"dtype": "float8"}, "--dtype 'float8' is unknown; choose one of bfloat16, float16"),
         ({"preset": "huge"}, "--preset 'huge'"),
         ({"size": "100x64"}, "not a multiple of 16"),
         ({"wheelhouse": "/nonexistent"}, "is no folder"),

@@ -67,11 +67,12 @@ def test_memory_that_is_tight_is_a_note() -> None:
 
 
 def test_a_gpu_without_bfloat16_is_told_and_float16_is_the_way() -> None:
-    (line,) = type_problems([full_case()], "Tesla T4", (7, 5))
-    assert "Tesla T4 has compute capability 7.5 and no bfloat16" in line
+    old, newer = (Gpu(0, "Tesla T4", "GPU-1", 2**34, capability) for capability in ((7, 5), (8, 0)))
+    (line,) = type_problems([full_case(), full_case(mode="text")], old)
+    assert line.startswith("e2e-inpainting-eager: Tesla T4 has compute capability 7.5 and no bf")
     assert "--dtype float16" in line
-    assert list(type_problems([full_case(dtype="float16")], "Tesla T4", (7, 5))) == []
-    assert list(type_problems([full_case()], "A100", (8, 0))) == []
+    assert list(type_problems([full_case(dtype="float16")], old)) == []
+    assert list(type_problems([full_case()], newer)) == []
 
 
 @pytest.mark.usefixtures("fake_gpu")
