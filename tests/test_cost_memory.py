@@ -76,22 +76,27 @@ def test_the_allocation_of_every_record_is_estimated() -> None:
 
 
 def test_what_the_whole_device_had_in_use_is_estimated() -> None:
-    """Proofs of output have no pass for memory: the sampler saw them."""
+    """Less what was in use before. Proofs of output have no memory pass: the sampler saw them."""
     for result in RECORDED:
         seen = result.gpu.series.fields["memory_used_bytes"] if result.gpu.series else []
         sampled = max((used for used in seen if used), default=0)
         memory = result.memory
         peak = memory.device_peak_bytes if memory is not None else int(sampled)
         assert peak
-        error = memory_need(result.case).expected_bytes / peak - 1
+        idle = result.provenance["gpu.idle.memory_used_bytes"].value
+        assert isinstance(idle, int)
+        error = memory_need(result.case).expected_bytes / (peak - idle) - 1
         assert -MOST_UNDER <= error <= MOST_OVER, result.case_id
 
 
 def test_a_case_that_ran_is_never_said_not_to_fit() -> None:
     """By the least need, in the memory that its whole device had in use."""
     for result in RECORDED:
+        idle = result.provenance["gpu.idle.memory_used_bytes"].value
         if result.memory is not None and result.memory.device_peak_bytes is not None:
-            assert memory_need(result.case).least_bytes < result.memory.device_peak_bytes
+            assert isinstance(idle, int)
+            least = memory_need(result.case).least_bytes
+            assert least < result.memory.device_peak_bytes - idle, result.case_id
 
 
 def test_weights_are_shared_and_caches_are_not() -> None:
@@ -143,7 +148,7 @@ def test_a_larger_case_needs_more(change: dict[str, object]) -> None:
 
 def test_float16_needs_what_bfloat16_does() -> None:
     assert memory_need(case(dtype="float16")) == memory_need(case())
-    assert memory_need(case()).least_bytes / GIB == pytest.approx(10.0, abs=0.1)
+    assert memory_need(case()).least_bytes / GIB == pytest.approx(9.5, abs=0.1)
 
 
 class LiveBytes(TorchDispatchMode):

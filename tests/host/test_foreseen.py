@@ -52,7 +52,7 @@ def test_the_memory_that_cases_need_of_a_gpu(place: Place) -> None:
     seen = foresee(plan, schedule(cases), BenchOptions(), place)
     assert all(one.memory_bytes for one in seen.cases)
     assert "  e2e-inpainting-eager  " in seen.answer(as_json=False)
-    assert ", 10.0 GiB of GPU memory" in seen.answer(as_json=False)
+    assert ", 9.5 GiB of GPU memory" in seen.answer(as_json=False)
     on_cpu = dry_run({**LOCAL, "matrix": "quick"}, place)
     assert {one.memory_bytes for one in on_cpu.cases} == {None}
 

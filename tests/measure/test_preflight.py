@@ -55,14 +55,14 @@ def full_case(**changes: object) -> Case:
 def test_memory_that_is_too_small_names_needed_free_and_what_would_fit() -> None:
     cases = [small_case(device="cuda"), full_case()]
     first, fitting = memory_problems(cases, 9 * 2**30)
-    assert "e2e-inpainting-eager needs 10.0 GiB, 9.0 GiB are free" in first
-    assert "it would fit with size 432x432" in first
+    assert "e2e-inpainting-eager needs 9.5 GiB, 9.0 GiB are free" in first
+    assert "it would fit with size 480x480" in first
     assert fitting == "what fits: --only 'e2e-inpainting-eager-32x32'"
     assert list(memory_problems(cases, 80 * 2**30)) == []
 
 
 def test_memory_that_is_tight_is_a_note() -> None:
-    (line,) = memory_problems([full_case()], int(10.5 * 2**30))
+    (line,) = memory_problems([full_case()], 10 * 2**30)
     assert line.startswith(f"{NOTE}GPU memory is tight")
 
 
@@ -91,6 +91,14 @@ def test_the_gpu_is_described() -> None:
     (gpu,) = preflight(PreflightRequest(cases=[small_case()])).gpus
     assert (gpu.uuid, gpu.driver, gpu.utilisation_percent) == ("GPU-1", "580.1", 3)
     assert gpu.free_bytes == 12 * 2**30
+
+
+@pytest.mark.usefixtures("fake_gpu")
+def test_the_preflight_s_own_context_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    used = iter([2**30, 2**30 + 2**29])  # before and after CUDA was asked
+    monkeypatch.setattr(module, "_read_nvml", lambda _: {"memory_used_bytes": next(used)})
+    (gpu,) = preflight(PreflightRequest(cases=[small_case()])).gpus
+    assert gpu.free_bytes == 12 * 2**30 + 2**29
 
 
 @pytest.mark.usefixtures("fake_gpu")
