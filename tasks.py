@@ -57,7 +57,12 @@ def _bench(given: dict[str, Given]) -> None:
             return REPORTS
         return bench(options, place, _tools(web=web), screen)
 
-    spread(given, place, screen, run, dry=dry)
+    def compare(runs: list[Path]) -> str:
+        from harness.report.compare import table_of_runs
+
+        return table_of_runs(runs)
+
+    spread(given, place, screen, run, compare, dry=dry)
 
 
 def _tools(*, web: bool = False) -> "Tools":

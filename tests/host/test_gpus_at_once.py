@@ -81,6 +81,10 @@ def test_cpus_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cpu_shares(2, {"host": "ssh://a"}) == [None, None]
 
 
+def compare(runs: list[Path]) -> str:
+    return f"a table of {', '.join(run.name for run in runs)}"
+
+
 def place(tmp_path: Path) -> Place:
     return Place(project=tmp_path, reports=tmp_path / "reports", environment={})
 
@@ -96,16 +100,18 @@ def test_gpus_take_turns_and_one_that_fails_keeps_nobody(tmp_path: Path) -> None
 
     stream = io.StringIO()
     with pytest.raises(CaseError, match="1 of 3 GPUs failed: 0"):
-        spread({"gpu": "0,1,2"}, place(tmp_path), Screen(stream), run, dry=False)
+        spread({"gpu": "0,1,2"}, place(tmp_path), Screen(stream), run, compare, dry=False)
     assert ran == ["0", "1", "2"]
+    assert "a table of run-1, run-2" in stream.getvalue()
     assert "next: invoke compare --a run-1 --b run-2 --across gpu" in stream.getvalue()
 
 
 @pytest.mark.parametrize(
     ("given", "dry", "text"),
     [
-        ({"gpu": "0", "parallel": True}, False, "a way to use several GPUs"),
-        ({"split": True}, False, "a way to use several GPUs"),
+        ({"gpu": "0", "parallel": True}, False, "does not go with"),
+        ({"split": True}, False, "write --gpu all --split"),
+        ({"host": "ssh://a,ssh://b", "split": True}, False, "--split does not go with"),
         ({"gpu": "0,1", "parallel": True, "split": True}, False, "--parallel and --split"),
         ({"gpu": "0,1"}, True, "a dry run is of one host and GPU"),
         ({"gpu": "0,1", "host": "ssh://a,ssh://b"}, False, "name one host"),
@@ -116,7 +122,7 @@ def test_what_does_not_go_together(tmp_path: Path, given: Given, dry: bool, text
         raise AssertionError("nothing runs")
 
     with pytest.raises(UsageError, match=text):
-        spread(given, place(tmp_path), Screen(io.StringIO()), run, dry=dry)
+        spread(given, place(tmp_path), Screen(io.StringIO()), run, compare, dry=dry)
 
 
 @pytest.mark.slow

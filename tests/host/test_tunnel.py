@@ -184,6 +184,10 @@ def test_hosts_are_read_from_one_option() -> None:
         hosts_of({"host": "ssh://a,ssh://b", "resume": "x"})
 
 
+def compare(runs: list[Path]) -> str:
+    return f"a table of {', '.join(run.name for run in runs)}"
+
+
 def test_every_host_has_its_turn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def run(given: Given) -> Path:
         name = str(given["host"])[-1]
@@ -193,17 +197,20 @@ def test_every_host_has_its_turn(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
     hosts = ["ssh://a", "ssh://b", "ssh://c"]
     with pytest.raises(CaseError, match="1 of 3 hosts failed: ssh://b"):
-        on_each("host", hosts, {"matrix": "quick"}, Screen(sys.stdout), run)
+        on_each("host", hosts, {"matrix": "quick"}, Screen(sys.stdout), run, compare)
     said = capsys.readouterr().out
     assert "host 2 of 3: no engine there" in said
+    assert "a table of a, c" in said
     assert "next: invoke compare --a a --b c --across gpu" in said
-    assert on_each("host", hosts[:1], {}, Screen(sys.stdout), run) == [tmp_path / "a/report.md"]
+    assert on_each("host", hosts[:1], {}, Screen(sys.stdout), run, compare) == [
+        tmp_path / "a/report.md"
+    ]
 
     def full(given: Given) -> Path:
         raise StorageError("disk full")
 
     with pytest.raises(StorageError):
-        on_each("host", hosts, {}, Screen(sys.stdout), full)
+        on_each("host", hosts, {}, Screen(sys.stdout), full, compare)
 
 
 @pytest.mark.slow
