@@ -14,7 +14,7 @@ from harness.host.containers import DockerRunner, install_facts
 from harness.host.engine import Engine
 from harness.host.gpu import Way
 from harness.host.image import Image
-from harness.host.leftovers import RUN_LABEL
+from harness.host.leftovers import RUN_LABEL, labels
 from harness.host.runner import case_limit_s
 from harness.job import Devices, Job, PreflightRequest, Progress
 from harness.result import Failure, Record, Result, encode
@@ -188,12 +188,16 @@ class Restarting(FakeApi):
 
 def test_after_a_restart_of_the_engine_cases_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(containers, "RETURN_POLL_S", 0.01)
-    left = {"Id": "left", "Labels": {RUN_LABEL: "run-1"}}
-    api = Restarting(images_by_name={FAKE_IMAGE.tag: {"Id": "i"}}, containers_by_id={"left": left})
+    left = {"Id": "left", "Labels": labels("run-1")}
+    another = {"Id": "another", "Labels": {RUN_LABEL: "run-1"}}  # of a bench that shares the run
+    api = Restarting(
+        images_by_name={FAKE_IMAGE.tag: {"Id": "i"}},
+        containers_by_id={"left": left, "another": another},
+    )
     api.answers_before, api.away = 2, 3
     restarted = runner(api)
     restarted.recover()
-    assert api.away == 0 and api.containers_by_id == {}
+    assert api.away == 0 and set(api.containers_by_id) == {"another"}
     assert restarted.facts()["engine.version"].value == "Docker 100.0"
 
 
