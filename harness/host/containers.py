@@ -69,6 +69,7 @@ class DockerRunner:
     run_id: str
     way: Way | None = None
     weights_dir: Path | None = None
+    cpus: str | None = None  # of the engine's host, e.g. 0-15; left out: all
     limit_s: float | None = None  # of a case; left out: what its own budgets leave room for
     memory_bytes: int | None = None  # left out: a share of what the engine's host has
     program: tuple[str, ...] = ()  # replaces the image's entry point, for tests
@@ -223,6 +224,7 @@ class DockerRunner:
         return {
             **confinement(memory_bytes if isinstance(memory_bytes, int) else None),
             "mounts": mounts,
+            **({"cpuset_cpus": self.cpus} if self.cpus else {}),
             # The engine's own default may be a driver whose output cannot be read back.
             "log_config": LogConfig(type="json-file", config={"max-size": "16m", "max-file": "1"}),
             **(self.way.host_settings if self.way else {}),

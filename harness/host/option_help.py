@@ -15,6 +15,7 @@ BENCH_HELP = {
     "device": "auto, cuda or cpu",
     "host": "another host whose engine runs the cases, ssh://user@box; or several, by commas",
     "gpu": "index or UUID of the GPU; several by commas, or all: a run each, in turn",
+    "cpus": "CPUs of the host that the cases may use, e.g. 0-15",
     "parallel": "with several GPUs: their runs at once, which the records say",
     "split": "with several GPUs: one run, whose processes they share",
     "variant": "changes of the workload: a fix, a stack, or several joined by '+'",

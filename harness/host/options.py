@@ -8,6 +8,7 @@ and --resume needs them.
 import json
 import math
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -39,6 +40,7 @@ class BenchOptions:
     device: Device | Auto = "auto"
     host: str | None = None  # ssh://user@box, whose engine runs the cases
     gpu: str | None = None
+    cpus: str | None = None  # of the host, e.g. 0-15
     variant: str = BASELINE
     preset: PresetName | Auto = "auto"
     size: str | None = None
@@ -89,6 +91,8 @@ class BenchOptions:
         resolve(options.variant)
         options.check_own()
         options.image.validate()
+        if options.cpus is not None:
+            parse_cpus(options.cpus)
         _ = options.budget_min, options.process_count, options.limit_s
         return options
 
@@ -182,6 +186,18 @@ class BenchOptions:
         if not host.startswith(SCHEME):
             return {}
         return {host: "<host>", **Address.parse(host).names}
+
+
+def parse_cpus(text: str) -> set[int]:
+    """'0-3,8' -> {0, 1, 2, 3, 8}. Raises UsageError."""
+    cpus: set[int] = set()
+    for part in text.split(","):
+        match = re.fullmatch(r"([0-9]{1,4})(?:-([0-9]{1,4}))?", part)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if first > last:
+            raise UsageError(f"--cpus '{text}' is no list of CPUs", next_step="write e.g. 0-15")
+        cpus.update(range(first, last + 1))
+    return cpus
 
 
 def _minutes(name: str, given: str | None) -> float | None:

@@ -9,7 +9,7 @@ from harness.errors import DeviceError, EngineError
 from harness.host.containers import DockerRunner
 from harness.host.image import ensure_image
 from harness.host.leftovers import sweep_containers, sweep_folders, sweep_processes
-from harness.host.options import BenchOptions, state_path
+from harness.host.options import BenchOptions, parse_cpus, state_path
 from harness.host.plan import Plan
 from harness.host.processes import LocalRunner
 from harness.host.runner import Runner
@@ -35,6 +35,8 @@ def ready_runners(plan: Plan, options: BenchOptions, place: Place, screen: Scree
     """The runner of the plan's choice, its image built, and leftovers of dead runs removed."""
     sweep_folders()
     sweep_processes()
+    if options.cpus and plan.choice.engine is None:
+        os.sched_setaffinity(0, parse_cpus(options.cpus))  # inherited by the cases
     engine = plan.choice.engine
     caches = state_path("caches", place.environment).with_suffix("")
     bare = LocalRunner(
@@ -56,6 +58,7 @@ def ready_runners(plan: Plan, options: BenchOptions, place: Place, screen: Scree
         run_id=plan.run_id,
         way=plan.choice.way,
         weights_dir=plan.weights,
+        cpus=options.cpus,
         limit_s=options.limit_s,
     )
     return Runners(chosen=chosen, bare=bare)
