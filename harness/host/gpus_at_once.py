@@ -124,9 +124,9 @@ def one_for_all(
 def cpu_shares(count: int, given: Given) -> list[str | None]:
     """CPUs for each of `count` benches at once, none of another's.
 
-    Threads of one bench that wait for each other in a busy loop stand still when a thread of
-    another one has the CPU: torch's own at the load of weights took 224 s in place of 6 s. With
-    --cpus, with another host or with fewer CPUs than benches it is left as it was given.
+    Threads of a bench that wait for each other in a busy loop stand still while a thread of another
+    one has the CPU: with four benches on 64 CPUs the load of weights took up to 224 s, not 6. With
+    --cpus, another host or fewer CPUs than benches it is left as it was given.
     """
     cpus = sorted(os.sched_getaffinity(0))
     each = len(cpus) // count

@@ -7,9 +7,7 @@ gpu_state.svg    clock, power and temperature over the run, phases shaded, cases
 `plots_trust` and `plots_profile` draw more, with the style and the helpers of this file.
 """
 
-import io
 import itertools
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -23,6 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from harness.report.markdown import one_line
+from harness.report.svg import svg
 
 INK = "#1f2933"
 FAINT = "#7b8794"
@@ -55,9 +54,7 @@ GPU_PANELS = (
     ("temperature_c", 1.0, "Temperature (°C)", "#b03a48"),
 )
 LONGEST_LABEL = 120  # characters
-PATH = re.compile(r'\bd="[^"]*"')
-FINE = re.compile(r"\d+\.\d{3,}")
-BUCKETS = 600  # of the time axis; each draws its median, and its range as a band
+BUCKETS = 300  # of the time axis; each draws its median, and its range as a band
 STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
@@ -275,17 +272,3 @@ def _trace(
     low, high = [min(row) for row in rows], [max(row) for row in rows]
     axes.fill_between(x, low, high, color=colour, alpha=0.25, linewidth=0, zorder=2)
     axes.plot(x, [float(np.median(row)) for row in rows], color=colour, linewidth=1.1, zorder=3)
-
-
-def svg(figure: Figure) -> bytes:
-    """The figure's bytes: no date, no version, Unix line ends, paths to a hundredth of a point."""
-    buffer = io.BytesIO()
-    metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
-    figure.savefig(buffer, format="svg", metadata=metadata)
-    text = PATH.sub(lambda path: FINE.sub(_hundredths, path[0]), buffer.getvalue().decode())
-    lines = text.splitlines()
-    return ("\n".join(line.rstrip() for line in lines) + "\n").encode()
-
-
-def _hundredths(number: "re.Match[str]") -> str:
-    return f"{float(number[0]):.2f}".rstrip("0").rstrip(".")

@@ -16,8 +16,8 @@ from harness.report.plots import (
     name_rows,
     short,
     style,
-    svg,
 )
+from harness.report.svg import svg
 
 BUSY, IDLE, WALL = "#2f6f9f", "#edb183", "#86b6d6"
 GAINED = "#eef0f2"

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
-from harness.report.plots import FAINT, INK, LEGEND, short, shown, style, svg
+from harness.report.plots import FAINT, INK, LEGEND, short, shown, style
+from harness.report.svg import svg
 
 COLOURS = ("#2f6f9f", "#d9742b", "#4f9d69", "#8c6bb1")
 CLASS_COLOURS = ("#f8d9dc", "#fbf3d4", "#d6ebdd", "#9fd0b0")

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from matplotlib.lines import Line2D
 
-from harness.report.plots import FAINT, INK, LEGEND, bars_figure, name_rows, style, svg
+from harness.report.plots import FAINT, INK, LEGEND, bars_figure, name_rows, style
+from harness.report.svg import svg
 
 ALONE, BRINGS = "#86b6d6", "#d9742b"
 

@@ -18,8 +18,8 @@ from harness.report.plots import (
     name_rows,
     short,
     style,
-    svg,
 )
+from harness.report.svg import svg
 
 FAMILY_COLOURS = {
     "base": ("Base blocks", "#2f6f9f"),

@@ -12,7 +12,8 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from harness.analysis.experiment import Location
-from harness.report.plots import INK, LEGEND, bars_figure, beside, name_rows, style, svg
+from harness.report.plots import INK, LEGEND, bars_figure, beside, name_rows, style
+from harness.report.svg import svg
 
 BUSY, WALL, RATE = "#2f6f9f", "#d9742b", "#86b6d6"
 HEADROOM = 1.15  # above the highest point

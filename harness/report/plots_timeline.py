@@ -7,7 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from harness.profiled import Timeline
-from harness.report.plots import INK, LEGEND, STAGE_COLOURS, style, svg
+from harness.report.plots import INK, LEGEND, STAGE_COLOURS, style
+from harness.report.svg import svg
 
 HOST_COLOURS = {
     "launch": ("Launch calls", "#d9742b"),

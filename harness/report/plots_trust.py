@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from harness.report.plots import FAINT, INK, LEGEND, name_rows, style, svg
+from harness.report.plots import FAINT, INK, LEGEND, name_rows, style
+from harness.report.svg import svg
 
 BAND = "#e4e7eb"
 SERIES = {"busy": ("GPU-busy time", "#2f6f9f", -0.16), "wall": ("Wall time", "#d9742b", 0.16)}
