@@ -1,13 +1,14 @@
 """harness.host.gpus_at_once and spread: several GPUs, in turn, at once, or sharing one run."""
 
 import io
+import os
 from pathlib import Path
 
 import pytest
 
 from harness.errors import CaseError, DeviceError, UsageError
 from harness.host.gpu import HostGpu
-from harness.host.gpus_at_once import gpus_of, words
+from harness.host.gpus_at_once import cpu_shares, gpus_of, words
 from harness.host.options import Given
 from harness.host.ready import Place
 from harness.host.screen import Screen
@@ -68,6 +69,16 @@ def test_all_of_no_gpu() -> None:
 def test_options_are_typed_again() -> None:
     given: Given = {"gpu": "1", "base_image": "b", "offline": True, "quiet": False, "limit": None}
     assert words(given) == ["--gpu", "1", "--base-image", "b", "--offline"]
+
+
+def test_cpus_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2, 3, 8})
+    assert cpu_shares(2, {}) == ["0-1", "2-3"]
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2, 8})
+    assert cpu_shares(2, {}) == ["0-1", "2,8"]
+    assert cpu_shares(5, {}) == [None] * 5
+    assert cpu_shares(2, {"cpus": "4-5"}) == ["4-5", "4-5"]
+    assert cpu_shares(2, {"host": "ssh://a"}) == [None, None]
 
 
 def place(tmp_path: Path) -> Place:
