@@ -250,3 +250,27 @@ def test_a_run_on_another_host_is_the_same_as_here(
     assert compared.returncode in (0, 3, 4), compared.stderr
     for path in far.path.rglob("*.json"):
         assert "127.0.0.1" not in path.read_text()
+
+    at_once = f"{there[1]},{there[1].replace('127.0.0.1', 'localhost')}"
+    both = invoke(
+        "bench",
+        *common[1:],
+        "--parallel",
+        "--host",
+        at_once,
+        env={"PATH": server.environment["PATH"]},
+    )
+    assert both.returncode == 0, both.stdout + both.stderr
+    for number in (1, 2):
+        assert f"host {number}: [1/1] e2e-inpainting-eager: finished" in both.stdout
+    assert "# Runs compared with" in both.stdout
+
+
+def test_hosts_that_cannot_be_reached_are_each_told(invoke: Invoke) -> None:
+    answer = invoke(
+        "bench", "--host", "ssh://nobody@127.0.0.1:1,ssh://nobody@localhost:1", "--parallel"
+    )
+    assert answer.returncode == 2
+    for number in (1, 2):
+        assert f"host {number}: error: " in answer.stdout
+    assert answer.stderr.startswith("error: 2 of 2 hosts failed: ")
