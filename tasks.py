@@ -253,15 +253,18 @@ def share(context: Context, run: str = "", out: str | None = None) -> None:
         print(share_run(REPORTS, run, out))
 
 
-@task(help={"file": "a run packed by `invoke share`"}, auto_shortflags=False)
-def add(context: Context, file: str = "") -> None:
+@task(
+    help={"file": "a run packed by `invoke share`", "by": "who sent it, as the index names them"},
+    auto_shortflags=False,
+)
+def add(context: Context, file: str = "", by: str | None = None) -> None:
     """Check a packed run, which may come from anyone, and add it to the reports."""
     with one_line_errors():
         from harness.host.locks import hold_reports
         from harness.report.share import add as add_run
 
         with hold_reports(REPORTS):
-            print(*add_run(REPORTS, file), sep="\n")
+            print(*add_run(REPORTS, file, by), sep="\n")
 
 
 @task(klass=LongOptions, help=COMPARE_HELP, auto_shortflags=False)

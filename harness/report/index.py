@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from harness.analysis.chunks import fps_over_processes
 from harness.analysis.experiment import Location
+from harness.origin import ADDED, origin
 from harness.report.cells import (
     NOTHING,
     Cell,
@@ -21,7 +22,7 @@ from harness.report.plots_runs import gpus_figure
 from harness.report.sections.compiled import chunk_change
 from harness.report.view import device_name
 from harness.result import Result
-from harness.store import Run
+from harness.store import Run, RunFolder
 
 PAGE = "README.md"  # of all GPUs, and of each
 
@@ -50,6 +51,7 @@ def index_view(runs: list[Run]) -> IndexView:
         ">FPS",
         ">Compiled / eager",
         "What it is",
+        "From",
     )
     bars = _bars(newest)
     return IndexView(
@@ -113,6 +115,7 @@ def _row(run: Run) -> tuple[Inline | str, ...]:
         at_home(fps, home),
         at_home(compiled, home),
         _kind(material, at("/cases/*/variant")),
+        _from(run, home),
     )
 
 
@@ -124,6 +127,15 @@ def _kind(material: Material, source: Source) -> Cell:
         return Cell(f"{kind}, pipeline {material.own}", (at,))
     names = ", ".join(material.variants)
     return Cell(f"{kind}, variant {names}", (source,)) if names else Cell(kind)
+
+
+def _from(run: Run, home: str) -> Cell:
+    """Ours, or who sent it."""
+    added = origin(RunFolder(run.path))
+    if added is None:
+        return Cell("ours")
+    by = f" by {added.by}" if added.by else ""
+    return Cell(f"contributed{by}", (f"{home}/{ADDED}#/by",))
 
 
 def _figures(material: Material) -> tuple[Cell, Cell, Cell]:
