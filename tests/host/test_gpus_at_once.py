@@ -2,6 +2,12 @@
 
 import io
 import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -151,3 +157,38 @@ def test_processes_of_one_run_are_shared_and_runs_go_on_side_by_side(
     assert failed.returncode == 2
     assert "GPU 0: error: --only 'nothing-*' matches no case" in failed.stdout
     assert failed.stderr.splitlines()[-1].startswith("error: 1 of 2 GPUs failed: 0")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_benches_end_with_the_one_that_started_them(
+    project: Path, surroundings: dict[str, str], tmp_path: Path, number: signal.Signals
+) -> None:
+    matrix = tmp_path / "two.toml"
+    matrix.write_text(MATRIX.replace("blocks = 1", "blocks = 50"))
+    asked = ["bench", "--matrix", str(matrix), "--runtime", "local", "--device", "cpu"]
+    command = [sys.executable, "-m", "invoke", *asked, "--gpu", "0,1", "--split"]
+    with subprocess.Popen(
+        command, cwd=project, env=surroundings, stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout is not None
+        assert any("GPU 1: " in line and "load torch" in line for line in parent.stdout)
+        parent.send_signal(number)
+    assert parent.returncode in (130, -signal.SIGKILL)
+    end_s = time.monotonic() + 30
+    while (left := _with_argument(str(matrix))) and time.monotonic() < end_s:
+        time.sleep(0.1)
+    assert left == []
+    (run,) = (project / "reports/cpu").iterdir()
+    assert not (run / ".claims").exists()
+    shutil.rmtree(project / "reports")
+
+
+def _with_argument(word: str) -> list[int]:
+    """Processes with this word in their command line."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if word.encode() in path.read_bytes().split(b"\0"):
+                found.append(int(path.parent.name))
+    return found
