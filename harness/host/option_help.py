@@ -48,7 +48,7 @@ PROFILE_HELP = {
 
 COMPARE_HELP = {
     "a": "id or folder of a run, or RUN:CASE for one case of it",
-    "b": "what is held against it: the same forms",
+    "b": "what is held against it: the same forms; several by commas for one table",
     "across": "keys whose difference is the question, e.g. gpu,torch.version",
     "measure": "wall or busy decides the exit code; left out: busy where both have it",
     "out": "folder for comparison.md and comparison.json",
