@@ -57,7 +57,12 @@ def _bench(given: dict[str, Given]) -> None:
             return REPORTS
         return bench(options, place, _tools(web=web), screen)
 
-    spread(given, place, screen, run, dry=dry)
+    def compare(runs: list[Path]) -> str:
+        from harness.report.compare import table_of_runs
+
+        return table_of_runs(runs)
+
+    spread(given, place, screen, run, compare, dry=dry)
 
 
 def _tools(*, web: bool = False) -> "Tools":
@@ -248,15 +253,18 @@ def share(context: Context, run: str = "", out: str | None = None) -> None:
         print(share_run(REPORTS, run, out))
 
 
-@task(help={"file": "a run packed by `invoke share`"}, auto_shortflags=False)
-def add(context: Context, file: str = "") -> None:
+@task(
+    help={"file": "a run packed by `invoke share`", "by": "who sent it, as the index names them"},
+    auto_shortflags=False,
+)
+def add(context: Context, file: str = "", by: str | None = None) -> None:
     """Check a packed run, which may come from anyone, and add it to the reports."""
     with one_line_errors():
         from harness.host.locks import hold_reports
         from harness.report.share import add as add_run
 
         with hold_reports(REPORTS):
-            print(*add_run(REPORTS, file), sep="\n")
+            print(*add_run(REPORTS, file, by), sep="\n")
 
 
 @task(klass=LongOptions, help=COMPARE_HELP, auto_shortflags=False)

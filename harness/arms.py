@@ -9,7 +9,8 @@ import re
 from collections.abc import Sequence
 
 from harness.errors import UsageError
-from harness.variants import needs_gpu, resolve
+from harness.presets import DEFAULT_DTYPE
+from harness.variants import is_bounded, needs_gpu, resolve, vae_of
 
 BASE_ARM = "base"
 SWITCHED = re.compile(r"(base|again|compiled|no-telemetry|delay[1-9]\d?)\Z")
@@ -47,6 +48,28 @@ def check_arms(
             next_step="only the VACE branch is compiled, and text-only has none",
         )
     _check_variants(kinds[0], arms[1:], device)
+
+
+def check_workload(variants: Sequence[str], *, vae: str, dtype: str) -> None:
+    """Raises UsageError for a variant of the other autoencoder, or of bfloat16 in another type.
+
+    Arms that are no variants are passed over.
+    """
+    named = [variant for variant in variants if is_variant_arm(variant)]
+    for variant in named:
+        if vae_of(variant) not in (None, vae):
+            raise UsageError(
+                f"matrix: variant '{variant}' changes the {vae_of(variant)}, and the case has the "
+                f"{vae}",
+                next_step="leave it out, or write its vae",
+            )
+    # WanVAE's decoder takes latents as bfloat16, and the bounded variants multiply in FP8 for it.
+    of_bfloat16 = [*filter(is_bounded, named), *(["wanvae"] if vae == "wanvae" else [])]
+    if dtype != DEFAULT_DTYPE and of_bfloat16:
+        raise UsageError(
+            f"matrix: '{of_bfloat16[0]}' needs {DEFAULT_DTYPE}, and the case is {dtype}",
+            next_step=f"leave it out, or write dtype = ['{DEFAULT_DTYPE}']",
+        )
 
 
 def _check_variants(kind: str, arms: Sequence[str], device: str) -> None:

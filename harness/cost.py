@@ -1,4 +1,4 @@
-"""What a chunk costs by arithmetic alone: FLOPs a part, parameters, memory. No torch.
+"""What a chunk costs by arithmetic alone: FLOPs a part, parameters, the KV cache. No torch.
 
 Source: section 16 of the workload specification. One multiply and one add count as 2 FLOPs. The
 linear and convolution formulas match a counter exactly; attention counts both matrix products.
@@ -12,8 +12,6 @@ WAN_ENCODE_FLOPS_PER_PIXEL = 15.81e12 / (12 * 512 * 512)  # width 96
 WAN_DECODE_FLOPS_PER_PIXEL = 26.64e12 / (12 * 512 * 512)
 TAE_PARAMETERS = 11_315_539
 WAN_VAE_PARAMETERS = 126_892_531  # width 96
-# Live tensors of the widest VAE layer at full resolution, in units of frames x pixels x width.
-VAE_LIVE_TENSORS = {"tae": 8, "wanvae": 10}
 
 
 def attended_frames(model: ModelConfig, chunk: int) -> int:
@@ -103,29 +101,6 @@ def kv_cache_bytes(config: WorkloadConfig) -> int:
     model = config.model
     tokens = model.local_attn_frames * config.tokens_per_frame
     return 2 * model.num_layers * tokens * model.dim * itemsize(config)
-
-
-def estimate_peak_bytes(config: WorkloadConfig) -> int:
-    """Device memory that a case needs: weights, caches, the largest live activations.
-
-    An estimate for the preflight: the record carries the measured peak beside it.
-    """
-    model, size = config.model, itemsize(config)
-    tokens = model.frames_per_chunk * config.tokens_per_frame
-    keys = model.local_attn_frames * config.tokens_per_frame
-    transformer = (
-        4 * keys * model.dim * size  # clones of k and v, window of k and v
-        + tokens * model.ffn_dim * size * 3
-        + tokens * model.dim * (16 * 4 + size * 8)  # float64 and complex128 temporaries of RoPE
-        + len(model.vace_layers) * tokens * model.dim * size * 3  # stacked hints, twice
-    )
-    width = 64 if config.vae == "tae" else config.wan_vae_dim
-    frames = model.pixel_frames_per_chunk
-    pixels = frames * config.height_px * config.width_px
-    vae = VAE_LIVE_TENSORS[config.vae] * pixels * width * size
-    context_bytes = 600 * 2**20  # CUDA context, library workspaces, compiled kernels
-    weights = sum(parameters(config).values()) * size
-    return weights + kv_cache_bytes(config) + max(transformer, vae) + context_bytes
 
 
 def itemsize(config: WorkloadConfig) -> int:

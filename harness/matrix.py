@@ -14,15 +14,16 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from harness.arms import check_arms, is_variant_arm
+from harness.arms import check_arms, check_workload, is_variant_arm
 from harness.errors import UsageError
-from harness.presets import DEFAULT_STEPS, PRESETS, SIZE_MULTIPLE_PX
-from harness.variants import BASELINE, Vae, needs_gpu, vae_of
+from harness.presets import DEFAULT_DTYPE, DEFAULT_STEPS, PRESETS, SIZE_MULTIPLE_PX
+from harness.variants import BASELINE, Vae, needs_gpu
 
 Kind = Literal["isolated", "e2e", "paired", "quality"]
 Mode = Literal["inpainting", "depth", "text", "own"]  # "own": a pipeline of the user's
 Device = Literal["cuda", "cpu"]
 PresetName = Literal["full", "tiny"]
+Dtype = Literal["bfloat16", "float16"]
 Attention = Literal["default", "sage", "sdpa", "flex"]
 Label = Annotated[str, Meta(pattern=r"^([a-z0-9][a-z0-9-]{0,31})?\Z")]
 Sha256 = Annotated[str, Meta(pattern=r"^([0-9a-f]{64})?\Z")]
@@ -65,6 +66,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     steps: Steps = DEFAULT_STEPS  # denoising forwards of a chunk
     window: Window = DEFAULT_WINDOW  # latent frames of the KV cache, sink and chunk included
     stretch: Annotated[int, Meta(ge=1, le=300)] = DEFAULT_STRETCH  # chunks of a proof, one prompt
+    dtype: Dtype = DEFAULT_DTYPE  # of weights and activations
     weights: Literal["seeded", "checkpoint"] = "seeded"
     seed: Annotated[int, Meta(ge=0, lt=2**31)] = 42
     arms: Arms = ()  # of a paired or quality case; the first is the base
@@ -105,6 +107,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             parts.append(self.vae)
         if self.attention != "default":
             parts.append(self.attention)
+        if self.dtype != DEFAULT_DTYPE:
+            parts.append(self.dtype)
         counts = (
             ("steps", self.steps, DEFAULT_STEPS),
             ("window", self.window, DEFAULT_WINDOW),
@@ -163,6 +167,7 @@ class Axes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     size: tuple[Size, ...] = ()  # empty: the preset's size, or --size
     vae: tuple[Vae, ...] = ("tae",)
     attention: tuple[Attention, ...] = ("default",)
+    dtype: tuple[Dtype, ...] = ()  # empty: --dtype, else bfloat16
     steps: tuple[Steps, ...] = (DEFAULT_STEPS,)
     window: tuple[Window, ...] = (DEFAULT_WINDOW,)
     stretch: Annotated[int, Meta(ge=1, le=300)] = DEFAULT_STRETCH
@@ -198,6 +203,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     weights: Literal["seeded", "checkpoint"] = "seeded"
     only: str | None = None  # globs over case ids, separated by commas
     variant: str = BASELINE
+    dtype: Dtype = DEFAULT_DTYPE
     processes: int | None = None  # of every case whose chunks are timed, instead of its own number
     pipeline: str = ""  # name of the user's own pipeline, and the hash of its file
     pipeline_sha256: str = ""
@@ -265,12 +271,13 @@ def _number(axes: Axes) -> int:
         *(axes.kind, axes.mode, axes.compiled, axes.vae, axes.attention),
         *(axes.steps, axes.window, axes.seed, axes.plant),
     )
-    return math.prod(map(len, lists)) * max(len(axes.size), 1) * max(len(axes.variant), 1)
+    optional = (axes.size, axes.variant, axes.dtype)
+    return math.prod(map(len, lists)) * math.prod(max(len(one), 1) for one in optional)
 
 
 COMBINED = (
     *("kind", "mode", "compiled", "size", "vae", "attention"),
-    *("steps", "window", "seed", "plant", "variant"),
+    *("steps", "window", "seed", "plant", "variant", "dtype"),
 )
 
 
@@ -294,6 +301,7 @@ def _combinations(axes: Axes, settings: Settings) -> list[Case]:
         axes.attention,
         *(axes.steps, axes.window, axes.seed, axes.plant),
         axes.variant or [settings.variant],
+        axes.dtype or [settings.dtype],
     ):
         fields: dict[str, Any] = {
             **dict(zip(COMBINED, chosen, strict=True)),
@@ -374,7 +382,7 @@ def _makes_sense(case: Case) -> bool:
         raise UsageError(
             f"matrix: attention '{case.attention}' needs a GPU", next_step="use default or sdpa"
         )
-    _check_vae(case)
+    check_workload((case.variant, *case.arms), vae=case.vae, dtype=case.dtype)
     if case.variant == BASELINE:
         return True
     if case.device == "cpu" and needs_gpu(case.variant):
@@ -385,14 +393,3 @@ def _makes_sense(case: Case) -> bool:
     # Compiling the VACE branch, and other variants beside it, are questions to the baseline alone.
     beside = case.compiled or "compiled" in case.arms or any(map(is_variant_arm, case.arms))
     return not beside
-
-
-def _check_vae(case: Case) -> None:
-    """Raises UsageError for a variant of the other autoencoder."""
-    for variant in (case.variant, *filter(is_variant_arm, case.arms)):
-        if vae_of(variant) not in (None, case.vae):
-            raise UsageError(
-                f"matrix: variant '{variant}' changes the {vae_of(variant)}, and the case has the "
-                f"{case.vae}",
-                next_step="leave it out, or write its vae",
-            )

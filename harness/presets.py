@@ -4,12 +4,15 @@ Source: the reference pipeline's configuration (LongLive-1.3B + VACE-1.3B + TAE,
 """
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 VAE_TIME_FACTOR = 4
 VAE_SPACE_FACTOR = 8
 SIZE_MULTIPLE_PX = 16  # VAE factor 8 times the transformer's patch of 2
 FIRST_TIMESTEP = 1000  # of every step list
 DEFAULT_STEPS = 4
+DEFAULT_DTYPE: Final = "bfloat16"
+GENERATED_CHUNKS = 8  # of a clip that is made, not fed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +66,7 @@ class WorkloadConfig:
     model: ModelConfig
     height_px: int
     width_px: int
-    dtype: str  # "bfloat16" | "float32"
+    dtype: str  # "bfloat16" | "float16" | "float32"
     attention: AttentionChoice
     vae: str = "tae"  # "tae" | "wanvae"
     wan_vae_dim: int = 96
@@ -110,13 +113,12 @@ def with_window(model: ModelConfig, frames: int) -> ModelConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Preset:
-    """A named model with its default size and dtype."""
+    """A named model with its default size."""
 
     name: str
     model: ModelConfig
     height_px: int
     width_px: int
-    dtype: str
     wan_vae_dim: int
 
 
@@ -152,7 +154,6 @@ PRESETS: dict[str, Preset] = {
         model=LONGLIVE_1_3B,
         height_px=512,
         width_px=512,
-        dtype="bfloat16",
         wan_vae_dim=96,
     ),
     "tiny": Preset(
@@ -160,7 +161,6 @@ PRESETS: dict[str, Preset] = {
         model=TINY,
         height_px=64,
         width_px=64,
-        dtype="bfloat16",
         wan_vae_dim=8,
     ),
 }

@@ -12,6 +12,7 @@ Schema history
     5  pipelines of the user's own: their name and hash in the case, the work that they describe,
        their components beside the chunks; steps, window and stretch in the case, time to prepare a
        variant; of an output's errors the cosines and the frames' similarity
+    6  the type of weights and activations in the case
 """
 
 import re
@@ -35,7 +36,7 @@ from harness.strict import (
     check_lengths,
 )
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 RECORD_LIMIT_BYTES = 8 * 2**20
 
 Phase = Literal[

@@ -228,9 +228,10 @@ class RunFolder:
 
     def attempts(self, case_id: str) -> dict[int, Path]:
         """Failures of a case by number; a file of another name is not ours and is left alone."""
-        paths = (self.path / "cases").glob(f"{case_id}.failed-*.json")
-        numbered = ((path.stem.rpartition("-")[2], path) for path in paths)
-        return {int(number): path for number, path in numbered if number.isdecimal()}
+        pattern = re.compile(rf"{re.escape(case_id)}\.failed-(\d+)\.json")
+        names = {path: document_name(path) for path in (self.path / "cases").glob("*.failed-*")}
+        found = {path: pattern.fullmatch(name) for path, name in names.items()}
+        return {int(match[1]): path for path, match in found.items() if match}
 
     def read(self, path: Path) -> bytes:
         """A file of the run, within its limit. Raises RecordError."""

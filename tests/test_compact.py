@@ -36,6 +36,17 @@ def test_a_compacted_run_says_the_same(folder: RunFolder) -> None:
     assert folder.compact() == []
 
 
+def test_a_compacted_failure_is_still_known(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "COMPACT_FROM_BYTES", 1)
+    before = folder.load()
+    assert len(folder.compact()) == 2
+    assert folder.load() == before
+    assert folder.load().failures
+    assert folder.save(samples.failure(TEXT)).name == "e2e-text-eager.failed-2.json"
+
+
 def test_a_compacted_record_is_not_written_again(folder: RunFolder) -> None:
     folder.compact()
     with pytest.raises(StorageError, match="never overwritten"):

@@ -144,6 +144,23 @@ def test_the_matrix_of_fixes_has_every_fix_and_its_proof_and_needs_a_gpu() -> No
         expand(MATRICES["fixes"], CPU)
 
 
+def test_the_type_is_an_axis_and_an_option() -> None:
+    both = one(dtype=["bfloat16", "float16"])
+    assert ids(both) == ["e2e-inpainting-eager", "e2e-inpainting-eager-float16"]
+    asked = Settings(preset="full", device="cuda", dtype="float16")
+    assert ids(one(), asked) == ["e2e-inpainting-eager-float16"]
+    assert ids(one(dtype=["bfloat16"]), asked) == ["e2e-inpainting-eager"]
+    assert all(case.dtype == "float16" for case in expand(MATRICES["full"], asked))
+
+
+@pytest.mark.parametrize(
+    "axes", [{"vae": ["wanvae"]}, {"variant": ["fastest"]}], ids=["wanvae", "fp8"]
+)
+def test_what_is_of_bfloat16_alone_is_refused_in_float16(axes: dict[str, object]) -> None:
+    with pytest.raises(UsageError, match="needs bfloat16, and the case is float16"):
+        ids(one(dtype=["float16"], **axes))
+
+
 def test_a_variant_takes_the_place_of_the_baseline_and_leaves_its_comparisons_out() -> None:
     cases = expand(MATRICES["full"], msgspec.structs.replace(CPU, variant="ring-cache"))
     assert {case.variant for case in cases} == {"ring-cache"}

@@ -53,6 +53,17 @@ class ArmTimes:
         return 1e3 * self.frames / self.wall.value
 
     @property
+    def rates(self) -> Location:
+        """Frames a second, with the interval of its wall time."""
+        frames, wall = 1e3 * self.frames, self.wall
+        return Location(
+            value=self.fps,
+            low=None if wall.high is None else frames / wall.high,
+            high=None if wall.low is None else frames / wall.low,
+            processes=wall.processes,
+        )
+
+    @property
     def enough(self) -> bool:
         """Whether a verdict may rest on its processes."""
         return len(self.results) >= MIN_PROCESSES

@@ -13,9 +13,9 @@ from harness.analysis.experiment import MIN_PROCESSES
 from harness.analysis.fix_arms import ArmTimes, arm_times
 from harness.analysis.limit_cases import is_of_limit
 from harness.analysis.output_errors import ArmOutput, fixes_of, output_errors, output_of
-from harness.analysis.roofline import cost_config
 from harness.arms import BASE_ARM, is_variant_arm
 from harness.cost import chunk_flops
+from harness.cost_case import cost_config
 from harness.matrix import Case
 from harness.presets import PRESETS
 from harness.profiled import Ceilings

@@ -3,7 +3,7 @@
 An axis is the frame's size, the number of denoising steps, or the KV cache's window. Its points are
 end-to-end cases of one variant that differ in nothing else. The prediction is the measured time of
 the preset's own point times the ratio of the arithmetic (`harness.cost`, without adapters where
-they are merged); memory is predicted as the preflight does it.
+they are merged); memory is predicted as the preflight does it (`harness.cost_memory`).
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,8 +15,9 @@ import msgspec
 from harness.analysis.chunks import ChunkTiming, chunk_timing
 from harness.analysis.gpu_state import energy
 from harness.analysis.output_errors import fixes_of
-from harness.analysis.roofline import cost_config
-from harness.cost import chunk_flops, estimate_peak_bytes
+from harness.cost import chunk_flops
+from harness.cost_case import cost_config
+from harness.cost_memory import memory_need
 from harness.matrix import DEFAULT_WINDOW, Case
 from harness.presets import DEFAULT_STEPS, PRESETS
 from harness.result import Result
@@ -67,8 +68,8 @@ class GrowthPoint:
 
     @property
     def predicted_bytes(self) -> int:
-        """What the preflight asks for."""
-        return estimate_peak_bytes(cost_config(self.case))
+        """The same by arithmetic."""
+        return memory_need(self.case).allocated_bytes
 
     @property
     def joules_per_frame(self) -> float | None:

@@ -13,8 +13,7 @@ from harness.analysis.part_groups import Grouping, grouping
 from harness.analysis.profile import Slot, main_slot
 from harness.cost import chunk_flops
 from harness.cost_bytes import chunk_bytes
-from harness.matrix import Case
-from harness.presets import CPU_ATTENTION, PRESETS, WorkloadConfig, timestep_list, with_window
+from harness.cost_case import cost_config
 from harness.profiled import Ceilings
 from harness.result import Result
 
@@ -63,21 +62,6 @@ class Roofline:
     def floor_ms(self) -> float:
         """The chunk at best: parts one after the other, each at its floor."""
         return sum(floor.floor_ms for floor in self.floors)
-
-
-def cost_config(case: Case) -> WorkloadConfig:
-    """What the cost model reads of a case; attention backends do not enter it."""
-    preset = PRESETS[case.preset]
-    return WorkloadConfig(
-        model=with_window(preset.model, case.window),
-        height_px=case.height_px,
-        width_px=case.width_px,
-        dtype=preset.dtype,
-        attention=CPU_ATTENTION,
-        vae=case.vae,
-        wan_vae_dim=preset.wan_vae_dim,
-        steps=timestep_list(case.steps),
-    )
 
 
 def roofline(result: Result) -> Roofline | None:

@@ -14,8 +14,8 @@ from harness.analysis.claims import (
 )
 from harness.analysis.part_groups import within
 from harness.analysis.profile import Slot
-from harness.analysis.roofline import cost_config
 from harness.cost_bytes import chunk_bytes, least_rope_bytes
+from harness.cost_case import cost_config
 
 CAST, COPY = "aten::_to_copy", "aten::copy_"  # the first calls the second, which launches
 PARTS_NAMED = 3

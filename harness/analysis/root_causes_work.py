@@ -17,8 +17,8 @@ from harness.analysis.comparisons import Measure, process_values
 from harness.analysis.experiment import MIN_EFFECT
 from harness.analysis.interval import median
 from harness.analysis.part_groups import within
-from harness.analysis.roofline import cost_config
 from harness.cost import chunk_flops
+from harness.cost_case import cost_config
 
 DEVICE_PATH = "/parts/*/device_ms"
 ATTENTION = "base/attention"

@@ -22,6 +22,7 @@ BESIDE_FACT = "run.beside"  # most benches on other GPUs as the process began an
 CLAIMS = ".claims"  # a folder of the run, not in git
 ENDED = b"ended"
 CONTENT_BYTES = 16
+FREE = "free space or fix the folder's permissions, then use --resume"
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,12 @@ class Claim:
 
     def end(self) -> None:
         """The process has its record: no bench of this run measures it again."""
-        os.pwrite(self._handle, ENDED, 0)
+        try:
+            os.pwrite(self._handle, ENDED, 0)
+        except OSError as error:
+            raise StorageError(
+                f"a measured process cannot be marked as such ({error.strerror})", next_step=FREE
+            ) from error
 
 
 @contextmanager
@@ -84,8 +90,7 @@ def claim(run: Path, process: Process) -> Iterator[Claim | None]:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
     except OSError as error:
         raise StorageError(
-            f"process {process.label} cannot be claimed ({error.strerror})",
-            next_step="free space or fix the folder's permissions, then use --resume",
+            f"process {process.label} cannot be claimed ({error.strerror})", next_step=FREE
         ) from error
     try:
         mine = is_taken(handle, run) and os.pread(handle, CONTENT_BYTES, 0) != ENDED
@@ -109,7 +114,8 @@ def _claimed(run: Path) -> int:
     """Claims that some bench holds now."""
     count = 0
     for path in (run / CLAIMS).iterdir():
-        handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        # Not to be written: the folder may have become read-only, which the record's writing tells.
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             count += not is_taken(handle, run, shared=True)
         finally:

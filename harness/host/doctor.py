@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from harness.cost_fit import gib, least_bytes
 from harness.errors import HarnessError
 from harness.host.choice import Choice, Surroundings, choose
 from harness.host.containers import DockerRunner
@@ -26,7 +27,7 @@ from harness.host.runner import Runner
 from harness.host.site import Finding, Site
 from harness.job import NOTE, Devices, PreflightRequest
 from harness.matrices import MATRICES
-from harness.matrix import Settings, expand
+from harness.matrix import Case, Settings, expand
 
 RECORDS_BYTES = 64 << 20
 
@@ -85,9 +86,19 @@ def gpu_findings(devices: Devices) -> Iterator[Finding]:
         yield Finding(
             "ok",
             f"GPU {gpu.index}",
-            f"{gpu.name}, compute capability {capability}, {_gib(gpu.free_bytes)} of "
-            f"{_gib(gpu.total_bytes)} free; torch {devices.torch_version}",
+            f"{gpu.name}, compute capability {capability}, {gib(gpu.free_bytes)} of "
+            f"{gib(gpu.total_bytes)} free; torch {devices.torch_version}",
         )
+
+
+def memory_findings(cases: list[Case]) -> Iterator[Finding]:
+    """What each case needs of the GPU, by the memory model; whether it is free, the preflight says.
+
+    Nothing on a CPU.
+    """
+    for case in cases:
+        if (needed := least_bytes(case)) is not None:
+            yield Finding("ok", "memory", f"{case.id} needs at least {gib(needed)} of the GPU")
 
 
 def _standing(site: Site, around: Surroundings) -> Iterator[Finding]:
@@ -105,7 +116,7 @@ def _standing(site: Site, around: Surroundings) -> Iterator[Finding]:
         major = site.cuda_major or "unknown"
         yield Finding("ok", "driver", f"{site.driver} serves CUDA {major} of {site.image}")
     if site.image_disk_bytes is not None:
-        yield Finding("ok", "disk for the image", f"{_gib(site.image_disk_bytes)} free")
+        yield Finding("ok", "disk for the image", f"{gib(site.image_disk_bytes)} free")
 
 
 def _image_disk_bytes(engine: Engine | None, information: Mapping[str, Any]) -> int | None:
@@ -119,11 +130,11 @@ def _records_disk(reports: Path) -> Finding:
     subject, folder = "disk for records", _existing(reports)
     free_bytes = shutil.disk_usage(folder).free
     if free_bytes < RECORDS_BYTES:
-        text = f"{_gib(free_bytes)} free, {_gib(RECORDS_BYTES)} advised"
+        text = f"{gib(free_bytes)} free, {gib(RECORDS_BYTES)} advised"
         return Finding("problem", subject, text, "free space")
     if not os.access(folder, os.W_OK):
         return Finding("problem", subject, "no permission to write", "fix the permissions")
-    return Finding("ok", subject, f"{_gib(free_bytes)} free")
+    return Finding("ok", subject, f"{gib(free_bytes)} free")
 
 
 def _existing(folder: Path) -> Path:
@@ -151,9 +162,6 @@ def _devices(choice: Choice, options: BenchOptions, project: Path) -> Iterator[F
         yield Finding("problem", "preflight", error.what, error.next_step)
         return
     yield from gpu_findings(devices)
+    yield from memory_findings(cases)
     if choice.device == "cpu":
         yield Finding("ok", "torch", f"{devices.torch_version} on {devices.cpu_count} CPUs")
-
-
-def _gib(count: int) -> str:
-    return f"{count / 2**30:.1f} GiB"

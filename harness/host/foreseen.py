@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
+from harness.cost_fit import gib, least_bytes
 from harness.host.choice import look
 from harness.host.expected import expected_seconds
 from harness.host.image import ImageOptions, find_image, image_tag
@@ -18,7 +19,7 @@ from harness.result import encode
 from harness.store import RunFolder
 from harness.strict import Count, NonNegative, Strict
 
-FORESEEN_VERSION = 1
+FORESEEN_VERSION = 2
 BUDGET_FACTOR = 1.5  # of the expected time, where --budget does not say
 
 
@@ -28,6 +29,7 @@ class ForeseenCase(Strict, frozen=True):
     id: str
     processes: Count
     process_s: NonNegative
+    memory_bytes: Count | None = None  # of the GPU, at least; null on a CPU and where unknown
 
 
 class ForeseenImage(Strict, frozen=True):
@@ -71,7 +73,8 @@ class Foreseen(Strict, frozen=True):
         ]
         for case in self.cases:
             times = f" x {case.processes} processes" if case.processes > 1 else ""
-            lines.append(f"  {case.id}  {duration(case.process_s)}{times}")
+            memory = f", {gib(case.memory_bytes)} of GPU memory" if case.memory_bytes else ""
+            lines.append(f"  {case.id}  {duration(case.process_s)}{times}{memory}")
         if any(case.processes > 1 for case in self.cases):
             lines.append(
                 f"processes run in rotated order; a budget of {duration(self.budget_s)} "
@@ -149,7 +152,12 @@ def foresee(
         matrix=plan.matrix,
         planned_cases=len(plan.cases),
         cases=[
-            ForeseenCase(id=case.id, processes=counts[case.id], process_s=expected_s[case.id])
+            ForeseenCase(
+                id=case.id,
+                processes=counts[case.id],
+                process_s=expected_s[case.id],
+                memory_bytes=least_bytes(case),
+            )
             for case in cases
         ],
         preset=plan.cases[0].preset,

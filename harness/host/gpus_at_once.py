@@ -1,7 +1,7 @@
-"""`invoke bench --gpu all` or several by commas: at once, a bench of its own process for each GPU.
+"""Several GPUs of this host or several hosts at once, each a bench in a process of its own.
 
-Either each measures a run of its own (--parallel), or all of them one run (--split). The records
-say how many other benches were under way beside them.
+Either each measures a run of its own (--parallel), or all GPUs share one run (--split). The records
+say how many other benches of this host were under way beside them.
 """
 
 import os
@@ -15,19 +15,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.errors import CaseError, DeviceError, UsageError
+from harness.errors import DeviceError, UsageError
 from harness.host.gpu import HostGpu, host_gpus
-from harness.host.hosts import say_comparisons
+from harness.host.hosts import Compare, Kind, check_failed, say_comparison
 from harness.host.interruption import stoppable
 from harness.host.locks import hold_reports
 from harness.host.options import Given
 from harness.host.processes import ends_with
+from harness.host.ready import Place
 from harness.host.screen import Screen
 from harness.store import runs
 
 ALL = "all"
 ANNOUNCED = "run "  # begins the line that names a new run
 POLL_S = 0.2
+ID_S = 1.0  # resolution of a run's id
 
 
 def gpus_of(given: Given, found: Callable[[], list[HostGpu]] = host_gpus) -> list[str]:
@@ -58,9 +60,9 @@ def gpus_of(given: Given, found: Callable[[], list[HostGpu]] = host_gpus) -> lis
 
 @dataclass
 class Child:
-    """A bench on one GPU, in a process of its own; its lines are passed on under its name."""
+    """A bench in a process of its own; its lines are passed on under its name."""
 
-    gpu: str
+    name: str
     process: "subprocess.Popen[str]"
     screen: Screen
     run: str | None = None  # its run's id, once it has said so
@@ -81,44 +83,55 @@ class Child:
         for line in self.process.stdout:
             if self.run is None and line.startswith(ANNOUNCED):
                 self.run = line.removeprefix(ANNOUNCED).partition(":")[0]
-            self.screen.say(f"GPU {self.gpu}: {line.rstrip()}")
+            self.screen.say(f"{self.name}: {line.rstrip()}")
+
+
+Start = Callable[[str, Given], Child]
 
 
 def each_its_own(
-    gpus: list[str], given: Given, project: Path, reports: Path, screen: Screen
+    what: Kind,
+    names: list[str],
+    given: Given,
+    place: Place,
+    screen: Screen,
+    compare: Compare,
 ) -> None:
-    """A whole run on every GPU, all at once. Raises CaseError for those that fail."""
-    shares = cpu_shares(len(gpus), given)
-    with hold_reports(reports), _children(screen, project) as start:
+    """A whole run on every host or GPU, all at once, then compared.
+
+    Raises CaseError for those that fail.
+    """
+    shares = cpu_shares(len(names), given) if what == "gpu" else [None] * len(names)
+    with hold_reports(place.reports), _children(screen, place.project) as start:
         children = []
-        for gpu, cpus in zip(gpus, shares, strict=True):
-            # The first builds the image, and no two take the same id.
-            children.append(start(gpu, {**given, "gpu": gpu, "cpus": cpus}))
-            _wait_for_run(children[-1], reports)
-        failed = [child.gpu for child in children if child.end()]
-    found = {path.name: path for path in runs(reports)}
-    ours = [found[child.run] for child in children if child.run in found]
-    say_comparisons([path / "report.md" for path in ours], screen)
-    _check(failed, gpus)
+        for number, (name, cpus) in enumerate(zip(names, shares, strict=True), start=1):
+            shown = f"GPU {name}" if what == "gpu" else f"host {number}"
+            children.append(start(shown, {**given, what: name, "cpus": cpus}))
+            if what == "gpu":  # the first builds the image for all
+                _wait_for_run(children[-1], place.reports)
+            else:
+                _wait_for_name(children[-1])
+        failed = [name for name, child in zip(names, children, strict=True) if child.end()]
+    found = {path.name: path for path in runs(place.reports)}
+    say_comparison([found[one.run] for one in children if one.run in found], screen, compare)
+    check_failed(what, failed, names)
 
 
-def one_for_all(
-    gpus: list[str], given: Given, project: Path, reports: Path, screen: Screen
-) -> None:
+def one_for_all(gpus: list[str], given: Given, place: Place, screen: Screen) -> None:
     """One run, whose processes the GPUs share. Raises CaseError for GPUs with failed cases."""
     shares = cpu_shares(len(gpus), given)
-    with _children(screen, project) as start:
-        first = start(gpus[0], {**given, "gpu": gpus[0], "cpus": shares[0]})
-        _wait_for_run(first, reports)
+    with _children(screen, place.project) as start:
+        first = start(f"GPU {gpus[0]}", {**given, "gpu": gpus[0], "cpus": shares[0]})
+        _wait_for_run(first, place.reports)
         children = [first]
         if first.run is not None:
             shared = {**given, "beside": first.run}
             children += [
-                start(gpu, {**shared, "gpu": gpu, "cpus": cpus})
+                start(f"GPU {gpu}", {**shared, "gpu": gpu, "cpus": cpus})
                 for gpu, cpus in zip(gpus[1:], shares[1:], strict=True)
             ]
-        failed = [child.gpu for child in children if child.end()]
-    _check(failed, gpus)
+        failed = [gpu for gpu, child in zip(gpus, children, strict=False) if child.end()]
+    check_failed("gpu", failed, gpus)
 
 
 def cpu_shares(count: int, given: Given) -> list[str | None]:
@@ -159,20 +172,20 @@ def _wait_for_run(child: Child, reports: Path) -> None:
         time.sleep(POLL_S)
 
 
-def _check(failed: list[str], gpus: list[str]) -> None:
-    if failed:
-        raise CaseError(
-            f"{len(failed)} of {len(gpus)} GPUs failed: {', '.join(failed)}",
-            next_step="see the lines above",
-        )
+def _wait_for_name(child: Child) -> None:
+    """Until no other run can take its id, which is the second it began in, or it has ended."""
+    while child.run is None and child.process.poll() is None:
+        time.sleep(POLL_S)
+    if child.run is not None:
+        time.sleep(ID_S)
 
 
 @contextmanager
-def _children(screen: Screen, project: Path) -> Iterator[Callable[[str, Given], Child]]:
+def _children(screen: Screen, project: Path) -> Iterator[Start]:
     """Starts benches; none is left when the block ends, and each may clean up first."""
     started: list[Child] = []
 
-    def start(gpu: str, given: Given) -> Child:
+    def start(name: str, given: Given) -> Child:
         command = [sys.executable, "-m", "invoke", "-r", str(project), "bench", *words(given)]
         process = subprocess.Popen(
             command,
@@ -183,7 +196,7 @@ def _children(screen: Screen, project: Path) -> Iterator[Callable[[str, Given], 
             start_new_session=True,  # Ctrl-C comes to us alone, and once to them
             preexec_fn=ends_with(os.getpid(), signal.SIGTERM),
         )
-        started.append(Child(gpu, process, screen))
+        started.append(Child(name, process, screen))
         return started[-1]
 
     with stoppable():

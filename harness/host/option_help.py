@@ -19,6 +19,7 @@ BENCH_HELP = {
     "parallel": "with several GPUs: their runs at once, which the records say",
     "split": "with several GPUs: one run, whose processes they share",
     "variant": "changes of the workload: a fix, a stack, or several joined by '+'",
+    "dtype": "bfloat16, or float16 for GPUs before compute capability 8.0",
     "preset": "auto, full or tiny",
     "size": "frame size WxH, multiples of 16",
     "weights": "folder with the published checkpoints; without it weights are seeded",
@@ -47,7 +48,7 @@ PROFILE_HELP = {
 
 COMPARE_HELP = {
     "a": "id or folder of a run, or RUN:CASE for one case of it",
-    "b": "what is held against it: the same forms",
+    "b": "what is held against it: the same forms; several by commas for one table",
     "across": "keys whose difference is the question, e.g. gpu,torch.version",
     "measure": "wall or busy decides the exit code; left out: busy where both have it",
     "out": "folder for comparison.md and comparison.json",
@@ -77,7 +78,7 @@ SUBMIT_HELP = {
     "launcher": "what starts the container on a Slurm node: docker, podman or apptainer",
     "image": "the image as the cluster knows it; left out: the tag of the one built here",
     "out": "folder to write; left out: submit-<run>",
-    **{name: BENCH_HELP[name] for name in ("matrix", "only", "variant", "preset", "size")},
+    **{name: BENCH_HELP[name] for name in ("matrix", "only", "variant", "dtype", "preset", "size")},
     "device": "cuda, which auto means here, or cpu",
     "processes": BENCH_HELP["processes"],
     **IMAGE_HELP,

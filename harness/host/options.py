@@ -19,13 +19,20 @@ from harness.host.choice import Auto, RuntimeName
 from harness.host.image import DEFAULT_BASE, DEFAULT_TORCH, ImageOptions
 from harness.host.tunnel import SCHEME, Address
 from harness.job import ClipRole
-from harness.matrix import MOST_PROCESSES, Device, PresetName, parse_size
+from harness.matrix import MOST_PROCESSES, Device, Dtype, PresetName, parse_size
+from harness.presets import DEFAULT_DTYPE
 from harness.variants import BASELINE, resolve
 
 Given = Mapping[str, str | bool | None]
 MOST_MINUTES = 7 * 24 * 60
 DEFAULT_MATRIX = "quick"
 PATHS = ("pipeline", "weights", "video", "depth", "mask", "wheelhouse", "ca_bundle")
+CHOICES: dict[str, tuple[str, ...]] = {
+    "runtime": ("auto", *get_args(RuntimeName)),
+    "device": ("auto", *get_args(Device)),
+    "preset": ("auto", *get_args(PresetName)),
+    "dtype": get_args(Dtype),
+}
 BUILT_IN_ONLY = ("weights", "video", "depth", "mask")  # options of the built-in workload
 
 
@@ -42,6 +49,7 @@ class BenchOptions:
     gpu: str | None = None
     cpus: str | None = None  # of the host, e.g. 0-15
     variant: str = BASELINE
+    dtype: Dtype = DEFAULT_DTYPE
     preset: PresetName | Auto = "auto"
     size: str | None = None
     weights: str | None = None
@@ -66,9 +74,8 @@ class BenchOptions:
         chosen = {name: value for name, value in given.items() if value is not None}
         if unknown := set(chosen) - known:
             raise UsageError(f"unknown option {', '.join(sorted(unknown))}")
-        for name, kind in (("runtime", RuntimeName), ("device", Device), ("preset", PresetName)):
-            allowed = ("auto", *get_args(kind))
-            if chosen.get(name, "auto") not in allowed:
+        for name, allowed in CHOICES.items():
+            if chosen.get(name, allowed[0]) not in allowed:
                 raise UsageError(
                     f"--{name} '{chosen[name]}' is unknown",
                     next_step=f"choose one of {', '.join(allowed)}",
@@ -102,6 +109,7 @@ class BenchOptions:
             return
         given = [name for name in BUILT_IN_ONLY if getattr(self, name)]
         given += ["variant"] if self.variant != BASELINE else []
+        given += ["dtype"] if self.dtype != DEFAULT_DTYPE else []
         if given:
             raise UsageError(
                 f"--{given[0]} is for the built-in workload, not for --pipeline",

@@ -56,6 +56,7 @@ def new_plan(
         weights="checkpoint" if weights else "seeded",
         only=options.only,
         variant=options.variant,
+        dtype=options.dtype,
         processes=options.process_count,
         pipeline=pipeline.name if pipeline else "",
         pipeline_sha256=pipeline.sha256 if pipeline else "",

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from harness.errors import DeviceError, EngineError
+from harness.errors import DeviceError, EngineError, UsageError
 from harness.host.containers import DockerRunner
 from harness.host.image import ensure_image
 from harness.host.leftovers import sweep_containers, sweep_folders, sweep_processes
@@ -35,8 +35,8 @@ def ready_runners(plan: Plan, options: BenchOptions, place: Place, screen: Scree
     """The runner of the plan's choice, its image built, and leftovers of dead runs removed."""
     sweep_folders()
     sweep_processes()
-    if options.cpus and plan.choice.engine is None:
-        os.sched_setaffinity(0, parse_cpus(options.cpus))  # inherited by the cases
+    if options.cpus:
+        _use_cpus(options.cpus, plan)
     engine = plan.choice.engine
     caches = state_path("caches", place.environment).with_suffix("")
     bare = LocalRunner(
@@ -62,6 +62,19 @@ def ready_runners(plan: Plan, options: BenchOptions, place: Place, screen: Scree
         limit_s=options.limit_s,
     )
     return Runners(chosen=chosen, bare=bare)
+
+
+def _use_cpus(text: str, plan: Plan) -> None:
+    """Local cases inherit our own CPUs. Raises UsageError for one that this host has not."""
+    engine, cpus = plan.choice.engine, parse_cpus(text)
+    here = engine is None or engine.is_local
+    if here and not cpus <= set(range(os.cpu_count() or 0)):
+        raise UsageError(
+            f"--cpus '{text}' names a CPU that this host has not",
+            next_step=f"it has 0-{(os.cpu_count() or 1) - 1}",
+        )
+    if engine is None:
+        os.sched_setaffinity(0, cpus)
 
 
 def without_impossible_bare(

@@ -162,6 +162,7 @@ def _settings(options: BenchOptions) -> Settings:
         size=options.size,
         only=options.only,
         variant=options.variant,
+        dtype=options.dtype,
         processes=options.process_count,
     )
 

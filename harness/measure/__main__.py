@@ -102,6 +102,7 @@ def parser() -> argparse.ArgumentParser:
     people.add_argument("--device", choices=("auto", "cuda", "cpu"), default="auto")
     people.add_argument("--gpu", metavar="INDEX|UUID", help="GPU to use (default: the first)")
     people.add_argument("--size", metavar="WxH", help="pixels, multiples of 16 (default: preset's)")
+    people.add_argument("--dtype", choices=("bfloat16", "float16"), default="bfloat16")
     people.add_argument("--chunks", type=int, metavar="N", help="chunks in a timed block")
     people.add_argument("--blocks", type=int, metavar="N", help="timed blocks at most")
     people.add_argument("--weights", type=Path, metavar="DIR", help="real checkpoints")

@@ -18,6 +18,7 @@ from harness.workload.rollout import Pipeline
 
 MATRIX_SIDE = 8192
 COPY_BYTES = 2 * 2**30
+LEAST_COPY_BYTES = 2**28  # beyond any cache
 WARMUP_ROUNDS = 3
 ROUNDS = 10
 CALLS = 4  # in a round
@@ -51,10 +52,16 @@ def _matmul(device: torch.device, dtype: torch.dtype) -> float:
     return 2.0 * MATRIX_SIDE**3 / _seconds(lambda: torch.matmul(a, b))
 
 
+def copied_bytes(free_bytes: int) -> int:
+    """Bytes to copy: so few that this measurement never decides whether a case fits a GPU."""
+    return max(min(COPY_BYTES, free_bytes // 4), LEAST_COPY_BYTES)
+
+
 def _copy(device: torch.device) -> float:
-    source = torch.randint(0, 255, (COPY_BYTES,), device=device, dtype=torch.uint8)
+    count = copied_bytes(torch.cuda.mem_get_info(device)[0])
+    source = torch.randint(0, 255, (count,), device=device, dtype=torch.uint8)
     target = torch.empty_like(source)
-    return 2.0 * COPY_BYTES / _seconds(lambda: target.copy_(source))
+    return 2.0 * count / _seconds(lambda: target.copy_(source))
 
 
 def _attention(workload: Pipeline) -> dict[str, float]:

@@ -12,6 +12,8 @@ from harness.matrix import Case
 from harness.presets import PRESETS, WorkloadConfig, timestep_list, with_window
 from harness.workload import attention
 
+BFLOAT16_CAPABILITY = (8, 0)  # the least, by NVIDIA's table of types and compute capabilities
+
 
 @dataclass(frozen=True)
 class Gpu:
@@ -95,6 +97,16 @@ def check_build(gpu: Gpu) -> None:
         )
 
 
+def check_type(dtype: str, gpu: Gpu) -> None:
+    """Raises DeviceError for a case of bfloat16 on a GPU that has none."""
+    if dtype == "bfloat16" and gpu.capability < BFLOAT16_CAPABILITY:
+        major, minor = gpu.capability
+        raise DeviceError(
+            f"{gpu.name} has compute capability {major}.{minor} and no bfloat16",
+            next_step="run float16 cases with --dtype float16, or take a GPU of 8.0 or newer",
+        )
+
+
 def architecture_fits(capability: tuple[int, int], built: list[str]) -> bool:
     """Whether machine code of the same generation, or PTX of an older one, is in the build."""
     for entry in built:
@@ -118,6 +130,8 @@ def select(case: Case, wanted: str | None) -> tuple[torch.device, Gpu | None]:
         return torch.device("cpu"), None
     gpu = choose_gpu(list_gpus(), wanted)
     check_build(gpu)
+    if not case.pipeline:
+        check_type(case.dtype, gpu)
     return torch.device("cuda", gpu.index), gpu
 
 
@@ -128,7 +142,7 @@ def workload_config(case: Case, capability: tuple[int, int] | None) -> WorkloadC
         model=with_window(preset.model, case.window),
         height_px=case.height_px,
         width_px=case.width_px,
-        dtype=preset.dtype,
+        dtype=case.dtype,
         attention=attention.resolve(case.attention, capability),
         vae=case.vae,
         wan_vae_dim=preset.wan_vae_dim,

@@ -17,7 +17,17 @@ import msgspec
 
 from harness.errors import CaseError, DeviceError, StorageError
 from harness.job import JOB_FILE, RECORD_FILE, Job, parse_progress
-from harness.matrix import Axes, Case, Device, Matrix, PresetName, Settings, expand, parse_size
+from harness.matrix import (
+    Axes,
+    Case,
+    Device,
+    Dtype,
+    Matrix,
+    PresetName,
+    Settings,
+    expand,
+    parse_size,
+)
 from harness.measure.exchange import write_answer
 from harness.measure.profile_tables import profile_tables
 from harness.measure.tables import tables
@@ -35,6 +45,7 @@ class Wish:
     device: str
     gpu: str | None
     size: str | None
+    dtype: Dtype
     chunks: int | None
     blocks: int | None
     weights: Path | None
@@ -51,6 +62,7 @@ class Wish:
             device=options.device,
             gpu=options.gpu,
             size=options.size,
+            dtype=options.dtype,
             chunks=options.chunks,
             blocks=options.blocks,
             weights=options.weights,
@@ -130,6 +142,7 @@ def plan(wish: Wish, device: Device) -> list[Case]:
         preset=preset,
         device=device,
         size=wish.size,
+        dtype=wish.dtype,
         weights="seeded" if wish.weights is None else "checkpoint",
     )
     entries = [msgspec.convert({**part, **given}, Axes) for part in axes]

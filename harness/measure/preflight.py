@@ -5,6 +5,7 @@ a run.
 """
 
 import importlib
+import itertools
 import os
 import platform
 from collections.abc import Iterator
@@ -13,13 +14,14 @@ from pathlib import Path
 import torch
 
 from harness.arms import is_variant_arm
-from harness.cost import estimate_peak_bytes
+from harness.cost_fit import misfits, tight
 from harness.errors import HarnessError
 from harness.job import NOTE, Devices, GpuDevice, PreflightRequest
 from harness.matrix import Case
 from harness.measure.devices import (
     Gpu,
     architecture_fits,
+    check_type,
     choose_gpu,
     list_gpus,
     why_no_cuda,
@@ -31,7 +33,6 @@ from harness.variants import resolve
 from harness.workload.attention import Attention
 from harness.workload.build import check_weights
 
-GIB = 2**30
 NO_TELEMETRY = "no telemetry"
 
 Readings = dict[str, str | Number | None]
@@ -75,7 +76,8 @@ def _problems(
     if gpu is not None:
         yield from _gpu_problems(gpu, readings[gpu.uuid])
         device = next(device for device in devices if device.uuid == gpu.uuid)
-        yield from memory_problems(built_in, gpu.capability, device.free_bytes)
+        yield from type_problems(built_in, gpu)
+        yield from memory_problems(built_in, device.free_bytes)
         yield from _backend_problems(built_in, gpu)
         yield from variant_problems(built_in, gpu.name, gpu.capability)
     yield from _weight_problems(request, gpu.capability if gpu else None)
@@ -95,19 +97,24 @@ def _gpu_problems(gpu: Gpu, readings: Readings) -> Iterator[str]:
     yield from (NOTE + flag for flag in idle_flags(state))
 
 
-def memory_problems(
-    cases: list[Case], capability: tuple[int, int] | None, free_bytes: int
-) -> Iterator[str]:
-    """The largest case against the memory that is free."""
-    if not cases:
-        return
-    needs = {case.id: estimate_peak_bytes(workload_config(case, capability)) for case in cases}
-    largest = max(needs, key=lambda name: needs[name])
-    if needs[largest] > free_bytes:
-        yield (
-            f"GPU memory is too small: {largest} needs {needs[largest] / GIB:.1f} GiB, "
-            f"{free_bytes / GIB:.1f} GiB free; choose a smaller size or free the GPU"
-        )
+def memory_problems(cases: list[Case], free_bytes: int) -> Iterator[str]:
+    """Cases that the free memory is too small for, with smaller ones; a note where it is tight."""
+    lines = list(misfits(cases, free_bytes))
+    yield from lines or [NOTE + line for line in tight(cases, free_bytes)]
+
+
+def type_problems(cases: list[Case], gpu: Gpu) -> Iterator[str]:
+    """A GPU without bfloat16 cannot run the cases that want it; told with the first of them."""
+    lines = (line for case in cases if (line := _type_problem(case, gpu)) is not None)
+    yield from itertools.islice(lines, 1)
+
+
+def _type_problem(case: Case, gpu: Gpu) -> str | None:
+    try:
+        check_type(case.dtype, gpu)
+    except HarnessError as error:
+        return f"{case.id}: {error.line}"
+    return None
 
 
 def variant_problems(cases: list[Case], name: str, capability: tuple[int, int]) -> Iterator[str]:
@@ -179,6 +186,19 @@ def _read_nvml(gpu: Gpu) -> Readings:
         return {NO_TELEMETRY: str(error)}
 
 
+def _free_bytes(gpu: Gpu, readings: Readings) -> int:
+    """Free memory as a case will find it.
+
+    Asking CUDA makes a context in this process, some 0.5 GiB that the case does not pay for: NVML
+    was asked before, and is asked again.
+    """
+    free_bytes = torch.cuda.mem_get_info(gpu.index)[0]
+    before, after = (r.get("memory_used_bytes") for r in (readings, _read_nvml(gpu)))
+    if isinstance(before, int) and isinstance(after, int):
+        free_bytes += max(after - before, 0)
+    return free_bytes
+
+
 def _device(gpu: Gpu, readings: Readings) -> GpuDevice:
     driver, busy = readings.get("gpu.driver"), readings.get("utilisation_percent")
     return GpuDevice(
@@ -186,7 +206,7 @@ def _device(gpu: Gpu, readings: Readings) -> GpuDevice:
         name=gpu.name,
         uuid=gpu.uuid,
         total_bytes=gpu.total_bytes,
-        free_bytes=torch.cuda.mem_get_info(gpu.index)[0],
+        free_bytes=_free_bytes(gpu, readings),
         capability=gpu.capability,
         driver=None if driver is None else str(driver),
         utilisation_percent=None if busy is None else int(float(busy)),

@@ -162,15 +162,15 @@ def _verdicts(told: Comparison, sides: Sides) -> Table | None:
 
 def _verdict(one: Compared, decides: bool) -> tuple[Inline | str, ...]:
     found = one.time.ratio
-    sources = _samples(one, one.measure)
+    sources = compared_samples(one, one.measure)
     cycles = NOTHING
     if one.cycles is not None:
-        cycles = ratio(one.cycles.ratio.value, *_samples(one, CYCLES[one.measure]))
+        cycles = ratio(one.cycles.ratio.value, *compared_samples(one, CYCLES[one.measure]))
     return (
         Cell(one.label, PLANS, "code"),
         MEASURE_LABELS[one.measure] + (", decides" if decides else ""),
         ratio(found.value, *sources),
-        _interval(found, sources),
+        compared_interval(found, sources),
         cycles,
         Cell(f"{found.processes[0]} and {found.processes[1]}", sources),
         Cell(one.call, form="strong" if decides else "text"),
@@ -178,13 +178,14 @@ def _verdict(one: Compared, decides: bool) -> tuple[Inline | str, ...]:
     )
 
 
-def _interval(found: Ratio, sources: tuple[Source, ...]) -> Cell:
+def compared_interval(found: Ratio, sources: tuple[Source, ...]) -> Cell:
+    """The ends of a ratio's interval; nothing where there is none."""
     if found.low is None or found.high is None:
         return NOTHING
     return Cell(f"{found.low:.3f} to {found.high:.3f}", sources)
 
 
-def _samples(one: Compared, measure: Measure) -> tuple[Source, ...]:
+def compared_samples(one: Compared, measure: Measure) -> tuple[Source, ...]:
     """Where the values of a measure lie, in every process that has some."""
     return tuple(
         f"{side}/cases/{result_name(result.case_id, result.process)}#{path}"

@@ -1,9 +1,12 @@
 """The index over all runs: one table across GPUs, newest run of a GPU first."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from harness.analysis.chunks import fps_over_processes
 from harness.analysis.experiment import Location
+from harness.analysis.fixes import measured_fixes
+from harness.origin import ADDED, origin
 from harness.report.cells import (
     NOTHING,
     Cell,
@@ -17,11 +20,11 @@ from harness.report.cells import (
     table,
 )
 from harness.report.material import Material, of_all, plan
-from harness.report.plots_runs import gpus_figure
+from harness.report.plots_runs import GpuBar, gpus_figure
 from harness.report.sections.compiled import chunk_change
 from harness.report.view import device_name
 from harness.result import Result
-from harness.store import Run
+from harness.store import Run, RunFolder
 
 PAGE = "README.md"  # of all GPUs, and of each
 
@@ -50,6 +53,7 @@ def index_view(runs: list[Run]) -> IndexView:
         ">FPS",
         ">Compiled / eager",
         "What it is",
+        "From",
     )
     bars = _bars(newest)
     return IndexView(
@@ -74,20 +78,37 @@ def at_home(cell: Cell, home: str) -> Cell:
     return Cell(cell.text, sources, cell.form)
 
 
-def _bars(newest: list[Run]) -> list[tuple[str, Location]]:
-    """FPS of each GPU, fastest first: of the newest measurement with the most processes."""
-    found: dict[str, tuple[str, Location]] = {}
+def _bars(newest: list[Run]) -> list[GpuBar]:
+    """FPS of each GPU, fastest first: of the newest measurement with the most processes.
+
+    A bar for the workload as it is, and one for the stack of fixes unless its output is worse.
+    """
+    found: dict[tuple[str, str], GpuBar] = {}
     for run in newest:
         material = Material(run)
-        result = eager_inpainting(material)
-        if result is None or material.functional_only or material.variants:
+        if material.functional_only or material.variants:
             continue
-        fps = fps_over_processes(material.processes(result))
-        before = found.get(run.manifest.gpu_slug)
-        if fps is not None and (before is None or fps.processes > before[1].processes):
-            label = f"{device_name(material).text}, {run.manifest.created_utc[:10]}"
-            found[run.manifest.gpu_slug] = (label, fps)
-    return sorted(found.values(), key=lambda bar: -bar[1].value)
+        for arm, fps in _rates(material):
+            before = found.get((run.manifest.gpu_slug, arm))
+            if before is None or fps.processes > before.fps.processes:
+                words = [device_name(material).text, arm, run.manifest.created_utc[:10]]
+                bar = GpuBar(", ".join(filter(None, words)), fps, changed=bool(arm))
+                found[run.manifest.gpu_slug, arm] = bar
+    return sorted(found.values(), key=lambda bar: -bar.fps.value)
+
+
+def _rates(material: Material) -> Iterator[tuple[str, Location]]:
+    """FPS of a run's inpainting: of the workload as it is (no name), and of its whole stack."""
+    result = eager_inpainting(material)
+    fps = fps_over_processes(material.processes(result)) if result is not None else None
+    if fps is not None:
+        yield "", fps
+    fixes = measured_fixes(material.run.processes)
+    last = fixes.final if fixes is not None else None
+    if last is None or last.output is None or last.output.fails:
+        return
+    if last.times.case.mode == "inpainting":
+        yield last.times.arm, last.times.rates
 
 
 def _row(run: Run) -> tuple[Inline | str, ...]:
@@ -113,6 +134,7 @@ def _row(run: Run) -> tuple[Inline | str, ...]:
         at_home(fps, home),
         at_home(compiled, home),
         _kind(material, at("/cases/*/variant")),
+        _from(run, home),
     )
 
 
@@ -124,6 +146,15 @@ def _kind(material: Material, source: Source) -> Cell:
         return Cell(f"{kind}, pipeline {material.own}", (at,))
     names = ", ".join(material.variants)
     return Cell(f"{kind}, variant {names}", (source,)) if names else Cell(kind)
+
+
+def _from(run: Run, home: str) -> Cell:
+    """Ours, or who sent it."""
+    added = origin(RunFolder(run.path))
+    if added is None:
+        return Cell("ours")
+    by = f" by {added.by}" if added.by else ""
+    return Cell(f"contributed{by}", (f"{home}/{ADDED}#/by",))
 
 
 def _figures(material: Material) -> tuple[Cell, Cell, Cell]:

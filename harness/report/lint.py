@@ -30,6 +30,7 @@ from harness.analysis import (
 )
 from harness.compact import SUFFIX, read_document
 from harness.matrix import FIRST_STEADY_CHUNK
+from harness.origin import ADDED, Added
 from harness.profile_checks import CHECKS, MOST_DISTORTION
 from harness.profile_witness import MOST_DEVIATION
 from harness.report.cells import Block, Cell
@@ -118,7 +119,7 @@ def _resolves(source: str, folder: Path, documents: dict[str, Any]) -> bool:
 
 def _document(file: Path) -> Any:
     """A plan or record as plain values, with those that the file leaves to their defaults."""
-    kind: Any = Manifest if file.name == MANIFEST else Record
+    kind: Any = {MANIFEST: Manifest, ADDED: Added}.get(file.name, Record)
     there = next((one for one in (file, file.with_name(file.name + SUFFIX)) if one.is_file()), None)
     if there is None:
         return None

@@ -14,7 +14,7 @@ from harness.analysis.growth import is_own_point
 from harness.analysis.profile import main_slot
 from harness.analysis.repeatability import COMPILED
 from harness.matrix import DEFAULT_STRETCH, DEFAULT_WINDOW, Case, Kind, Mode
-from harness.presets import DEFAULT_STEPS, PRESETS
+from harness.presets import DEFAULT_DTYPE, DEFAULT_STEPS, PRESETS
 from harness.report.cells import Cell, Source
 from harness.result import Fact, Failure, Result
 from harness.store import Run, RunFolder, result_name
@@ -221,6 +221,7 @@ def case_label(result: Result) -> Cell:
     words += [f"window {case.window}"] if case.window != DEFAULT_WINDOW else []
     words += [f"{case.stretch} chunks"] if case.stretch != DEFAULT_STRETCH else []
     words += [f"attention {case.attention}"] if case.attention != "default" else []
+    words += [case.dtype] if case.dtype != DEFAULT_DTYPE else []
     words += [f"planted cost {case.plant}"] if case.plant else []
     words += ["bare"] if case.bare else []
     words += ["warm cache"] if case.warm_cache else []

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from harness.analysis.experiment import Location
 from harness.report.plots import INK, LEGEND, bars_figure, beside, name_rows, style
 from harness.report.svg import svg
 
 BUSY, WALL, RATE = "#2f6f9f", "#d9742b", "#86b6d6"
+KINDS = {False: ("Eager, as it is", RATE), True: ("Stack of fixes", BUSY)}
 HEADROOM = 1.15  # above the highest point
 MOST_UPRIGHT = 8  # dates that fit below the axis without a slant
 
@@ -29,19 +31,32 @@ class RunPoint:
     busy: Location | None
 
 
-def gpus_figure(bars: Sequence[tuple[str, Location]]) -> bytes:
-    """Bars of (GPU, frames per second with the interval over processes), fastest first."""
+@dataclass(frozen=True)
+class GpuBar:
+    """Frames per second of a GPU; `changed` where it is of a stack of fixes."""
+
+    label: str
+    fps: Location
+    changed: bool = False
+
+
+def gpus_figure(bars: Sequence[GpuBar]) -> bytes:
+    """A bar each, with the interval over processes, in the order given."""
     with style():
-        figure, axes = bars_figure(height_in=0.9 + 0.45 * len(bars))
-        widest = max(fps.high or fps.value for _, fps in bars)
-        for row, (_, fps) in enumerate(bars):
-            axes.barh(row, fps.value, height=0.6, color=RATE)
+        figure, axes = bars_figure(height_in=1.1 + 0.45 * len(bars))
+        widest = max(bar.fps.high or bar.fps.value for bar in bars)
+        for row, bar in enumerate(bars):
+            fps = bar.fps
+            axes.barh(row, fps.value, height=0.6, color=KINDS[bar.changed][1])
             if fps.low is not None and fps.high is not None:
                 axes.plot((fps.low, fps.high), (row, row), color=INK, linewidth=1.2)
             beside(axes, max(fps.value, fps.high or 0.0), row, f"{fps.value:.1f} FPS", widest)
-        name_rows(axes, [label for label, _ in bars])
+        name_rows(axes, [bar.label for bar in bars])
         axes.set_xlim(0, widest * HEADROOM)
-        axes.set_xlabel("Frames per second, eager inpainting (interval over processes, if several)")
+        kinds = {bar.changed: KINDS[bar.changed] for bar in bars}
+        handles = [Patch(color=colour, label=label) for label, colour in kinds.values()]
+        figure.legend(handles=handles, loc="outside upper left", ncols=2, **LEGEND)
+        axes.set_xlabel("Frames per second, inpainting (interval over processes, if several)")
         return svg(figure)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from harness.errors import StorageError, UsageError
 from harness.identifying import Names, names_of_host
+from harness.origin import mark_added
 from harness.parcel import pack, unpack
 from harness.report.audit import check_provenance
 from harness.report.public import check_public
@@ -42,8 +43,10 @@ def share(reports: Path, run: str, out: str | None = None) -> str:
     )
 
 
-def add(reports: Path, file: str) -> list[Path]:
+def add(reports: Path, file: str, by: str | None = None) -> list[Path]:
     """Checks a packed run and gives it its place; returns its report and the index.
+
+    It is marked as contributed, `by` the name that is given for who did.
 
     The caller holds the reports folder. Raises RecordError for what is no sound run, ReportError
     and PrivacyError for one that could not be published, UsageError for one that is there already.
@@ -51,7 +54,9 @@ def add(reports: Path, file: str) -> list[Path]:
     if not file:
         raise UsageError("a file is needed", next_step="give --file FILE")
     with _aside(reports) as folder:
-        run = _checked(unpack(Path(file), folder), Path(file))
+        unpacked = unpack(Path(file), folder)
+        run = _checked(unpacked, Path(file))
+        mark_added(unpacked, by)
         place = reports / run.manifest.gpu_slug / run.manifest.run_id
         if there := [path for path in reports.glob(f"*/{place.name}") if path.is_dir()]:
             raise UsageError(

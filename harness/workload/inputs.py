@@ -12,10 +12,9 @@ import torch
 from torch import Tensor
 
 from harness.errors import ClipError
-from harness.presets import WorkloadConfig
+from harness.presets import GENERATED_CHUNKS, WorkloadConfig
 from harness.workload.scene import Scene
 
-GENERATED_CHUNKS = 8
 LUMA = (0.2126, 0.7152, 0.0722)  # of red, green, blue
 CHANNELS = {"video": 3, "depth": 1, "mask": 1}
 

@@ -1,7 +1,7 @@
 """Injects every kind of fault and writes the table: tests/faults/table.jsonl and docs/faults.md.
 
     python -m tests.faults --moments 20 --base-image ... --wheelhouse ...
-    python -m tests.faults --gpu --keep DIR --base-image ...   on a GPU host, five minutes
+    python -m tests.faults --gpu --keep DIR --base-image ...   on a GPU host, seven minutes
     python -m tests.faults --add DIR/injections.jsonl          brings those into the table
 
 Kinds that have as many injections as asked for are not injected again, so it can be interrupted.
@@ -12,6 +12,7 @@ import argparse
 import fnmatch
 import os
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -172,6 +173,8 @@ def on_gpu(given: argparse.Namespace, folder: Path) -> int:
 
     if given.keep is not None:
         given.keep.mkdir(parents=True)
+    # A limit from outside ends it in order: what was seen is kept, what was started is removed.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     options = Options(device=given.device, size=given.size, limit_s=given.limit_s, keep=given.keep)
     return run_on_gpu(folder, options, image_arguments(given))
 

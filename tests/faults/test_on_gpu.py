@@ -1,15 +1,31 @@
 """The three faults of a GPU, on a CPU: they find their cases, and the run goes to its end."""
 
+import gzip
+import shutil
 from pathlib import Path
 
 import pytest
 
 from harness.host.image import Image
+from harness.report.render import render_run
 from tests.faults import table
 from tests.faults.__main__ import add, parser
 from tests.faults.__main__ import image_arguments as arguments_of
-from tests.faults.on_gpu import INJECTIONS, INTERRUPTED, KINDS, Options, cases_of, run_on_gpu
-from tests.faults.outcome import Outcome
+from tests.faults.on_gpu import (
+    INJECTIONS,
+    INTERRUPTED,
+    KINDS,
+    MEMORY,
+    Options,
+    _failure_problems,
+    _run_problems,
+    _told,
+    _where,
+    cases_of,
+    run_on_gpu,
+)
+from tests.faults.outcome import Outcome, whole_report
+from tests.faults.world import Ended, World
 
 
 def test_cases_bear_the_ids_that_a_bench_gives_them() -> None:
@@ -50,3 +66,35 @@ def test_three_faults_in_one_run(
     assert run_on_gpu(tmp_path / "run", options, image_arguments) == 0
     assert [one.kind for one in table.load(keep / INJECTIONS)] == list(KINDS)
     assert list(keep.glob(f"*/{INTERRUPTED}"))
+
+
+RECORDED = Path(__file__).resolve().parents[2] / "reports/nvidia-h200/20261127-211028-gpufaults"
+
+
+def test_the_run_recorded_on_a_gpu_is_whole(tmp_path: Path) -> None:
+    """CUDA out of memory, a killed container and a killed sampler, on an H200 in containers.
+
+    The run is looked at as the faults left it, and as the resume completed it.
+    """
+    cases = cases_of("cuda", "512x512")
+    world = World(tmp_path / "world")
+    copy = world.reports / RECORDED.parent.name / RECORDED.name
+    shutil.copytree(RECORDED, copy)
+    for path in copy.glob("cases/*.gz"):
+        path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
+        path.unlink()
+    resumed = [copy / "cases" / f"{name}.json" for name in (cases.out_of_memory, cases.killed)]
+    for path in resumed:
+        path.rename(tmp_path / path.name)
+    ended = Ended(code=2, output="")
+    assert _run_problems(world, ended, cases) == []
+    assert _failure_problems(world, cases.out_of_memory, "memory", MEMORY) == []
+    assert _failure_problems(world, cases.killed, "killed", "SIGKILL") == []
+    assert "telemetry ended early" in _told(world, cases.sampled)
+    for path in resumed:
+        (tmp_path / path.name).rename(path)
+    render_run(copy)
+    assert whole_report(world) == []
+    assert _where(world, cases) == "docker, NVIDIA H200"
+    users = {one.provenance["container.user"].value for one in world.results()}
+    assert users == {"uid 1000 gid 1000"}

@@ -80,3 +80,11 @@ def test_every_lock_and_torch_itself_are_asked_about(monkeypatch: pytest.MonkeyP
     text = "\n".join(asked)
     for name in ("docker==", "jinja2==", "sympy==", "torch==2.13.0", "sageattention==1.0.6"):
         assert name in text
+
+
+def test_only_the_section_of_explanations_excuses() -> None:
+    page = (ROOT / audit.EXPLAINED).read_text()
+    told = audit.section(page)
+    assert "CVE-2026-4538" in told
+    assert "CVE-2026-24747" in page
+    assert "CVE-2026-24747" not in told

@@ -1,6 +1,7 @@
 import io
 import json
 import multiprocessing
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,3 +156,16 @@ def test_bare_cases_are_left_out_where_the_host_cannot_run_them(tmp_path: Path) 
     )
     assert plan.cases == cases
     assert facts[ready.BARE_FACT].value == "measured"
+
+
+def test_local_cases_stay_on_the_cpus_that_were_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = []
+    monkeypatch.setattr(os, "sched_setaffinity", lambda pid, cpus: taken.append(cpus))
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    plan = plan_of(tmp_path, CASES)
+    ready._use_cpus("1-2", plan)
+    assert taken == [{1, 2}]
+    with pytest.raises(UsageError, match="names a CPU that this host has not"):
+        ready._use_cpus("2-4", plan)

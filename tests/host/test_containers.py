@@ -14,7 +14,7 @@ from harness.host.containers import DockerRunner, install_facts
 from harness.host.engine import Engine
 from harness.host.gpu import Way
 from harness.host.image import Image
-from harness.host.leftovers import RUN_LABEL
+from harness.host.leftovers import OWNER_LABEL, RUN_LABEL, labels
 from harness.host.runner import case_limit_s
 from harness.job import Devices, Job, PreflightRequest, Progress
 from harness.result import Failure, Record, Result, encode
@@ -64,6 +64,13 @@ def test_the_container_is_locked_down() -> None:
     assert host["tmpfs"] == {"/tmp": "exec,nosuid,nodev,mode=1777"}
     assert [mount["Target"] for mount in host["mounts"]] == ["/exchange"]
     assert not {"privileged", "binds", "devices", "device_requests"} & set(host)
+
+
+def test_the_container_gets_the_cpus_that_were_named() -> None:
+    for cpus in (None, "0-1"):
+        api = FakeApi(on_start=answering(encode(result())))
+        runner(api, cpus=cpus).run(JOB, [], lambda progress: None)
+        assert api.created[0]["host_config"].get("cpuset_cpus") == cpus
 
 
 def test_the_job_goes_in_before_the_start_and_the_container_is_removed() -> None:
@@ -188,12 +195,17 @@ class Restarting(FakeApi):
 
 def test_after_a_restart_of_the_engine_cases_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(containers, "RETURN_POLL_S", 0.01)
-    left = {"Id": "left", "Labels": {RUN_LABEL: "run-1"}}
-    api = Restarting(images_by_name={FAKE_IMAGE.tag: {"Id": "i"}}, containers_by_id={"left": left})
+    left = {"Id": "left", "Labels": labels("run-1")}
+    helper = {"Id": "helper", "Labels": {RUN_LABEL: "run-1", OWNER_LABEL: "another-boot:1:2"}}
+    api = Restarting(
+        images_by_name={FAKE_IMAGE.tag: {"Id": "i"}},
+        containers_by_id={"left": left, "helper": helper},
+    )
     api.answers_before, api.away = 2, 3
     restarted = runner(api)
     restarted.recover()
-    assert api.away == 0 and api.containers_by_id == {}
+    assert api.away == 0
+    assert set(api.containers_by_id) == {"helper"}  # of a bench beside us
     assert restarted.facts()["engine.version"].value == "Docker 100.0"
 
 

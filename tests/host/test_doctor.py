@@ -2,12 +2,20 @@ from pathlib import Path
 
 from harness.errors import EngineError
 from harness.host.choice import Surroundings
-from harness.host.doctor import Finding, examine, gpu_findings, site_of
+from harness.host.doctor import (
+    Finding,
+    examine,
+    gpu_findings,
+    memory_findings,
+    site_of,
+)
 from harness.host.engine import Engine
 from harness.host.gpu import NoWay, Way
 from harness.host.options import BenchOptions
 from harness.host.ways import find_way
 from harness.job import Devices, GpuDevice
+from harness.matrices import MATRICES
+from harness.matrix import Settings, expand
 from tests.host.fake_api import FakeApi
 from tests.host.trees import add_spec, linux_host, machine
 
@@ -96,3 +104,12 @@ def test_the_preflight_s_problems_and_notes_are_passed_on() -> None:
     assert [finding.state for finding in findings] == ["problem", "note", "ok"]
     assert findings[1].text == "throttled before the case"
     assert "139.0 GiB of 140.0 GiB free" in findings[2].line
+
+
+def test_each_case_says_what_it_needs_of_the_gpu() -> None:
+    cases = expand(MATRICES["quick"], Settings(preset="full", device="cuda"))
+    lines = [finding.line for finding in memory_findings(cases)]
+    assert len(lines) == len(cases)
+    assert "ok      memory: e2e-inpainting-eager needs at least 9.5 GiB of the GPU" in lines
+    on_cpu = expand(MATRICES["quick"], Settings(preset="tiny", device="cpu"))
+    assert list(memory_findings(on_cpu)) == []

@@ -8,11 +8,15 @@ import pytest
 
 from harness.errors import UsageError
 from harness.host import foreseen as foreseen_module
-from harness.host.choice import Surroundings
+from harness.host.choice import Choice, Surroundings
 from harness.host.engine import Engine
-from harness.host.foreseen import Foreseen, dry_run
+from harness.host.foreseen import Foreseen, dry_run, foresee
 from harness.host.gpu import NoWay
+from harness.host.options import BenchOptions
+from harness.host.plan import Plan
 from harness.host.ready import Place
+from harness.matrices import MATRICES
+from harness.matrix import Settings, expand, schedule
 from harness.store import RunFolder
 from tests.host.conftest import Invoke
 from tests.host.fake_api import FakeApi
@@ -39,6 +43,18 @@ def test_cases_processes_and_times(place: Place) -> None:
     assert text.startswith("a new run: matrix full, preset tiny\nruntime local on cpu: asked for")
     assert text.endswith("dry run: nothing was measured, built or written")
     assert not place.reports.exists()
+
+
+def test_the_memory_that_cases_need_of_a_gpu(place: Place) -> None:
+    cases = expand(MATRICES["quick"], Settings(preset="full", device="cuda"))
+    choice = Choice(runtime="local", device="cuda", reason="asked for")
+    plan = Plan(run_id="r", matrix="quick", choice=choice, cases=cases, clips={}, weights=None)
+    seen = foresee(plan, schedule(cases), BenchOptions(), place)
+    assert all(one.memory_bytes for one in seen.cases)
+    assert "  e2e-inpainting-eager  " in seen.answer(as_json=False)
+    assert ", 9.5 GiB of GPU memory" in seen.answer(as_json=False)
+    on_cpu = dry_run({**LOCAL, "matrix": "quick"}, place)
+    assert {one.memory_bytes for one in on_cpu.cases} == {None}
 
 
 def test_a_run_that_goes_on(place: Place) -> None:

@@ -1,13 +1,20 @@
 """harness.host.gpus_at_once and spread: several GPUs, in turn, at once, or sharing one run."""
 
 import io
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from harness.errors import CaseError, DeviceError, UsageError
 from harness.host.gpu import HostGpu
-from harness.host.gpus_at_once import gpus_of, words
+from harness.host.gpus_at_once import cpu_shares, gpus_of, words
 from harness.host.options import Given
 from harness.host.ready import Place
 from harness.host.screen import Screen
@@ -70,6 +77,20 @@ def test_options_are_typed_again() -> None:
     assert words(given) == ["--gpu", "1", "--base-image", "b", "--offline"]
 
 
+def test_cpus_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2, 3, 8})
+    assert cpu_shares(2, {}) == ["0-1", "2-3"]
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2, 8})
+    assert cpu_shares(2, {}) == ["0-1", "2,8"]
+    assert cpu_shares(5, {}) == [None] * 5
+    assert cpu_shares(2, {"cpus": "4-5"}) == ["4-5", "4-5"]
+    assert cpu_shares(2, {"host": "ssh://a"}) == [None, None]
+
+
+def compare(runs: list[Path]) -> str:
+    return f"a table of {', '.join(run.name for run in runs)}"
+
+
 def place(tmp_path: Path) -> Place:
     return Place(project=tmp_path, reports=tmp_path / "reports", environment={})
 
@@ -85,16 +106,18 @@ def test_gpus_take_turns_and_one_that_fails_keeps_nobody(tmp_path: Path) -> None
 
     stream = io.StringIO()
     with pytest.raises(CaseError, match="1 of 3 GPUs failed: 0"):
-        spread({"gpu": "0,1,2"}, place(tmp_path), Screen(stream), run, dry=False)
+        spread({"gpu": "0,1,2"}, place(tmp_path), Screen(stream), run, compare, dry=False)
     assert ran == ["0", "1", "2"]
+    assert "a table of run-1, run-2" in stream.getvalue()
     assert "next: invoke compare --a run-1 --b run-2 --across gpu" in stream.getvalue()
 
 
 @pytest.mark.parametrize(
     ("given", "dry", "text"),
     [
-        ({"gpu": "0", "parallel": True}, False, "a way to use several GPUs"),
-        ({"split": True}, False, "a way to use several GPUs"),
+        ({"gpu": "0", "parallel": True}, False, "does not go with"),
+        ({"split": True}, False, "write --gpu all --split"),
+        ({"host": "ssh://a,ssh://b", "split": True}, False, "--split does not go with"),
         ({"gpu": "0,1", "parallel": True, "split": True}, False, "--parallel and --split"),
         ({"gpu": "0,1"}, True, "a dry run is of one host and GPU"),
         ({"gpu": "0,1", "host": "ssh://a,ssh://b"}, False, "name one host"),
@@ -105,7 +128,7 @@ def test_what_does_not_go_together(tmp_path: Path, given: Given, dry: bool, text
         raise AssertionError("nothing runs")
 
     with pytest.raises(UsageError, match=text):
-        spread(given, place(tmp_path), Screen(io.StringIO()), run, dry=dry)
+        spread(given, place(tmp_path), Screen(io.StringIO()), run, compare, dry=dry)
 
 
 @pytest.mark.slow
@@ -134,3 +157,38 @@ def test_processes_of_one_run_are_shared_and_runs_go_on_side_by_side(
     assert failed.returncode == 2
     assert "GPU 0: error: --only 'nothing-*' matches no case" in failed.stdout
     assert failed.stderr.splitlines()[-1].startswith("error: 1 of 2 GPUs failed: 0")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_benches_end_with_the_one_that_started_them(
+    project: Path, surroundings: dict[str, str], tmp_path: Path, number: signal.Signals
+) -> None:
+    matrix = tmp_path / "two.toml"
+    matrix.write_text(MATRIX.replace("blocks = 1", "blocks = 50"))
+    asked = ["bench", "--matrix", str(matrix), "--runtime", "local", "--device", "cpu"]
+    command = [sys.executable, "-m", "invoke", *asked, "--gpu", "0,1", "--split"]
+    with subprocess.Popen(
+        command, cwd=project, env=surroundings, stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout is not None
+        assert any("GPU 1: " in line and "load torch" in line for line in parent.stdout)
+        parent.send_signal(number)
+    assert parent.returncode in (130, -signal.SIGKILL)
+    end_s = time.monotonic() + 30
+    while (left := _with_argument(str(matrix))) and time.monotonic() < end_s:
+        time.sleep(0.1)
+    assert left == []
+    (run,) = (project / "reports/cpu").iterdir()
+    assert not (run / ".claims").exists()
+    shutil.rmtree(project / "reports")
+
+
+def _with_argument(word: str) -> list[int]:
+    """Processes with this word in their command line."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if word.encode() in path.read_bytes().split(b"\0"):
+                found.append(int(path.parent.name))
+    return found

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import StorageError, UsageError
-from harness.host.options import BenchOptions, keep, recall, state_path
+from harness.host.options import BenchOptions, keep, parse_cpus, recall, state_path
 
 
 def test_none_stands_for_the_default() -> None:
@@ -15,6 +15,7 @@ def test_none_stands_for_the_default() -> None:
     [
         ({"runtime": "podman"}, "--runtime 'podman' is unknown; choose one of auto, docker, local"),
         ({"device": "tpu"}, "--device 'tpu'"),
+        ({"dtype": "float8"}, "--dtype 'float8' is unknown; choose one of bfloat16, float16"),
         ({"preset": "huge"}, "--preset 'huge'"),
         ({"size": "100x64"}, "not a multiple of 16"),
         ({"wheelhouse": "/nonexistent"}, "is no folder"),
@@ -30,6 +31,13 @@ def test_options_are_checked(given: dict[str, str], problem: str) -> None:
     with pytest.raises(UsageError) as caught:
         BenchOptions.parse(given)
     assert problem in caught.value.line
+
+
+def test_a_list_of_cpus() -> None:
+    assert parse_cpus("0-3,8") == {0, 1, 2, 3, 8}
+    for text in ("", "3-1", "a", "1,", "-1", "99999"):
+        with pytest.raises(UsageError, match="is no list of CPUs"):
+            parse_cpus(text)
 
 
 def test_numbers_of_a_run() -> None:

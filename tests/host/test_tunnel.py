@@ -184,6 +184,10 @@ def test_hosts_are_read_from_one_option() -> None:
         hosts_of({"host": "ssh://a,ssh://b", "resume": "x"})
 
 
+def compare(runs: list[Path]) -> str:
+    return f"a table of {', '.join(run.name for run in runs)}"
+
+
 def test_every_host_has_its_turn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def run(given: Given) -> Path:
         name = str(given["host"])[-1]
@@ -193,17 +197,20 @@ def test_every_host_has_its_turn(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
     hosts = ["ssh://a", "ssh://b", "ssh://c"]
     with pytest.raises(CaseError, match="1 of 3 hosts failed: ssh://b"):
-        on_each("host", hosts, {"matrix": "quick"}, Screen(sys.stdout), run)
+        on_each("host", hosts, {"matrix": "quick"}, Screen(sys.stdout), run, compare)
     said = capsys.readouterr().out
     assert "host 2 of 3: no engine there" in said
+    assert "a table of a, c" in said
     assert "next: invoke compare --a a --b c --across gpu" in said
-    assert on_each("host", hosts[:1], {}, Screen(sys.stdout), run) == [tmp_path / "a/report.md"]
+    assert on_each("host", hosts[:1], {}, Screen(sys.stdout), run, compare) == [
+        tmp_path / "a/report.md"
+    ]
 
     def full(given: Given) -> Path:
         raise StorageError("disk full")
 
     with pytest.raises(StorageError):
-        on_each("host", hosts, {}, Screen(sys.stdout), full)
+        on_each("host", hosts, {}, Screen(sys.stdout), full, compare)
 
 
 @pytest.mark.slow
@@ -243,3 +250,27 @@ def test_a_run_on_another_host_is_the_same_as_here(
     assert compared.returncode in (0, 3, 4), compared.stderr
     for path in far.path.rglob("*.json"):
         assert "127.0.0.1" not in path.read_text()
+
+    at_once = f"{there[1]},{there[1].replace('127.0.0.1', 'localhost')}"
+    both = invoke(
+        "bench",
+        *common[1:],
+        "--parallel",
+        "--host",
+        at_once,
+        env={"PATH": server.environment["PATH"]},
+    )
+    assert both.returncode == 0, both.stdout + both.stderr
+    for number in (1, 2):
+        assert f"host {number}: [1/1] e2e-inpainting-eager: finished" in both.stdout
+    assert "# Runs compared with" in both.stdout
+
+
+def test_hosts_that_cannot_be_reached_are_each_told(invoke: Invoke) -> None:
+    answer = invoke(
+        "bench", "--host", "ssh://nobody@127.0.0.1:1,ssh://nobody@localhost:1", "--parallel"
+    )
+    assert answer.returncode == 2
+    for number in (1, 2):
+        assert f"host {number}: error: " in answer.stdout
+    assert answer.stderr.startswith("error: 2 of 2 hosts failed: ")

@@ -4,9 +4,16 @@ import pytest
 import torch
 
 from harness.job import PreflightRequest
+from harness.matrix import Case
 from harness.measure import preflight as module
 from harness.measure.devices import Gpu
-from harness.measure.preflight import NOTE, memory_problems, preflight, variant_problems
+from harness.measure.preflight import (
+    NOTE,
+    memory_problems,
+    preflight,
+    type_problems,
+    variant_problems,
+)
 from tests.measure.cases import small_case
 
 GPU = Gpu(0, "NVIDIA Fake", "GPU-1", 16 * 2**30, (9, 0))
@@ -39,12 +46,44 @@ def test_cuda_without_a_gpu_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None
     assert "\n" not in problem
 
 
-def test_memory_that_is_too_small_names_needed_and_free() -> None:
-    large = small_case(preset="full", width_px=512, height_px=512, device="cuda")
-    (problem,) = memory_problems([small_case(), large], (9, 0), 6 * 2**30)
-    assert "needs" in problem
-    assert "6.0 GiB free" in problem
-    assert list(memory_problems([small_case(), large], (9, 0), 80 * 2**30)) == []
+def full_case(**changes: object) -> Case:
+    return small_case(
+        **{"preset": "full", "width_px": 512, "height_px": 512, "device": "cuda", **changes}
+    )
+
+
+def test_memory_that_is_too_small_names_needed_free_and_what_would_fit() -> None:
+    cases = [small_case(device="cuda"), full_case()]
+    first, fitting = memory_problems(cases, 9 * 2**30)
+    assert "e2e-inpainting-eager needs 9.5 GiB, 9.0 GiB are free" in first
+    assert "it would fit with size 480x480" in first
+    assert fitting == "what fits: --only 'e2e-inpainting-eager-32x32'"
+    assert list(memory_problems(cases, 80 * 2**30)) == []
+
+
+def test_memory_that_is_tight_is_a_note() -> None:
+    (line,) = memory_problems([full_case()], 10 * 2**30)
+    assert line.startswith(f"{NOTE}GPU memory is tight")
+
+
+def test_a_gpu_without_bfloat16_is_told_and_float16_is_the_way() -> None:
+    old, newer = (Gpu(0, "Tesla T4", "GPU-1", 2**34, capability) for capability in ((7, 5), (8, 0)))
+    (line,) = type_problems([full_case(), full_case(mode="text")], old)
+    assert line.startswith("e2e-inpainting-eager: Tesla T4 has compute capability 7.5 and no bf")
+    assert "--dtype float16" in line
+    assert list(type_problems([full_case(dtype="float16")], old)) == []
+    assert list(type_problems([full_case()], newer)) == []
+
+
+@pytest.mark.usefixtures("fake_gpu")
+def test_an_old_gpu_runs_float16_cases_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    old = Gpu(0, "NVIDIA Old", "GPU-1", 16 * 2**30, (7, 5))
+    monkeypatch.setattr(module, "list_gpus", lambda: [old])
+    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: ["sm_75"])
+    ask = lambda dtype: preflight(PreflightRequest(cases=[full_case(dtype=dtype)]))  # noqa: E731
+    assert ask("float16").problems == []
+    (problem,) = ask("bfloat16").problems
+    assert "no bfloat16" in problem
 
 
 @pytest.mark.usefixtures("fake_gpu")
@@ -52,6 +91,14 @@ def test_the_gpu_is_described() -> None:
     (gpu,) = preflight(PreflightRequest(cases=[small_case()])).gpus
     assert (gpu.uuid, gpu.driver, gpu.utilisation_percent) == ("GPU-1", "580.1", 3)
     assert gpu.free_bytes == 12 * 2**30
+
+
+@pytest.mark.usefixtures("fake_gpu")
+def test_the_preflight_s_own_context_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    used = iter([2**30, 2**30 + 2**29])  # before and after CUDA was asked
+    monkeypatch.setattr(module, "_read_nvml", lambda _: {"memory_used_bytes": next(used)})
+    (gpu,) = preflight(PreflightRequest(cases=[small_case()])).gpus
+    assert gpu.free_bytes == 12 * 2**30 + 2**29
 
 
 @pytest.mark.usefixtures("fake_gpu")

@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -7,13 +8,14 @@ import pytest
 
 from harness.errors import StorageError, UsageError
 from harness.report.cells import Cell, line
-from harness.report.compare import Answer, compare_runs
+from harness.report.combined import Combined
+from harness.report.compare import Answer, compare_runs, table_of_runs
 from harness.report.comparison import Comparison
 from harness.report.comparison_view import check_sides
 from harness.report.gate import gate_runs
 from harness.report.lint import UnsourcedNumberError
 from harness.result import encode
-from harness.store import runs
+from harness.store import RunFolder, runs
 from tests.report.made_runs import EAGER, PAIRED, SDPA, run
 
 OLD = runs(Path(__file__).parent.parent / "records" / "schema-1")[0]
@@ -54,6 +56,36 @@ def test_a_slowed_run_is_slower(tmp_path: Path) -> None:
     assert told.next_step == (
         f"next: {EAGER} is slower; `invoke compare --a a:{EAGER} --b b:{EAGER}`"
     )
+
+
+def test_one_run_against_several(tmp_path: Path) -> None:
+    run(tmp_path, "a"), run(tmp_path, "b", of_case={EAGER: 1.05}), run(tmp_path, "c")
+    answer = compare_runs(tmp_path, a="a", b="b, c", as_json=True)
+    told = msgspec.json.decode(answer.text, type=Combined)
+    assert [one.call for one in told.comparisons] == ["slower", "same"]
+    assert (answer.exit_code, told.exit_code) == (4, 4)
+    assert told.comparisons == [compared(tmp_path, "a", "b"), compared(tmp_path, "a", "c")]
+    text = page(tmp_path, "a", "b,c", out=str(tmp_path / "kept"))
+    assert text == f"{tmp_path}/kept/comparison.md"
+    (row,) = (
+        line
+        for line in (tmp_path / "kept/comparison.md").read_text().splitlines()
+        if line.startswith(f"| `{EAGER}` | GPU-busy |")
+    )
+    assert re.search(
+        r"1\.0\d\d \(1\.0\d\d to 1\.0\d\d\), \*\*slower\*\* \| .*, \*\*same\*\* \|$", row
+    )
+    assert "`c`: nothing that is recorded" in page(tmp_path, "a", "b,c")
+    with pytest.raises(UsageError, match="not found"):
+        page(tmp_path, "a", "b,")
+
+
+def test_runs_of_a_bench_are_told_in_one_table(tmp_path: Path) -> None:
+    paths = [run(tmp_path, name) for name in "abc"]
+    assert table_of_runs([RunFolder.find(tmp_path, name).path for name in "abc"]).startswith(
+        "# Runs compared with `a`"
+    )
+    assert len(paths) == 3
 
 
 def test_a_faster_run_is_no_failure(tmp_path: Path) -> None:

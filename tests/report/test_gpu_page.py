@@ -6,7 +6,7 @@ from harness.analysis.experiment import location
 from harness.report.gpu_page import gpu_view
 from harness.report.index import eager_inpainting, index_view
 from harness.report.material import Material
-from harness.report.plots_runs import RunPoint, gpus_figure, trend_figure
+from harness.report.plots_runs import GpuBar, RunPoint, gpus_figure, trend_figure
 from harness.report.render import render_index
 from harness.store import Run, RunFolder
 from tests.records import build
@@ -81,4 +81,6 @@ def test_figures_are_the_same_bytes_every_time() -> None:
     points = [RunPoint("2026-11-24", times, one), RunPoint("2026-11-25", one, None)]
     assert trend_figure(points) == trend_figure(points)
     assert trend_figure(5 * points) != trend_figure(4 * points)
-    assert gpus_figure([("NVIDIA H200", times)]) == gpus_figure([("NVIDIA H200", times)])
+    bars = [GpuBar("NVIDIA H200", times)]
+    assert gpus_figure(bars) == gpus_figure(bars)
+    assert gpus_figure(bars) != gpus_figure([GpuBar("NVIDIA H200", times, changed=True)])

@@ -104,6 +104,13 @@ def test_the_overview_computes_its_sentences(gpu_report: str) -> None:
     assert "Before you use a number" not in text
 
 
+def test_the_estimate_stands_beside_the_measured_memory(gpu_report: str) -> None:
+    table = gpu_report.split("Estimated allocation |", 1)[1]
+    assert row_of(table, "Inpainting, eager")[1:] == [
+        "9.00 GiB", "11.00 GiB", "12.00 GiB", "8.73 GiB",
+    ]  # fmt: skip
+
+
 def test_a_case_of_several_processes_shows_its_interval(gpu_report: str) -> None:
     overview = section(gpu_report, "Overview")
     assert row_of(overview, "Inpainting, eager")[1:6] == [

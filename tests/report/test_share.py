@@ -11,8 +11,9 @@ import msgspec
 import pytest
 
 from harness.errors import HarnessError, PrivacyError, RecordError, ReportError, UsageError
+from harness.origin import ADDED, origin
 from harness.parcel import pack
-from harness.report.render import render_run
+from harness.report.render import render_index, render_run
 from harness.report.share import ASIDE, add, share
 from harness.result import Result, decode, encode
 from harness.store import RunFolder
@@ -57,9 +58,36 @@ def test_a_run_arrives_the_same_and_without_traces(
     assert run.name in pages[-1].read_text()
     names = {path.relative_to(run) for path in run.rglob("*") if path.is_file()}
     kept = {name for name in names if name.parts[0] != "traces"}
-    assert kept == {path.relative_to(there) for path in there.rglob("*") if path.is_file()}
+    arrived = {path.relative_to(there) for path in there.rglob("*") if path.is_file()}
+    assert arrived == {*kept, Path(ADDED)}
     assert all((run / name).read_bytes() == (there / name).read_bytes() for name in kept)
     assert list(elsewhere.glob(f"{ASIDE}*")) == []
+
+
+def test_the_index_tells_a_contributed_run_from_ours(run: Path, elsewhere: Path) -> None:
+    *_, index = add(elsewhere, str(sent(run)), by="  R2 | <b>D2</b>\n")
+    (row,) = (line for line in index.read_text().splitlines() if run.name in line)
+    assert "| contributed by R2 " in row and "<b>" not in row
+    ours = render_index(run.parents[1])[-1].read_text()
+    (row,) = (line for line in ours.splitlines() if run.name in line)
+    assert row.endswith("| ours |")
+    packed = sent(elsewhere / "cpu" / run.name)
+    with tarfile.open(packed) as archive:
+        assert ADDED not in archive.getnames()
+
+
+@pytest.mark.parametrize("by", ["x" * 61, "a\x1bb"])
+def test_a_name_that_could_not_be_shown_is_refused(run: Path, elsewhere: Path, by: str) -> None:
+    with pytest.raises(UsageError, match="--by"):
+        add(elsewhere, str(sent(run)), by=by)
+    assert list(elsewhere.iterdir()) == []
+
+
+@pytest.mark.parametrize("blob", [b"{", b'{"added_utc": "yesterday"}', b'{"by": 1}'])
+def test_a_damaged_origin_is_named(run: Path, blob: bytes) -> None:
+    (run / ADDED).write_bytes(blob)
+    with pytest.raises(RecordError, match=r"added\.json of run"):
+        origin(RunFolder(run))
 
 
 def test_what_names_its_host_is_not_packed(run: Path, tmp_path: Path) -> None:
@@ -73,7 +101,8 @@ def test_a_run_that_is_there_stays_as_it_is(run: Path) -> None:
     before = (run / "run.json").stat()
     with pytest.raises(UsageError, match="is there already, in cpu/"):
         add(run.parents[1], str(sent(run)))
-    assert (run / "run.json").stat() == before
+    after = (run / "run.json").stat()  # reading may change the time of access
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     assert (run / "traces/e2e-text-eager.json.gz").exists()
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from harness.analysis.chunks import start_of
+from harness.cost_memory import memory_need
 from harness.matrix import Mode
 from harness.report.cells import (
     NOTHING,
@@ -131,8 +132,13 @@ def _memory(results: list[Result]) -> Table | None:
             gibibytes(peak, of(result, f"/memory/{name}"))
             for peak, name in zip(peaks, names, strict=True)
         ]
-        rows.append((case_label(result), *cells))
-    return table(("Case", ">Allocated peak", ">Reserved peak", ">Device peak"), rows)
+        estimated: Inline | str = NOTHING
+        if not result.case.pipeline:
+            need = memory_need(result.case).allocated_bytes
+            estimated = gibibytes(need, of(result, "/case"))
+        rows.append((case_label(result), *cells, estimated))
+    heads = ("Case", ">Allocated peak", ">Reserved peak", ">Device peak", ">Estimated allocation")
+    return table(heads, rows)
 
 
 def _memory_reasons(results: list[Result]) -> list[Line]:

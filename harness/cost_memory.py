@@ -1,0 +1,208 @@
+"""How much GPU memory a case needs, by arithmetic alone: weights, caches, activations. No torch.
+
+Sizes of weights, caches and inputs follow from the model's. What a step holds at once is counted in
+feature maps and in tensors [tokens, dim]; the factors are stated with where they come from. The
+tests hold the sum against every recorded peak, and docs/gpus.md says how close it comes.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from harness.arms import BASE_ARM, is_variant_arm
+from harness.cost import itemsize, kv_cache_bytes, parameters
+from harness.cost_case import cost_config
+from harness.matrix import Case
+from harness.presets import GENERATED_CHUNKS, WorkloadConfig
+from harness.variants import resolve
+
+GIB = 2**30
+
+# Elements that a stream keeps from chunk to chunk, for each pixel of a frame. TAE: three memory
+# blocks on each of three levels (widths 256, 128, 64 decoding, 64 encoding). WanVAE, width 96: two
+# frames before every convolution over time, counted on tensors without storage.
+TAE_DECODER_MEMORY = 3 * (256 / 64 + 128 / 16 + 64 / 4)
+TAE_ENCODER_MEMORY = 3 * (64 / 4 + 64 / 16 + 64 / 64)
+ENCODED_STREAMS = 2  # what is kept and what is generated; WanVAE serves both from one memory
+WAN_DECODER_MEMORY, WAN_ENCODER_MEMORY = 2365, 1404
+# Feature maps at full resolution that a convolution holds: input and output, and cuDNN's own copies
+# of both in its layout. The first are counted on tensors without storage; with the others the sum
+# is within 1 % of the recorded peaks of end-to-end cases.
+TAE_WIDTH, TAE_COUNTED_MAPS, TAE_COPIED_MAPS = 64, 2.0, 2.15
+# WanVAE takes four frames at a time; there is no record of it yet, so two copies are an assumption.
+WAN_FRAMES, WAN_COUNTED_MAPS, WAN_COPIED_MAPS = 4, 6.6, 2.0
+ROPE_BYTES = 8 + 16 + 16  # an element in float64, and as the complex product's factor and result
+FFN_TENSORS = 3  # [tokens, ffn_dim]: before, inside and after the activation function
+CACHE_COPIES = 4  # clones and windows of keys and values
+# What the allocator keeps of freed blocks when memory is plenty, over the largest step. A text-only
+# chunk starts with small blocks that its decoder cannot use. From reserved less allocated peaks.
+SPARE_OF_STEP = 0.8
+# CUDA, its kernels and libraries: the device's peak less the reserved one and less what was in use
+# before the case, 0.68 to 0.80 GiB on H100 and H200.
+CONTEXT_BYTES = int(0.75 * GIB)
+PROOF_YARDSTICK = "attention-sdpa"  # a quality case runs it beside its arms
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryNeed:
+    """Bytes that a case needs, by what they are for."""
+
+    weights_bytes: int  # shared by all arms, with the copies that variants make
+    state_bytes: int  # of every pipeline: KV caches, the text's keys, the autoencoder's memory
+    input_bytes: int  # the clip; a generated one of eight chunks
+    step_bytes: int  # activations and workspace of the largest step
+    graphs_bytes: int  # kept by CUDA graphs
+    spare_bytes: int  # freed blocks that the allocator keeps where memory is plenty
+    context_bytes: int  # CUDA itself
+
+    @property
+    def allocated_bytes(self) -> int:
+        """What PyTorch's largest allocation comes to; held against the record's."""
+        return self.weights_bytes + self.state_bytes + self.input_bytes + self.step_bytes
+
+    @property
+    def least_bytes(self) -> int:
+        """With less of the GPU free than this, the case cannot run."""
+        return self.allocated_bytes + self.graphs_bytes + self.context_bytes
+
+    @property
+    def expected_bytes(self) -> int:
+        """What the case takes of the device where memory is plenty."""
+        return self.least_bytes + self.spare_bytes
+
+
+def memory_need(case: Case) -> MemoryNeed:
+    """The need of a case of the built-in pipeline."""
+    config = cost_config(case)
+    pipelines = [_fixes(variant) for variant in _variants(case)]
+    conditioned = case.mode != "text"
+    weights: float = sum(parameters(config).values()) * itemsize(config)
+    weights += sum(_copied_bytes(config, fixes) for fixes in pipelines)
+    state = sum(_state_bytes(config, fixes, conditioned=conditioned) for fixes in pipelines)
+    steps = [_Step.of(config, fixes) for fixes in pipelines]
+    graphs = sum(
+        _graph_bytes(config, fixes, step, conditioned=conditioned)
+        for fixes, step in zip(pipelines, steps, strict=True)
+    )
+    if case.kind == "quality":  # one pipeline more, with weights of its own
+        exact = replace(config, dtype="float32")
+        weights += sum(parameters(exact).values()) * itemsize(exact)
+        state += _state_bytes(exact, frozenset(), conditioned=conditioned)
+        steps.append(_Step.of(exact, frozenset()))
+    largest = max(step.peak for step in steps)
+    apart = 0 if conditioned else max(step.transformer for step in steps)
+    return MemoryNeed(
+        weights_bytes=int(weights),
+        state_bytes=int(state),
+        input_bytes=_input_bytes(config, case.mode),
+        step_bytes=int(largest),
+        graphs_bytes=int(graphs),
+        spare_bytes=int(SPARE_OF_STEP * largest + apart / 2),
+        context_bytes=CONTEXT_BYTES,
+    )
+
+
+def _variants(case: Case) -> list[str]:
+    """The variant of every pipeline of a case in the workload's own type."""
+    if case.kind == "quality":
+        arms = dict.fromkeys((*case.arms, PROOF_YARDSTICK))
+        return [case.variant, *(arm for arm in arms if arm != BASE_ARM)]
+    return [case.variant, *filter(is_variant_arm, case.arms)]
+
+
+def _fixes(variant: str) -> frozenset[str]:
+    return frozenset(fix.name for fix in resolve(variant))
+
+
+def _copied_bytes(config: WorkloadConfig, fixes: Iterable[str]) -> float:
+    """Weights that a variant has of its own, beside those that all pipelines share."""
+    model, size = config.model, itemsize(config)
+    square, ffn = model.dim**2, 2 * model.dim * model.ffn_dim
+    timed = 6 * square + ffn  # all linears of a block but the text's keys and values
+    vace_blocks = len(model.vace_layers)
+    copied = 0.0
+    if "lora-merged" in fixes:
+        copied += model.num_layers * (8 * square + ffn) * size
+    if "fp8-linears" in fixes:  # one byte each, in the place of the merged ones
+        return copied + model.num_layers * timed * (1 - size) + vace_blocks * timed
+    if "fused-qkv" in fixes:  # of the base blocks they are merged already
+        copied += vace_blocks * 3 * square * size
+    return copied
+
+
+def _state_bytes(config: WorkloadConfig, fixes: Iterable[str], *, conditioned: bool) -> float:
+    model, size = config.model, itemsize(config)
+    with_text = model.num_layers + (len(model.vace_layers) if "once" in fixes else 0)
+    text = 2 * with_text * model.text_len * model.dim
+    if config.vae == "tae":
+        kept = TAE_DECODER_MEMORY + conditioned * ENCODED_STREAMS * TAE_ENCODER_MEMORY
+    else:
+        kept = WAN_DECODER_MEMORY + conditioned * WAN_ENCODER_MEMORY
+        kept *= config.wan_vae_dim / 96
+    pixels = config.height_px * config.width_px
+    return kv_cache_bytes(config) + (text + kept * pixels) * size
+
+
+def _input_bytes(config: WorkloadConfig, mode: str) -> int:
+    """Frames, and the mask of inpainting."""
+    channels = {"inpainting": 4, "depth": 3, "text": 0}[mode]
+    frames = GENERATED_CHUNKS * config.model.pixel_frames_per_chunk
+    return frames * channels * config.height_px * config.width_px * itemsize(config)
+
+
+@dataclass(frozen=True)
+class _Step:
+    """Bytes that the largest step of each part holds at once."""
+
+    autoencoder: float
+    transformer: float
+
+    @property
+    def peak(self) -> float:
+        return max(self.autoencoder, self.transformer)
+
+    @classmethod
+    def of(cls, config: WorkloadConfig, fixes: Iterable[str]) -> "_Step":
+        return cls(_autoencoder_bytes(config), _transformer_bytes(config, fixes))
+
+
+def _autoencoder_bytes(config: WorkloadConfig) -> float:
+    pixels = config.height_px * config.width_px * itemsize(config)
+    if config.vae == "tae":
+        frames = config.model.pixel_frames_per_chunk
+        return (TAE_COUNTED_MAPS + TAE_COPIED_MAPS) * frames * pixels * TAE_WIDTH
+    maps = WAN_COUNTED_MAPS + WAN_COPIED_MAPS
+    return maps * WAN_FRAMES * pixels * config.wan_vae_dim
+
+
+def _transformer_bytes(config: WorkloadConfig, fixes: Iterable[str]) -> float:
+    model, size = config.model, itemsize(config)
+    tokens = model.frames_per_chunk * config.tokens_per_frame
+    one = tokens * model.dim * size
+    hints = 2 * (len(model.vace_layers) + 1) * one  # stacked anew by every VACE block
+    held = hints + FFN_TENSORS * tokens * model.ffn_dim * size
+    if "rope-real" not in fixes:
+        held += tokens * model.dim * ROPE_BYTES
+    if "ring-cache" not in fixes:
+        cached = model.local_attn_frames * config.tokens_per_frame * model.dim * size
+        # New keys and values of all blocks wait for the last block.
+        held += CACHE_COPIES * cached + 2 * model.num_layers * one
+    return held
+
+
+def _graph_bytes(
+    config: WorkloadConfig, fixes: Iterable[str], step: _Step, *, conditioned: bool
+) -> float:
+    """Pools of a variant's CUDA graphs: one for each place of the ring, each with its own blocks.
+
+    In a conditioned chunk the encoder's blocks serve the transformer, then the decoder; a text-only
+    one begins with the transformer's small blocks, which the decoder cannot use.
+    """
+    model = config.model
+    places = (model.local_attn_frames - model.sink_frames) // model.frames_per_chunk
+    if "graph-chunk" in fixes:
+        return places * (step.peak if conditioned else step.autoencoder + step.transformer)
+    if "graph-loop" in fixes:
+        return places * 2 * step.transformer  # the loop and the clean pass
+    if "graph-forward" in fixes:
+        return places * (len(config.steps) + 1) * step.transformer
+    return 0.0
