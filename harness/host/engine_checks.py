@@ -161,7 +161,7 @@ def cdi_too_old(site: Site) -> Told | None:
 
 
 def cdi_off(site: Site) -> Told | None:
-    """Specifications are there, and the engine's feature is off (before Docker 28.3 by default)."""
+    """Specifications are there, and the engine's feature is off (by default before Docker 28.2)."""
     if isinstance(site.way, Way) or site.traits.is_podman or not site.traits.knows_cdi:
         return None
     specs = _specs_here(site)

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.measure import gpu_probe
+from harness.measure import gpu_probe, nvml_handles
 from harness.measure.gpu_probe import (
     SAMPLE_FIELDS,
     SLOW_FIELDS,
@@ -138,7 +138,8 @@ def test_the_description_has_a_value_or_a_reason() -> None:
 
 
 def test_nothing_on_the_gpu_is_ever_set() -> None:
-    source = Path(gpu_probe.__file__).read_text()
-    calls = set(re.findall(r"\.nvml(\w+)\(", source))
-    assert calls
-    assert all(name.startswith(("DeviceGet", "SystemGet", "Init")) for name in calls)
+    for module in (gpu_probe, nvml_handles):
+        calls = set(re.findall(r"\.nvml(\w+)\(", Path(module.__file__).read_text()))
+        assert calls
+        reads = ("DeviceGet", "DeviceIs", "SystemGet", "Init")
+        assert all(name.startswith(reads) for name in calls)
