@@ -3,13 +3,15 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from harness.errors import UsageError
-from harness.host.gpus_at_once import each_its_own, gpus_of, one_for_all
-from harness.host.hosts import Compare, Kind, hosts_of, on_each
+from harness.errors import DeviceError, UsageError
+from harness.host.at_once import each_its_own, one_for_all
+from harness.host.gpu import HostGpu, host_gpus
+from harness.host.in_turn import Compare, Kind, on_each
 from harness.host.options import Given
 from harness.host.ready import Place
 from harness.host.screen import Screen
 
+ALL = "all"
 AT_ONCE = ("parallel", "split")
 
 
@@ -54,3 +56,42 @@ def spread(
         on_each("host", hosts, given, screen, run, compare)
     else:
         run(given)
+
+
+def hosts_of(given: Given) -> list[str]:
+    """The hosts of --host. Raises UsageError for one that is empty or named twice."""
+    text = str(given.get("host") or "")
+    hosts = [host.strip() for host in text.split(",")] if text else []
+    if not all(hosts) or len(set(hosts)) != len(hosts):
+        raise UsageError(
+            f"--host '{text}' names a host twice, or none", next_step="write ssh://a,ssh://b"
+        )
+    if len(hosts) > 1 and (given.get("resume") or given.get("beside")):
+        raise UsageError("a run goes on where it was started", next_step="leave out --host")
+    return hosts
+
+
+def gpus_of(given: Given, found: Callable[[], list[HostGpu]] = host_gpus) -> list[str]:
+    """The GPUs of --gpu by index or UUID, if it names several; one or none is `bench`'s matter.
+
+    Raises UsageError, DeviceError.
+    """
+    text = str(given.get("gpu") or "")
+    if text == ALL and given.get("host"):
+        raise UsageError(
+            "the GPUs of another host are not known here", next_step="name them: --gpu 0,1"
+        )
+    gpus = [str(index) for index in range(len(found()))] if text == ALL else text.split(",")
+    gpus = [gpu.strip() for gpu in gpus]
+    if text == ALL and not gpus:
+        raise DeviceError("this host has no GPU", next_step="run `invoke doctor`")
+    if len(gpus) < 2 and text != ALL:
+        return []
+    if not all(gpus) or len(set(gpus)) != len(gpus):
+        raise UsageError(f"--gpu '{text}' names a GPU twice, or none", next_step="write 0,1")
+    if given.get("resume") or given.get("beside"):
+        raise UsageError(
+            "a run goes on with one GPU; others help it with --beside",
+            next_step="name one with --gpu",
+        )
+    return gpus

@@ -3,13 +3,15 @@
 CUDA and NVML number GPUs differently, so the two are joined by UUID.
 """
 
+import dataclasses
 from dataclasses import dataclass
 
 import torch
 
+from harness.cost_case import cost_config
 from harness.errors import DeviceError, UsageError
 from harness.matrix import Case
-from harness.presets import PRESETS, WorkloadConfig, timestep_list, with_window
+from harness.presets import WorkloadConfig
 from harness.workload import attention
 
 BFLOAT16_CAPABILITY = (8, 0)  # the least, by NVIDIA's table of types and compute capabilities
@@ -137,15 +139,8 @@ def select(case: Case, wanted: str | None) -> tuple[torch.device, Gpu | None]:
 
 def workload_config(case: Case, capability: tuple[int, int] | None) -> WorkloadConfig:
     """The workload of a case on a device of this compute capability (None: a CPU)."""
-    preset = PRESETS[case.preset]
-    return WorkloadConfig(
-        model=with_window(preset.model, case.window),
-        height_px=case.height_px,
-        width_px=case.width_px,
-        dtype=case.dtype,
+    return dataclasses.replace(
+        cost_config(case),
         attention=attention.resolve(case.attention, capability),
-        vae=case.vae,
-        wan_vae_dim=preset.wan_vae_dim,
-        steps=timestep_list(case.steps),
         seed=case.seed,
     )

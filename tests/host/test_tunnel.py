@@ -16,9 +16,10 @@ import pytest
 
 from harness.errors import CaseError, EngineError, StorageError, UsageError
 from harness.host.engine import Engine, connect
-from harness.host.hosts import hosts_of, on_each
+from harness.host.in_turn import on_each
 from harness.host.options import BenchOptions, Given
 from harness.host.screen import Screen
+from harness.host.spread import hosts_of
 from harness.host.tunnel import Address
 from harness.result import Result
 from harness.store import RunFolder

@@ -1,4 +1,4 @@
-"""harness.host.gpus_at_once and spread: several GPUs, in turn, at once, or sharing one run."""
+"""harness.host.spread, at_once and in_turn: several GPUs, in turn, at once, or sharing one run."""
 
 import io
 import os
@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from harness.errors import CaseError, DeviceError, UsageError
+from harness.host.at_once import cpu_shares, words
 from harness.host.gpu import HostGpu
-from harness.host.gpus_at_once import cpu_shares, gpus_of, words
 from harness.host.options import Given
 from harness.host.ready import Place
 from harness.host.screen import Screen
-from harness.host.spread import spread
+from harness.host.spread import gpus_of, spread
 from harness.store import RunFolder
 from tests.host.conftest import Invoke
 

@@ -15,9 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.errors import DeviceError, UsageError
-from harness.host.gpu import HostGpu, host_gpus
-from harness.host.hosts import Compare, Kind, check_failed, say_comparison
+from harness.host.in_turn import Compare, Kind, check_failed, say_comparison
 from harness.host.interruption import stoppable
 from harness.host.locks import hold_reports
 from harness.host.options import Given
@@ -26,36 +24,9 @@ from harness.host.ready import Place
 from harness.host.screen import Screen
 from harness.store import runs
 
-ALL = "all"
 ANNOUNCED = "run "  # begins the line that names a new run
 POLL_S = 0.2
 ID_S = 1.0  # resolution of a run's id
-
-
-def gpus_of(given: Given, found: Callable[[], list[HostGpu]] = host_gpus) -> list[str]:
-    """The GPUs of --gpu by index or UUID, if it names several; one or none is `bench`'s matter.
-
-    Raises UsageError, DeviceError.
-    """
-    text = str(given.get("gpu") or "")
-    if text == ALL and given.get("host"):
-        raise UsageError(
-            "the GPUs of another host are not known here", next_step="name them: --gpu 0,1"
-        )
-    gpus = [str(index) for index in range(len(found()))] if text == ALL else text.split(",")
-    gpus = [gpu.strip() for gpu in gpus]
-    if text == ALL and not gpus:
-        raise DeviceError("this host has no GPU", next_step="run `invoke doctor`")
-    if len(gpus) < 2 and text != ALL:
-        return []
-    if not all(gpus) or len(set(gpus)) != len(gpus):
-        raise UsageError(f"--gpu '{text}' names a GPU twice, or none", next_step="write 0,1")
-    if given.get("resume") or given.get("beside"):
-        raise UsageError(
-            "a run goes on with one GPU; others help it with --beside",
-            next_step="name one with --gpu",
-        )
-    return gpus
 
 
 @dataclass
@@ -137,9 +108,8 @@ def one_for_all(gpus: list[str], given: Given, place: Place, screen: Screen) -> 
 def cpu_shares(count: int, given: Given) -> list[str | None]:
     """CPUs for each of `count` benches at once, none of another's.
 
-    Threads of a bench that wait for each other in a busy loop stand still while a thread of another
-    one has the CPU: with four benches on 64 CPUs the load of weights took up to 224 s, not 6. With
-    --cpus, another host or fewer CPUs than benches it is left as it was given.
+    Four benches on all of 64 CPUs took up to 224 s to load weights, with their own CPUs 5 to 12
+    (docs/log.md). With --cpus, another host or too few CPUs it is left as it was given.
     """
     cpus = sorted(os.sched_getaffinity(0))
     each = len(cpus) // count

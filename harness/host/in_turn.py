@@ -5,26 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from harness.errors import CaseError, EngineError, HarnessError, UsageError
+from harness.errors import CaseError, EngineError, HarnessError
 from harness.host.options import Given
 from harness.host.screen import Screen
 
 Kind = Literal["host", "gpu"]
 Compare = Callable[[list[Path]], str]  # a table of the first run against each other one
 WORDS: dict[Kind, str] = {"host": "host", "gpu": "GPU"}
-
-
-def hosts_of(given: Given) -> list[str]:
-    """The hosts of --host. Raises UsageError for one that is empty or named twice."""
-    text = str(given.get("host") or "")
-    hosts = [host.strip() for host in text.split(",")] if text else []
-    if not all(hosts) or len(set(hosts)) != len(hosts):
-        raise UsageError(
-            f"--host '{text}' names a host twice, or none", next_step="write ssh://a,ssh://b"
-        )
-    if len(hosts) > 1 and (given.get("resume") or given.get("beside")):
-        raise UsageError("a run goes on where it was started", next_step="leave out --host")
-    return hosts
 
 
 def on_each(
