@@ -3,7 +3,9 @@
 Units are in the names. Nothing here is timed for its own sake.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from msgspec import Meta
 
 from harness.strict import Count, Key, NonNegative, Stage, Strict, check_lengths
 
@@ -92,7 +94,7 @@ class ProfiledChunk(Strict, frozen=True):
     busy_ms: NonNegative
     kernels: Count
     unattributed_ms: NonNegative  # device time whose launch, operator or range was not found
-    parts: list[PartTime]
+    parts: Annotated[list[PartTime], Meta(min_length=1)]
     operators: list[OperatorPart]
     gaps: list[Gap]
     host_calls: dict[str, Count]  # runtime calls by name

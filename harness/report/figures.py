@@ -85,14 +85,14 @@ def _profile_parts(material: Material) -> bytes | None:
         group = group_of(part.stage, part.part)
         parts = bars.setdefault(group.name, (group.family, {}))[1]
         parts[part.part] = parts.get(part.part, 0.0) + part.device_ms
-    ranked = sorted(bars.items(), key=lambda item: -sum(item[1][1].values()))
-    return parts_figure(
-        [
-            (name, family, sorted(parts.items(), key=lambda item: -item[1]))
-            for name, (family, parts) in ranked
-            if any(parts.values())
-        ]
-    )
+    ranked = [
+        (name, family, sorted(parts.items(), key=lambda item: -item[1]))
+        for name, (family, parts) in sorted(
+            bars.items(), key=lambda item: -sum(item[1][1].values())
+        )
+        if any(parts.values())
+    ]
+    return parts_figure(ranked) if ranked else None
 
 
 def _idle(material: Material) -> bytes | None:

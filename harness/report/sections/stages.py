@@ -253,10 +253,8 @@ def _mismatch(result: Result, counts: CountPass) -> Line | None:
     gap_ms = unattributed_ms(counts)
     if gap_ms is None or not attribution_is_off(counts):
         return None
-    sources = (
-        of(result, "/count_pass/kernels/*/device_ms"),
-        of(result, "/count_pass/operators/*/device_ms"),
-    )
+    times = "/count_pass/operators/*/device_ms" if counts.operators else "/count_pass/operators"
+    sources = (of(result, "/count_pass/kernels/*/device_ms"), of(result, times))
     return line(
         "Operators and kernels disagree: ",
         ms(abs(gap_ms), *sources),
