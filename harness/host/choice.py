@@ -30,6 +30,7 @@ class Surroundings:
     way: Way | NoWay
     driver: str | None
     unusable: str | None = None  # why no program of this host can use the GPU, driver or not
+    gpu: str | None = None  # as asked for
     smi: Smi = NO_SMI  # what nvidia-smi says here
     root: Path = Path("/")
 
@@ -69,6 +70,7 @@ def look(
         way=way,
         driver=driver_version(root) or smi.driver,
         unusable=why_unusable(gpu, smi),
+        gpu=gpu,
         smi=smi,
         root=root,
     )
@@ -83,11 +85,20 @@ def choose(
 ) -> Choice:
     """Settles runtime and device. Raises EngineError or DeviceError if they cannot be had.
 
+    A GPU that was asked for is one of them: the CPU takes its place only where the device says so.
     `asked` is the option by which a container was asked for, if it was.
     """
     if runtime == "docker" or (runtime == "auto" and device != "cpu" and _usable(around)):
         return _in_container(runtime, device, around, f"asked for with {asked}")
     return _local(runtime, device, around)
+
+
+def no_such_gpu(named: str, why: str) -> DeviceError:
+    """What is raised where --gpu names a GPU, and none can be used."""
+    return DeviceError(
+        f"--gpu {named} names a GPU, and none can be used ({why})",
+        next_step="run `invoke doctor`, or leave out --gpu to run on the CPU",
+    )
 
 
 def _usable(around: Surroundings) -> bool:
@@ -121,6 +132,8 @@ def _in_container(
             f"no container can reach a GPU ({around.way.reason})",
             next_step="run `invoke doctor`, or use --device cpu",
         )
+    if around.gpu is not None:
+        raise no_such_gpu(around.gpu, around.way.reason)
     return Choice(
         runtime="docker",
         device="cpu",
@@ -156,5 +169,7 @@ def _local(runtime: RuntimeName | Auto, device: Device | Auto, around: Surroundi
             next_step="install the driver, or use --device cpu",
         )
     none = around.unusable or "no NVIDIA driver is loaded"
+    if around.gpu is not None:
+        raise no_such_gpu(around.gpu, none)
     no_gpu = "" if around.engine and runtime == "auto" else f"; {none}"
     return Choice(runtime="local", device="cpu", reason=f"{why}{no_gpu}")

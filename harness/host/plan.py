@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness.errors import UsageError
 from harness.host.checkpoints import check_folder
-from harness.host.choice import Choice, Surroundings, choose
+from harness.host.choice import Choice, Surroundings, choose, no_such_gpu
 from harness.host.gpu import check_driver, host_gpus, image_cuda_major
 from harness.host.options import BenchOptions
 from harness.host.own_pipeline import OwnPipeline, prepare_pipeline
@@ -48,7 +48,8 @@ def new_plan(
     weights = _weights(options)
     choice = choose(options.runtime, options.device, look(options.gpu), asked=options.asked)
     if choice.runtime == "local" and choice.device == "cuda" and options.device == "auto":
-        choice = _confirm_local_gpu(choice, LocalRunner(project=project, gpu=options.gpu))
+        runner = LocalRunner(project=project, gpu=options.gpu)
+        choice = _confirm_local_gpu(choice, runner, options.gpu)
     settings = Settings(
         preset=choice.preset if options.preset == "auto" else options.preset,
         device=choice.device,
@@ -221,10 +222,15 @@ def _check_image_driver(choice: Choice, options: BenchOptions) -> None:
     check_driver(choice.driver, major, f"the image ({options.torch} on {options.base_image})")
 
 
-def _confirm_local_gpu(choice: Choice, runner: Runner) -> Choice:
-    """A loaded driver is no proof that torch can use the GPU: asks it."""
+def _confirm_local_gpu(choice: Choice, runner: Runner, named: str | None) -> Choice:
+    """A loaded driver is no proof that torch can use the GPU: asks it.
+
+    Raises DeviceError if it can not, and a GPU was asked for.
+    """
     devices = runner.preflight(PreflightRequest(cases=[]))
     if devices.gpus:
         return choice
+    if named is not None:
+        raise no_such_gpu(named, f"torch {devices.torch_version} sees none")
     reason = f"{choice.reason}, but torch {devices.torch_version} can use no GPU"
     return replace(choice, device="cpu", reason=reason)

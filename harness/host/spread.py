@@ -3,16 +3,18 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from harness.errors import DeviceError, UsageError
+from harness.errors import UsageError
 from harness.host.at_once import each_its_own, one_for_all
+from harness.host.choice import choose, look, no_such_gpu
 from harness.host.gpu import HostGpu, host_gpus
 from harness.host.in_turn import Compare, Kind, on_each
-from harness.host.options import Given
+from harness.host.options import BenchOptions, Given
 from harness.host.ready import Place
 from harness.host.screen import Screen
 
 ALL = "all"
 AT_ONCE = ("parallel", "split")
+WHERE = ("runtime", "device", "host")  # options that decide where cases run, beside --gpu
 
 
 def spread(
@@ -45,6 +47,7 @@ def spread(
             f"--{' and --'.join(ways)} does not go with the hosts and GPUs that are named",
             next_step="write --gpu all --split, --gpu all --parallel or --host A,B --parallel",
         )
+    check_there(gpus, given, place)
     if "split" in ways:
         one_for_all(gpus, given, place, screen)
     elif ways:
@@ -84,7 +87,7 @@ def gpus_of(given: Given, found: Callable[[], list[HostGpu]] = host_gpus) -> lis
     gpus = [str(index) for index in range(len(found()))] if text == ALL else text.split(",")
     gpus = [gpu.strip() for gpu in gpus]
     if text == ALL and not gpus:
-        raise DeviceError("this host has no GPU", next_step="run `invoke doctor`")
+        raise no_such_gpu(ALL, "this host lists none")
     if len(gpus) < 2 and text != ALL:
         return []
     if not all(gpus) or len(set(gpus)) != len(gpus):
@@ -95,3 +98,15 @@ def gpus_of(given: Given, found: Callable[[], list[HostGpu]] = host_gpus) -> lis
             next_step="name one with --gpu",
         )
     return gpus
+
+
+def check_there(gpus: list[str], given: Given, place: Place) -> None:
+    """Raises DeviceError or EngineError if one of several GPUs cannot be had: none is begun then.
+
+    With --device cpu their names only tell the benches apart.
+    """
+    where = {name: given.get(name) for name in WHERE}
+    for gpu in gpus:
+        options = BenchOptions.parse({**where, "gpu": gpu})
+        around = look(gpu, options.reaching(place.environment))
+        choose(options.runtime, options.device, around, asked=options.asked)

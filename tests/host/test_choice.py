@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -78,8 +79,18 @@ def test_a_gpu_that_cannot_compute_is_not_taken_for_one(runtime: Any) -> None:
         choose("local", "cuda", SPLIT)
 
 
+@pytest.mark.parametrize("runtime", ["auto", "local", "docker"])
+@pytest.mark.parametrize("here", [NO_GPU, SPLIT])
+def test_a_gpu_that_is_named_is_not_replaced_by_the_cpu(runtime: Any, here: Surroundings) -> None:
+    named = replace(here, gpu="1")
+    with pytest.raises(DeviceError, match=r"--gpu 1 names a GPU, and none can be used \(.+\)"):
+        choose(runtime, "auto", named)
+    assert choose(runtime, "cpu", named).device == "cpu"
+
+
 def test_looking_around_without_an_engine_keeps_the_reason(tmp_path: Any) -> None:
-    found = look(None, {"DOCKER_HOST": "unix:///nonexistent/docker.sock"}, tmp_path)
+    found = look("1", {"DOCKER_HOST": "unix:///nonexistent/docker.sock"}, tmp_path)
     assert found.engine is None
     assert found.driver is None
+    assert found.gpu == "1"
     assert found.engine_error is not None and "cannot be reached" in found.engine_error.line

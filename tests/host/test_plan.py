@@ -89,9 +89,11 @@ def test_a_driver_without_a_usable_torch_ends_on_the_cpu() -> None:
     script = (sys.executable, "-m", "tests.host.played")  # its preflight lists no GPU
     runner = LocalRunner(project=Path(__file__).resolve().parents[2], program=script)
     hoped = Choice(runtime="local", device="cuda", reason="a driver is loaded")
-    settled = _confirm_local_gpu(hoped, runner)
+    settled = _confirm_local_gpu(hoped, runner, None)
     assert settled.device == "cpu"
     assert settled.reason == "a driver is loaded, but torch played can use no GPU"
+    with pytest.raises(DeviceError, match=r"--gpu 0 names a GPU, .* \(torch played sees none\)"):
+        _confirm_local_gpu(hoped, runner, "0")
 
 
 def test_the_folder_s_name_is_the_gpu_s() -> None:

@@ -68,7 +68,7 @@ def test_what_cannot_be_meant(given: Given, text: str) -> None:
 
 
 def test_all_of_no_gpu() -> None:
-    with pytest.raises(DeviceError, match="no GPU"):
+    with pytest.raises(DeviceError, match="--gpu all names a GPU, and none can be used"):
         gpus_of({"gpu": "all"}, lambda: [])
 
 
@@ -105,8 +105,9 @@ def test_gpus_take_turns_and_one_that_fails_keeps_nobody(tmp_path: Path) -> None
         return tmp_path / f"run-{given['gpu']}" / "report.md"
 
     stream = io.StringIO()
+    given: Given = {"gpu": "0,1,2", "device": "cpu"}
     with pytest.raises(CaseError, match="1 of 3 GPUs failed: 0"):
-        spread({"gpu": "0,1,2"}, place(tmp_path), Screen(stream), run, compare, dry=False)
+        spread(given, place(tmp_path), Screen(stream), run, compare, dry=False)
     assert ran == ["0", "1", "2"]
     assert "a table of run-1, run-2" in stream.getvalue()
     assert "next: invoke compare --a run-1 --b run-2 --across gpu" in stream.getvalue()

@@ -48,9 +48,27 @@ def test_one_line_and_exit_code_2(invoke: Invoke, arguments: tuple[str, ...], te
     assert text in one_line(invoke(*arguments, env=NO_ENGINE))
 
 
-@pytest.mark.skipif(Path("/proc/driver/nvidia/version").exists(), reason="this host has a GPU")
+no_gpu = pytest.mark.skipif(
+    Path("/proc/driver/nvidia/version").exists(), reason="this host has a GPU"
+)
+
+
+@no_gpu
 def test_no_gpu_with_device_cuda(invoke: Invoke) -> None:
     assert "no GPU" in one_line(invoke("bench", "--device", "cuda", env=NO_ENGINE))
+
+
+@no_gpu
+@pytest.mark.parametrize(
+    "how", [("0",), ("0,1",), ("0,1", "--parallel"), ("0,1", "--split", "--quiet"), ("all",)]
+)
+def test_a_gpu_that_is_not_there_is_refused_before_anything_is_made(
+    invoke: Invoke, project: Path, how: tuple[str, ...]
+) -> None:
+    answer = invoke("bench", "--gpu", *how, env=NO_ENGINE)
+    assert f"--gpu {how[0].split(',')[0]} names a GPU, and none can be used" in one_line(answer)
+    assert answer.stdout == ""
+    assert not (project / "reports").exists()
 
 
 def test_clips_that_cannot_be_used(invoke: Invoke, tmp_path: Path) -> None:
