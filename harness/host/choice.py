@@ -6,7 +6,7 @@ device.
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +14,7 @@ from harness.errors import DeviceError, EngineError
 from harness.host.engine import Engine, connect
 from harness.host.gpu import NoWay, Way, driver_version
 from harness.host.nvidia_smi import NO_SMI, Smi, ask
-from harness.host.ways import find_way, why_unusable
+from harness.host.ways import Wanted, find_wanted, find_way, why_unusable
 from harness.matrix import Device, PresetName
 
 RuntimeName = Literal["docker", "local"]
@@ -34,6 +34,13 @@ class Surroundings:
     smi: Smi = NO_SMI  # what nvidia-smi says here
     root: Path = Path("/")
 
+    @property
+    def instance(self) -> str | None:
+        """UUID of the MIG instance that is meant: the one named, or the only one of its GPU."""
+        wanted = find_wanted(self.gpu, self.smi)
+        instance = wanted.instance if isinstance(wanted, Wanted) else None
+        return instance.uuid if instance else None
+
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
@@ -45,6 +52,7 @@ class Choice:
     engine: Engine | None = None
     way: Way | None = None
     driver: str | None = None  # of the GPU's host, where that is this one
+    instance: str | None = None  # UUID of the MIG instance, where nvidia-smi here lists it
 
     @property
     def preset(self) -> PresetName:
@@ -89,8 +97,10 @@ def choose(
     `asked` is the option by which a container was asked for, if it was.
     """
     if runtime == "docker" or (runtime == "auto" and device != "cpu" and _usable(around)):
-        return _in_container(runtime, device, around, f"asked for with {asked}")
-    return _local(runtime, device, around)
+        choice = _in_container(runtime, device, around, f"asked for with {asked}")
+    else:
+        choice = _local(runtime, device, around)
+    return replace(choice, instance=around.instance)
 
 
 def no_such_gpu(named: str, why: str) -> DeviceError:

@@ -136,12 +136,15 @@ def free_run_id(run_id: str, reports: Path) -> str:
 def gpu_name(choice: Choice, options: BenchOptions) -> str | None:
     """What names the GPU to every bench of this host; None on a CPU.
 
-    By index it is the one that nvidia-smi lists there.
+    By index it is the one that nvidia-smi lists there. A MIG instance has its UUID, also where it
+    is taken as its GPU's only one: two benches on it then see each other.
     """
     if choice.device == "cpu":
         return None
     if choice.engine is not None and not choice.engine.is_local:
         return f"{choice.engine.address} {options.gpu or '0'}"
+    if choice.instance is not None:
+        return choice.instance
     for index, gpu in enumerate(host_gpus()):
         if options.gpu in (None, str(index), gpu.uuid):
             return gpu.uuid or f"minor {gpu.minor}"

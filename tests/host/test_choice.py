@@ -7,7 +7,10 @@ from harness.errors import DeviceError, EngineError
 from harness.host.choice import Surroundings, choose, look
 from harness.host.engine import Engine
 from harness.host.gpu import NoWay, Way
+from harness.host.options import BenchOptions
+from harness.host.plan import gpu_name
 from tests.host.fake_api import FakeApi
+from tests.host.trees import FIRST_INSTANCE, SECOND_INSTANCE, SECOND_UUID, UUID, smi
 
 ENGINE = Engine(FakeApi(), is_local=True)
 WAY = Way(name="cdi", reason="the engine says so", host_settings={})
@@ -86,6 +89,23 @@ def test_a_gpu_that_is_named_is_not_replaced_by_the_cpu(runtime: Any, here: Surr
     with pytest.raises(DeviceError, match=r"--gpu 1 names a GPU, and none can be used \(.+\)"):
         choose(runtime, "auto", named)
     assert choose(runtime, "cpu", named).device == "cpu"
+
+
+@pytest.mark.parametrize("gpu", [None, "0", UUID, FIRST_INSTANCE])
+def test_the_only_instance_has_one_name_however_it_is_asked_for(gpu: str | None) -> None:
+    two = smi("mig-two")
+    one = replace(two, instances=two.instances[:1])
+    choice = choose("auto", "auto", around(gpu=gpu, smi=one))
+    assert gpu_name(choice, BenchOptions(gpu=gpu)) == FIRST_INSTANCE
+
+
+def test_instances_of_one_gpu_and_the_gpu_beside_them_have_names_of_their_own() -> None:
+    asked = (FIRST_INSTANCE, SECOND_INSTANCE, SECOND_UUID)
+    choices = [choose("auto", "auto", around(gpu=gpu, smi=smi("mig-two"))) for gpu in asked]
+    names = [
+        gpu_name(choice, BenchOptions(gpu=gpu)) for choice, gpu in zip(choices, asked, strict=True)
+    ]
+    assert names == list(asked)
 
 
 def test_looking_around_without_an_engine_keeps_the_reason(tmp_path: Any) -> None:
