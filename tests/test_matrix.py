@@ -1,4 +1,4 @@
-"""harness.matrix: what is measured, in which order, and what is refused before anything starts."""
+"""harness.matrix, expansion and matrices: what is measured, in which order, what is refused."""
 
 import os
 import tempfile
@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import UsageError
+from harness.expansion import CPU_EFFORT, Settings, expand, parse_size
 from harness.matrices import MATRICES, NEEDS, load_matrix
-from harness.matrix import CPU_EFFORT, Axes, Matrix, Settings, expand, parse_size, schedule
+from harness.matrix import Axes, Matrix, schedule
 from harness.variants import FIXES, STACKS, WRONG
 from tests import samples
 

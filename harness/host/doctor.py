@@ -14,6 +14,7 @@ from typing import Any
 
 from harness.cost_fit import gib, least_bytes
 from harness.errors import HarnessError
+from harness.expansion import Settings, expand
 from harness.host.choice import Choice, Surroundings, choose
 from harness.host.containers import DockerRunner
 from harness.host.engine import Engine
@@ -27,7 +28,7 @@ from harness.host.runner import Runner
 from harness.host.site import Finding, Site
 from harness.job import NOTE, Devices, PreflightRequest
 from harness.matrices import MATRICES
-from harness.matrix import Case, Settings, expand
+from harness.matrix import Case
 
 RECORDS_BYTES = 64 << 20
 

@@ -11,8 +11,9 @@ from msgspec.structs import replace
 from harness.arms import BASE_ARM
 from harness.cost_fit import gib, offers
 from harness.cost_memory import GIB, memory_need
+from harness.expansion import Settings, expand
 from harness.matrices import MATRICES
-from harness.matrix import Case, Settings, expand
+from harness.matrix import Case
 from harness.variants import FASTEST, LOSSLESS
 
 CARDS_GB = (8, 12, 16, 24, 48, 80)

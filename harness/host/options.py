@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import get_args
 
 from harness.errors import StorageError, UsageError
+from harness.expansion import parse_size
 from harness.host.choice import Auto, RuntimeName
 from harness.host.image import DEFAULT_BASE, DEFAULT_TORCH, ImageOptions
 from harness.host.tunnel import SCHEME, Address
 from harness.job import ClipRole
-from harness.matrix import MOST_PROCESSES, Device, Dtype, PresetName, parse_size
+from harness.matrix import MOST_PROCESSES, Device, Dtype, PresetName
 from harness.presets import DEFAULT_DTYPE
 from harness.variants import BASELINE, resolve
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.errors import UsageError
+from harness.expansion import Settings, expand
 from harness.host.checkpoints import check_folder
 from harness.host.choice import Choice, Surroundings, choose, no_such_gpu
 from harness.host.gpu import check_driver, host_gpus, image_cuda_major
@@ -15,7 +16,7 @@ from harness.host.processes import LocalRunner
 from harness.host.runner import Runner
 from harness.job import ClipFile, Devices, PreflightRequest
 from harness.matrices import load_matrix
-from harness.matrix import Case, Settings, expand
+from harness.matrix import Case
 from harness.store import Manifest
 
 STAMP = "%Y%m%d-%H%M%S"  # of a run's id, in UTC

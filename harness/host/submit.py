@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from harness.errors import UsageError, written_once
+from harness.expansion import Settings, expand
 from harness.host import kubernetes, slurm
 from harness.host.engine import Engine
 from harness.host.expected import expected_seconds
@@ -31,7 +32,7 @@ from harness.host.submission import (
 )
 from harness.job import JOB_FILE, Job
 from harness.matrices import load_matrix
-from harness.matrix import Case, PresetName, Process, Settings, expand, schedule
+from harness.matrix import Case, PresetName, Process, schedule
 from harness.privacy import host_scrubber
 from harness.result import SCHEMA_VERSION, Fact, encode
 from harness.store import MANIFEST, Manifest, RunFolder

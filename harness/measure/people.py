@@ -16,18 +16,9 @@ from pathlib import Path
 import msgspec
 
 from harness.errors import CaseError, DeviceError, StorageError
+from harness.expansion import Settings, expand, parse_size
 from harness.job import JOB_FILE, RECORD_FILE, Job, parse_progress
-from harness.matrix import (
-    Axes,
-    Case,
-    Device,
-    Dtype,
-    Matrix,
-    PresetName,
-    Settings,
-    expand,
-    parse_size,
-)
+from harness.matrix import Axes, Case, Device, Dtype, Matrix, PresetName
 from harness.measure.exchange import write_answer
 from harness.measure.profile_tables import profile_tables
 from harness.measure.tables import tables

@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from harness.analysis.plant_trial import NAMES, trials
+from harness.expansion import Settings, expand
 from harness.matrices import load_matrix
-from harness.matrix import Settings, expand
 from harness.report.plant_trial import main, page
 from harness.store import RunFolder
 from tests.analysis.plants import PLANTS

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import msgspec
 
+from harness.expansion import Settings, expand
 from harness.host.engine import connect
-from harness.matrix import Device, Matrix, Settings, expand
+from harness.matrix import Device, Matrix
 from harness.result import Result
 from tests.faults import table
 from tests.faults.kills import SAMPLER, kill_container, kill_from_host, kill_inside

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import msgspec
 
+from harness.expansion import Settings, expand
 from harness.matrices import load_matrix
-from harness.matrix import MOST_PROCESSES, Case, Settings, expand
+from harness.matrix import MOST_PROCESSES, Case
 from harness.measure.attribution import profiled_chunks
 from harness.report.render import page
 from harness.report.view import build

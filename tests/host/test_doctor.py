@@ -1,6 +1,7 @@
 from pathlib import Path
 
 from harness.errors import EngineError
+from harness.expansion import Settings, expand
 from harness.host.choice import Surroundings
 from harness.host.doctor import (
     Finding,
@@ -15,7 +16,6 @@ from harness.host.options import BenchOptions
 from harness.host.ways import find_way
 from harness.job import Devices, GpuDevice
 from harness.matrices import MATRICES
-from harness.matrix import Settings, expand
 from tests.host.fake_api import FakeApi
 from tests.host.trees import add_spec, linux_host, machine
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UsageError
+from harness.expansion import Settings, expand
 from harness.host import foreseen as foreseen_module
 from harness.host.choice import Choice, Surroundings
 from harness.host.engine import Engine
@@ -16,7 +17,7 @@ from harness.host.options import BenchOptions
 from harness.host.plan import Plan
 from harness.host.ready import Place
 from harness.matrices import MATRICES
-from harness.matrix import Settings, expand, schedule
+from harness.matrix import schedule
 from harness.store import RunFolder
 from tests.host.conftest import Invoke
 from tests.host.fake_api import FakeApi

@@ -8,9 +8,10 @@ import msgspec
 import pytest
 
 from harness.errors import StorageError, UsageError
+from harness.expansion import Settings, expand
 from harness.host.matrix_form import EXAMPLES, MEANING, SCHEMA, new_matrix, schema, schema_file
 from harness.matrices import MATRICES, load_matrix
-from harness.matrix import Axes, Matrix, Settings, expand
+from harness.matrix import Axes, Matrix
 from harness.variants import resolve
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,8 +12,9 @@ from typing import Any
 
 import msgspec
 
+from harness.expansion import Settings, expand
 from harness.matrices import MATRICES
-from harness.matrix import Case, Settings, expand, schedule
+from harness.matrix import Case, schedule
 from harness.profiled import Profile
 from harness.result import (
     SCHEMA_VERSION,

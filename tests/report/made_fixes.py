@@ -6,8 +6,9 @@ from typing import Any
 
 import msgspec
 
+from harness.expansion import Settings, expand
 from harness.matrices import MATRICES
-from harness.matrix import Case, Settings, expand, schedule
+from harness.matrix import Case, schedule
 from harness.result import ArmFacts, BusySample, ChunkSample, Event, Memory, OutputError, Result
 from harness.variants import STACKS, resolve
 from tests.records import build, parts

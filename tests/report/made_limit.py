@@ -6,8 +6,9 @@ from pathlib import Path
 import msgspec
 
 from harness.analysis.growth import predicted_ms
+from harness.expansion import Settings, expand
 from harness.matrices import MATRICES
-from harness.matrix import Case, Settings, expand, schedule
+from harness.matrix import Case, schedule
 from harness.result import ChunkSample, Fact, OutputError, Record, Result
 from harness.variants import BASELINE, is_bounded, resolve
 from tests.records import build
