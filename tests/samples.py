@@ -3,18 +3,15 @@
 from typing import Any
 
 from harness.matrix import Case
-from harness.result import (
-    SCHEMA_VERSION,
+from harness.record_parts import (
     ChunkSample,
     ClipUse,
     CounterReading,
-    Fact,
-    Failure,
     GpuSeries,
     GpuState,
     PhaseMark,
-    Result,
 )
+from harness.result import SCHEMA_VERSION, Fact, Failure, Result
 from harness.store import Manifest
 
 

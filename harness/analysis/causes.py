@@ -14,7 +14,8 @@ from scipy.stats import rankdata, spearmanr
 
 from harness.analysis.chunks import steady_chunks
 from harness.analysis.interval import median
-from harness.result import ChunkState, Component, Result
+from harness.record_parts import ChunkState, Component
+from harness.result import Result
 from harness.store import Run
 
 # Power and temperature are none: they follow the work, and act on it through clock and throttling.

@@ -7,7 +7,7 @@ from harness.analysis.change_sides import Side, Sides
 from harness.analysis.claims import Measured, Unit, Words
 from harness.analysis.interval import median
 from harness.analysis.part_groups import within
-from harness.result import ChunkState
+from harness.record_parts import ChunkState
 from harness.runtime_calls import Role
 
 LEAST_SLOWER = 1.2  # of one small operator, the slower side over the other

@@ -15,7 +15,8 @@ from harness.analysis.comparisons import Measure, process_values
 from harness.analysis.interval import median
 from harness.analysis.part_cells import HOST_KINDS, Cells, HostKind, Passes, cells
 from harness.analysis.profile import main_slot, wall_ms
-from harness.result import ChunkState, Result
+from harness.record_parts import ChunkState
+from harness.result import Result
 from harness.runtime_calls import Role, by_role
 
 BEFORE_PROFILER = ("compile", "warmup", "steady")

@@ -7,7 +7,8 @@ from harness.analysis.experiment import Location, location
 from harness.analysis.stats import Spread, spread
 from harness.arms import BASE_ARM
 from harness.matrix import Case
-from harness.result import ChunkSample, Result
+from harness.record_parts import ChunkSample
+from harness.result import Result
 
 STAGE_GROUPS = ("encode", "hints", "denoise", "clean", "decode", "other")
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from harness.analysis.chunks import grouped_stages
 from harness.analysis.stats import Spread, spread
-from harness.result import Component, Result
+from harness.record_parts import Component
+from harness.result import Result
 
 RESIDUAL_LIMIT = 0.05  # of the chunk; above it the residual is named
 VACE_PARTS = ("vace_forward", "vace_patch_embedding", "context_encode")

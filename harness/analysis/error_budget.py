@@ -22,7 +22,8 @@ from harness.analysis.output_errors import (
 )
 from harness.arms import BASE_ARM
 from harness.matrix import Mode
-from harness.result import OutputError, Result
+from harness.record_parts import OutputError
+from harness.result import Result
 from harness.variants import FASTEST, LOSSLESS, is_bounded, is_variant
 
 BUDGET: dict[str, float] = {

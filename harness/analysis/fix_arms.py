@@ -9,7 +9,8 @@ from harness.analysis.experiment import MIN_PROCESSES, Location, Verdict
 from harness.analysis.interval import median
 from harness.arms import BASE_ARM
 from harness.matrix import Case
-from harness.result import ChunkSample, Memory, Result
+from harness.record_parts import ChunkSample, Memory
+from harness.result import Result
 
 MIN_POWER_SAMPLES = 3  # inside an arm's steady blocks, in each process
 POWER_FIELD = "power_mw"

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from harness.analysis.stats import Spread, spread
-from harness.result import CounterReading, GpuState, PhaseMark, Result
+from harness.record_parts import CounterReading, GpuState, PhaseMark
+from harness.result import Result
 
 # Bits of NVML's clocks-event reasons. Idle, application clocks and display clocks are settings or
 # normal states; the others take clock away from the work.

@@ -6,7 +6,7 @@ are counted at one operator of the family, since a convolution is three nested o
 
 from dataclasses import dataclass
 
-from harness.result import CountPass, Operator
+from harness.record_parts import CountPass, Operator
 
 UNATTRIBUTED_LIMIT = 0.01  # of the kernels' time; above it the difference is shown
 

@@ -13,7 +13,8 @@ from typing import Literal
 from harness.analysis.interval import median
 from harness.arms import BASE_ARM
 from harness.matrix import Mode
-from harness.result import Event, Result
+from harness.record_parts import Event
+from harness.result import Result
 from harness.variants import is_variant, resolve
 
 OUTPUT_LIMIT = 1.25  # times the yardstick's error

@@ -6,7 +6,8 @@ import msgspec
 
 from harness.compact import read_document
 from harness.matrix import Case, Device, Kind
-from harness.result import RECORD_LIMIT_BYTES, PhaseMark
+from harness.record_parts import PhaseMark
+from harness.result import RECORD_LIMIT_BYTES
 
 # Seconds for a case without a record, start of its process included: full preset on a data-center
 # GPU, tiny preset on two CPU cores.

@@ -16,7 +16,7 @@ from harness.measure.findings import Findings
 from harness.measure.host_speed import HostSpeed, SpeedProbe, mean_speed
 from harness.measure.own_pipeline import check_told
 from harness.measure.telemetry import Telemetry
-from harness.result import ChunkSample, ChunkState, Phase
+from harness.record_parts import ChunkSample, ChunkState, Phase
 from harness.workload.built_in import BuiltIn
 from harness.workload.streaming import StreamingPipeline
 

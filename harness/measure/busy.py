@@ -15,7 +15,7 @@ from harness.analysis.interval import median
 from harness.errors import CaseError
 from harness.measure.bench import MS_DECIMALS, Bench
 from harness.measure.telemetry import mean_clock_mhz
-from harness.result import BusySample
+from harness.record_parts import BusySample
 
 BUSY_CHUNKS = 3
 WAIT = re.compile(r" (Sync|Wait Event)$")

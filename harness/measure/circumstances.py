@@ -6,7 +6,7 @@ import msgspec
 
 from harness.measure.series import Sample
 from harness.measure.telemetry import Telemetry
-from harness.result import ChunkSample, ChunkState
+from harness.record_parts import ChunkSample, ChunkState
 
 STATE_FIELDS = (
     "sm_clock_mhz",

@@ -9,7 +9,7 @@ from torch import Tensor
 from harness.errors import ClipError
 from harness.job import ClipFile, Job
 from harness.presets import WorkloadConfig
-from harness.result import ClipUse
+from harness.record_parts import ClipUse
 from harness.workload.inputs import Clip, ClipPart, clip_from_pixels, generated_clip
 
 GENERATED_NAMES = {

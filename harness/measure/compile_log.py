@@ -11,7 +11,7 @@ from typing import Any
 from torch._dynamo import utils as dynamo
 
 from harness.measure.redact import without_folders
-from harness.result import CompileStats
+from harness.record_parts import CompileStats
 
 METRICS_LIMIT = 4096  # dynamo keeps the last 64 compilations unless told otherwise
 RECOMPILE_FIELD = "recompile_reason"  # of dynamo's metrics; torch 2.6 has none

@@ -19,7 +19,7 @@ from harness.measure.stop import StopRule
 from harness.measure.telemetry import mean_clock_mhz
 from harness.measure.warmup import WarmChunk, Warmup, WarmupLimits
 from harness.measure.witness import stage_witness
-from harness.result import ChunkSample
+from harness.record_parts import ChunkSample
 from harness.workload.components import compile_vace
 
 MEMORY_CHUNKS = 2

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from harness.job import Progress
 from harness.profiled import Ceilings, Profile
-from harness.result import (
+from harness.record_parts import (
     ArmFacts,
     BusySample,
     ChunkSample,

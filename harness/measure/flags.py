@@ -15,7 +15,7 @@ from harness.measure.telemetry import (
     Telemetry,
     mean_clock_mhz,
 )
-from harness.result import ChunkSample, ChunkState
+from harness.record_parts import ChunkSample, ChunkState
 
 CLOCK_LOW = 0.95  # of the median over the steady chunks
 CLOCK_LOW_CASE = 0.8  # of the GPU's largest SM clock

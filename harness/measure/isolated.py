@@ -20,7 +20,7 @@ from harness.measure.compile_log import CompileSnapshot, work_done
 from harness.measure.memory import measure_memory
 from harness.measure.stop import StopRule
 from harness.measure.warmup import WarmChunk, Warmup, WarmupLimits
-from harness.result import Component, Phase
+from harness.record_parts import Component, Phase
 from harness.workload.components import compile_vace
 from harness.workload.streaming import ComponentCall
 from harness.workload.vace import VaceCalls

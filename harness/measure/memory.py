@@ -7,7 +7,7 @@ import torch
 
 from harness.measure.bench import Bench
 from harness.measure.nvml import SLOW_INTERVAL_S
-from harness.result import Memory
+from harness.record_parts import Memory
 
 SETTLE_S = SLOW_INTERVAL_S + 0.2  # so that the sampler has seen the peak as well
 

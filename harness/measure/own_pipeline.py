@@ -20,7 +20,8 @@ from harness.errors import CaseError
 from harness.job import PIPELINE_FILE
 from harness.matrix import Case
 from harness.measure.clock import FALLBACK_STAGE
-from harness.result import ChunkSample, DescribedWork, Fact
+from harness.record_parts import ChunkSample, DescribedWork
+from harness.result import Fact
 from harness.strict import Frames, Key, Stage
 from harness.workload.streaming import ENDLESS, StreamingPipeline, Wish
 

@@ -22,7 +22,7 @@ from harness.measure.delay import NO_DELAY, Delay, cycles_per_ms
 from harness.measure.e2e import warm_up
 from harness.measure.memory import measure_memory
 from harness.measure.stop import StopRule
-from harness.result import ArmFacts
+from harness.record_parts import ArmFacts
 from harness.workload.built_in import BuiltIn
 from harness.workload.components import compile_vace
 from harness.workload.vace import VaceCalls

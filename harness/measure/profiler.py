@@ -15,7 +15,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from harness.measure.bench import Bench
 from harness.measure.busy import WAIT
-from harness.result import CountPass, Kernel, Operator
+from harness.record_parts import CountPass, Kernel, Operator
 
 RUNTIME_CALL = re.compile(r"cu(da)?[A-Z]")
 ROLE_PREFIX = "attention."

@@ -16,7 +16,7 @@ from torch import Tensor
 from harness.arms import BASE_ARM
 from harness.measure.bench import Bench
 from harness.measure.ssim import similarity
-from harness.result import Event, OutputError
+from harness.record_parts import Event, OutputError
 from harness.workload.prompt import seeded_prompt
 from harness.workload.rollout import Pipeline
 from harness.workload.variants.exact import exact_twin, set_exact_prompt

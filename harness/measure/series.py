@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from harness.measure.gpu_probe import SAMPLE_FIELDS
 from harness.measure.host_load import HOST_FIELDS
-from harness.result import GpuSeries, HostSeries
+from harness.record_parts import GpuSeries, HostSeries
 
 SAMPLER_FIELD = "sampler_ms"  # how long one turn of the sampler took
 SILENT = "no reading succeeded"

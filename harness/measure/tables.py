@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from harness.analysis.interval import iqr, median
-from harness.result import ChunkSample, Component, Result
+from harness.record_parts import ChunkSample, Component
+from harness.result import Result
 
 Row = Sequence[str]
 

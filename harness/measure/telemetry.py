@@ -3,7 +3,7 @@
     with Telemetry.start(command, samples_path, interval_s) as telemetry:
         telemetry.read_counters("steady.0.start")
         ...
-    state = telemetry.state()      # harness.result.GpuState
+    state = telemetry.state()      # harness.record_parts.GpuState
 
 A sampler that dies costs the telemetry from there on, never the case. A GPU that is lost ends it.
 """
@@ -26,7 +26,7 @@ from harness.measure.gpu_probe import SLOW_FIELDS
 from harness.measure.nvml import SLOW_INTERVAL_S, Broken, CounterAnswer, Message, Ready
 from harness.measure.series import Sample, gpu_series, host_series
 from harness.measure.stalls import stalls, told
-from harness.result import CounterReading, GpuState, HostSeries
+from harness.record_parts import CounterReading, GpuState, HostSeries
 
 READY_TIMEOUT_S = 30.0
 ANSWER_TIMEOUT_S = 5.0

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from harness.analysis.interval import median
 from harness.matrix import FIRST_STEADY_CHUNK
-from harness.result import Convergence
+from harness.record_parts import Convergence
 
 WINDOW = 3  # chunks
 QUIET_SPREAD = 0.05  # longest minus shortest over the median: three such chunks are enough

@@ -8,7 +8,8 @@ import msgspec
 from harness.analysis.claims import RootCause, Words
 from harness.matrix import Case
 from harness.profiled import ProfiledChunk
-from harness.result import ChunkState, Result
+from harness.record_parts import ChunkState
+from harness.result import Result
 from tests.records import build
 
 CASES: dict[str, Case] = {case.id: case for case in build.gpu_cases()}

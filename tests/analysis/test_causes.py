@@ -20,7 +20,8 @@ from harness.analysis.causes import (
     within_processes,
 )
 from harness.matrix import Case
-from harness.result import ChunkState, HostSeries, Result
+from harness.record_parts import ChunkState, HostSeries
+from harness.result import Result
 from tests.records import build
 
 PAIRED: Case = build.selfcheck_cases()[0]

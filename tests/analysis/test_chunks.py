@@ -10,7 +10,7 @@ from harness.analysis.chunks import (
     start_of,
     steady_chunks,
 )
-from harness.result import ChunkSample
+from harness.record_parts import ChunkSample
 from tests import samples
 
 

@@ -1,7 +1,8 @@
 import pytest
 
 from harness.analysis.components import component_times, residual, vace_overhead
-from harness.result import Component, Result
+from harness.record_parts import Component
+from harness.result import Result
 from tests import samples
 
 CALLS_AND_MS = {

@@ -8,7 +8,8 @@ import pytest
 from harness.analysis import findings as rules
 from harness.analysis.findings import Evidence, Finding, case_findings, findings
 from harness.matrix import Case
-from harness.result import CompileStats, Convergence, CounterReading, GpuState, Result
+from harness.record_parts import CompileStats, Convergence, CounterReading, GpuState
+from harness.result import Result
 from tests.records import build
 
 CASES: dict[str, Case] = {case.id: case for case in build.gpu_cases()}

@@ -1,7 +1,8 @@
 import pytest
 
 from harness.analysis.gpu_state import energy, phase_states
-from harness.result import ChunkSample, CounterReading, GpuSeries, GpuState, PhaseMark, Result
+from harness.record_parts import ChunkSample, CounterReading, GpuSeries, GpuState, PhaseMark
+from harness.result import Result
 from tests import samples
 
 

@@ -10,7 +10,7 @@ from harness.analysis.operators import (
     family_times,
     unattributed_ms,
 )
-from harness.result import CountPass, Kernel, Operator
+from harness.record_parts import CountPass, Kernel, Operator
 
 RECORDS = Path(__file__).parents[1] / "records"
 

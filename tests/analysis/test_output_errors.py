@@ -13,7 +13,8 @@ from harness.analysis.output_errors import (
     output_of,
 )
 from harness.measure import quality
-from harness.result import OutputError, Result
+from harness.record_parts import OutputError
+from harness.result import Result
 from tests.samples import case, result
 
 ARMS = ("base", "lora-merged", "wrong-no-lora")

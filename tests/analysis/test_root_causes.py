@@ -13,7 +13,8 @@ from harness.analysis.root_causes import root_causes
 from harness.analysis.root_causes_copies import cache_step, is_rope
 from harness.analysis.root_causes_work import is_lora
 from harness.analysis.unprofiled import idle_ms, real_gaps, real_host
-from harness.result import CompileStats, CounterReading, Fact, Result
+from harness.record_parts import CompileStats, CounterReading
+from harness.result import Fact, Result
 from tests.analysis.profiled import (
     CASES,
     EAGER,

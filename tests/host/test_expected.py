@@ -1,7 +1,8 @@
 from pathlib import Path
 
 from harness.host.expected import START_S, default_seconds, expected_seconds
-from harness.result import PhaseMark, encode
+from harness.record_parts import PhaseMark
+from harness.result import encode
 from tests.samples import case, result
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.measure.busy import busy_ms, device_spans, union_ns
-from harness.result import BusySample
+from harness.record_parts import BusySample
 
 spans = st.lists(
     st.tuples(st.integers(1, 200), st.integers(0, 40)).map(lambda s: (s[0], s[0] + s[1])),

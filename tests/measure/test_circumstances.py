@@ -1,7 +1,7 @@
 from harness.measure.circumstances import state_means, with_states
 from harness.measure.series import Sample
 from harness.measure.telemetry import Telemetry
-from harness.result import ChunkSample, ChunkState, CounterReading
+from harness.record_parts import ChunkSample, ChunkState, CounterReading
 
 
 def chunk(start_s: float, wall_ms: float = 1000.0, *, block: int | None = 0) -> ChunkSample:

@@ -7,7 +7,7 @@ from harness.measure.flags import clock_flag, flag_chunks, idle_flags
 from harness.measure.nvml import Ready
 from harness.measure.series import Sample
 from harness.measure.telemetry import Telemetry
-from harness.result import ChunkSample, CounterReading
+from harness.record_parts import ChunkSample, CounterReading
 
 
 def chunk(number: int, *, phase: Any = "steady") -> ChunkSample:

@@ -7,7 +7,8 @@ import pytest
 from harness.measure.__main__ import main, parser
 from harness.measure.people import Wish, plan
 from harness.measure.tables import tables
-from harness.result import ChunkSample, CompileStats, Component, Record, Result
+from harness.record_parts import ChunkSample, CompileStats, Component
+from harness.result import Record, Result
 from tests.samples import case, result
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from harness.measure import quality
 from harness.measure.session import run_job
-from harness.result import OutputError, Result, decode, encode
+from harness.record_parts import OutputError
+from harness.result import Result, decode, encode
 from tests.measure.cases import small_job
 
 LIMIT = 1.25

@@ -172,7 +172,7 @@ def _state(pid: int) -> str:
 
 
 def test_throttling_between_two_readings_is_noticed(tmp_path: Path) -> None:
-    from harness.result import CounterReading
+    from harness.record_parts import CounterReading
 
     telemetry = Telemetry.none("test")
     telemetry._readings = [

@@ -16,18 +16,8 @@ from harness.expansion import Settings, expand
 from harness.matrices import MATRICES
 from harness.matrix import Case, schedule
 from harness.profiled import Profile
-from harness.result import (
-    SCHEMA_VERSION,
-    BusySample,
-    ChunkSample,
-    ChunkState,
-    Convergence,
-    Fact,
-    Phase,
-    PhaseMark,
-    Record,
-    Result,
-)
+from harness.record_parts import BusySample, ChunkSample, ChunkState, Convergence, Phase, PhaseMark
+from harness.result import SCHEMA_VERSION, Fact, Record, Result
 from harness.store import Manifest, RunFolder
 from tests.records import parts, profiles
 from tests.records.parts import SM_CLOCK_MHZ, STAGES_MS

@@ -3,20 +3,12 @@
 import random
 
 from harness.matrix import Case
-from harness.report.audit import (
-    REQUIRED,
-    REQUIRED_OF_BUILT_IN,
-    REQUIRED_OF_CONTAINER,
-    REQUIRED_OF_GPU,
-    REQUIRED_OF_SAMPLER,
-)
-from harness.result import (
+from harness.record_parts import (
     ClipUse,
     CompileStats,
     Component,
     CounterReading,
     CountPass,
-    Fact,
     GpuSeries,
     GpuState,
     HostSeries,
@@ -25,6 +17,14 @@ from harness.result import (
     Operator,
     PhaseMark,
 )
+from harness.report.audit import (
+    REQUIRED,
+    REQUIRED_OF_BUILT_IN,
+    REQUIRED_OF_CONTAINER,
+    REQUIRED_OF_GPU,
+    REQUIRED_OF_SAMPLER,
+)
+from harness.result import Fact
 
 STAGES_MS = {
     "prepare": 0.9,

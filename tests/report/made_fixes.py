@@ -9,7 +9,8 @@ import msgspec
 from harness.expansion import Settings, expand
 from harness.matrices import MATRICES
 from harness.matrix import Case, schedule
-from harness.result import ArmFacts, BusySample, ChunkSample, Event, Memory, OutputError, Result
+from harness.record_parts import ArmFacts, BusySample, ChunkSample, Event, Memory, OutputError
+from harness.result import Result
 from harness.variants import STACKS, resolve
 from tests.records import build, parts
 

@@ -9,7 +9,8 @@ from harness.analysis.growth import predicted_ms
 from harness.expansion import Settings, expand
 from harness.matrices import MATRICES
 from harness.matrix import Case, schedule
-from harness.result import ChunkSample, Fact, OutputError, Record, Result
+from harness.record_parts import ChunkSample, OutputError
+from harness.result import Fact, Record, Result
 from harness.variants import BASELINE, is_bounded, resolve
 from tests.records import build
 from tests.report import made_fixes

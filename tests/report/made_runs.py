@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 
 from harness.matrix import Case
-from harness.result import BusySample, ChunkState, Fact, Result
+from harness.record_parts import BusySample, ChunkState
+from harness.result import Fact, Result
 from harness.store import Manifest
 from tests.records import build
 

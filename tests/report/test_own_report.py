@@ -9,9 +9,10 @@ import pytest
 
 from harness.analysis.claims import Subject
 from harness.analysis.root_causes import GENERAL, RULES, root_causes
+from harness.record_parts import DescribedWork
 from harness.report.index import index_view
 from harness.report.render import render_all, render_run
-from harness.result import DescribedWork, Fact, Result
+from harness.result import Fact, Result
 from tests.analysis.profiled import eager
 from tests.records import build
 from tests.report.test_render import row_of, section

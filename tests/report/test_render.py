@@ -11,8 +11,9 @@ import pytest
 
 from harness.errors import RecordError, StorageError
 from harness.matrix import Case
+from harness.record_parts import ClipUse, Convergence
 from harness.report.render import render_all, render_index, render_run
-from harness.result import SCHEMA_VERSION, ClipUse, Convergence, Failure
+from harness.result import SCHEMA_VERSION, Failure
 from harness.store import RunFolder
 from tests.records import build
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from harness.analysis.causes import circumstance
 from harness.analysis.stats import spread
+from harness.record_parts import ChunkSample
 from harness.report.cells import (
     NOTHING,
     Cell,
@@ -16,7 +17,7 @@ from harness.report.cells import (
     table,
 )
 from harness.report.material import Material, of, of_all
-from harness.result import ChunkSample, Result
+from harness.result import Result
 
 # Column head, field of a chunk's state, format.
 COLUMNS: tuple[tuple[str, str, str], ...] = (

@@ -6,6 +6,7 @@ from harness.analysis.chunks import chunk_timing
 from harness.analysis.compiled import MIN_EFFECT, Verdict, verdict
 from harness.analysis.findings import doubts
 from harness.analysis.stats import Spread, spread
+from harness.record_parts import Component
 from harness.report.cells import (
     NOTHING,
     Cell,
@@ -24,7 +25,7 @@ from harness.report.cells import (
 from harness.report.material import Material, case_label, of
 from harness.report.sections.components import COMPONENT_LABELS
 from harness.report.sections.paired import by_case, compiled_pairs, pair_rows, pair_sentence
-from harness.result import Component, Result
+from harness.result import Result
 
 COLD_LABELS = {**COMPONENT_LABELS, "first_chunk": "the whole first chunk"}
 Timed = tuple[Spread, Source]

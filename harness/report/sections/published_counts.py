@@ -7,9 +7,10 @@ from harness.analysis.operators import calls_of, copies_of
 from harness.analysis.profile import Slot, main_slot
 from harness.analysis.published import DIFFERENCES
 from harness.analysis.published_parts import PartDifference, part_differences
+from harness.record_parts import CountPass
 from harness.report.cells import NOTHING, Cell, Inline, Line, Table, count, line, table
 from harness.report.material import Material, of
-from harness.result import CountPass, Result
+from harness.result import Result
 from harness.runtime_calls import role_of
 
 NOT_EXPLAINED = "not explained"

@@ -4,9 +4,10 @@ import shlex
 from dataclasses import dataclass
 
 from harness.presets import PRESETS
+from harness.record_parts import ClipUse
 from harness.report.cells import NOTHING, Block, Cell, Inline, Line, Table, count, line, table
 from harness.report.material import Material, fact_cell, of, of_all, plan
-from harness.result import ClipUse, Fact, Result
+from harness.result import Fact, Result
 
 # What the tables show, in this order; every other fact is in the full list.
 PINS: tuple[tuple[str, str], ...] = (

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from harness.analysis.chunks import StageTime, chunk_timing, stage_times
 from harness.analysis.operators import attribution_is_off, family_times, unattributed_ms
 from harness.matrix import Case
+from harness.record_parts import CountPass
 from harness.report.cells import (
     NOTHING,
     Cell,
@@ -20,7 +21,7 @@ from harness.report.cells import (
     table,
 )
 from harness.report.material import MODES, Material, case_label, mode_label, of
-from harness.result import CountPass, Result
+from harness.result import Result
 
 TOP_KERNELS = 10
 TOP_OPERATORS = 20
