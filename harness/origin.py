@@ -8,7 +8,8 @@ from msgspec import Meta
 
 from harness.errors import RecordError, UsageError
 from harness.result import encode
-from harness.store import Moment, RunFolder
+from harness.run import Moment
+from harness.store import RunFolder
 from harness.strict import Strict
 
 ADDED = "added.json"

@@ -18,14 +18,9 @@ from harness.compact import SUFFIX
 from harness.errors import RecordError, written_once
 from harness.intake import read_file
 from harness.matrix import MOST_PROCESSES
-from harness.store import (
-    MANIFEST,
-    RECORD_LIMIT_BYTES,
-    RUN_LIMIT_BYTES,
-    Manifest,
-    RunFolder,
-    result_name,
-)
+from harness.result import RECORD_LIMIT_BYTES
+from harness.run import Manifest
+from harness.store import MANIFEST, RUN_LIMIT_BYTES, RunFolder, result_name
 
 PARCEL_LIMIT_BYTES = 64 * 2**20  # as sent, compressed
 MOST_FILES = 5000

@@ -12,80 +12,29 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta
 
 from harness.compact import COMPACT_FROM_BYTES, SUFFIX, compacted, document_name, read_document
 from harness.errors import RecordError, StorageError, UsageError
 from harness.intake import refuse_links
-from harness.matrix import MOST_CASES, MOST_PROCESSES, Case, MatrixName, Process, schedule
-from harness.result import RECORD_LIMIT_BYTES as RECORD_LIMIT_BYTES
-from harness.result import Fact, Failure, Record, Result, check_version, decode, encode
-from harness.strict import Key, NonNegative, Strict
+from harness.matrix import MOST_PROCESSES
+from harness.result import (
+    RECORD_LIMIT_BYTES,
+    Failure,
+    Record,
+    Result,
+    check_version,
+    decode,
+    encode,
+)
+from harness.run import Manifest, Run
 
 MANIFEST = "run.json"
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,95}")
 RUN_LIMIT_BYTES = 256 * 2**20  # of all records together that a report is made from
-
-Moment = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\Z")]
-
-
-class Manifest(Strict, frozen=True):
-    """The plan of a run, written before its first case."""
-
-    schema_version: int
-    run_id: str
-    created_utc: Moment
-    matrix: MatrixName
-    command: list[str]  # as typed, paths replaced by placeholders
-    runtime: Literal["docker", "local"]
-    runtime_reason: str
-    gpu_slug: str  # folder name, e.g. nvidia-h200 or cpu
-    cases: Annotated[list[Case], Meta(min_length=1, max_length=MOST_CASES)]
-    expected_s: NonNegative
-    facts: dict[Key, Fact]  # host, engine, image, commit
-    budget_s: NonNegative | None = None  # within it, undecided comparisons get more processes
-
-    def __post_init__(self) -> None:
-        ids = [case.id for case in self.cases]
-        if len(set(ids)) != len(ids):
-            raise ValueError("it holds a case twice")
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run as read back: results and the last failure of each unfinished case, in plan order."""
-
-    path: Path
-    manifest: Manifest
-    processes: dict[str, list[Result]]  # every finished process of a case, in order
-    failures: dict[str, Failure]
-
-    @property
-    def results(self) -> dict[str, Result]:
-        """The first finished process of each case."""
-        return {name: results[0] for name, results in self.processes.items()}
-
-    @property
-    def finished(self) -> list[Result]:
-        """Every finished process."""
-        return [result for results in self.processes.values() for result in results]
-
-    @property
-    def missing(self) -> list[str]:
-        """Ids of planned cases that lack a result of at least one process."""
-        return list(dict.fromkeys(process.case.id for process in self.todo))
-
-    @property
-    def todo(self) -> list[Process]:
-        """Planned processes without a result, in the order in which they run."""
-        done = {(result.case_id, result.process) for result in self.finished}
-        planned = schedule(self.manifest.cases)
-        return [process for process in planned if (process.case.id, process.number) not in done]
 
 
 class RunFolder:

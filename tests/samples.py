@@ -12,7 +12,7 @@ from harness.record_parts import (
     PhaseMark,
 )
 from harness.result import SCHEMA_VERSION, Fact, Failure, Result
-from harness.store import Manifest
+from harness.run import Manifest
 
 
 def case(**changes: Any) -> Case:

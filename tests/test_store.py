@@ -10,7 +10,8 @@ import pytest
 from harness import store
 from harness.errors import RecordError, StorageError, UsageError
 from harness.result import SCHEMA_VERSION, encode
-from harness.store import MANIFEST, Manifest, RunFolder, all_runs
+from harness.run import Manifest
+from harness.store import MANIFEST, RunFolder, all_runs
 from tests import samples
 
 EAGER, TEXT, DEPTH = samples.case(), samples.case(mode="text"), samples.case(mode="depth")

@@ -16,7 +16,7 @@ from harness.analysis.chunks import steady_chunks
 from harness.analysis.interval import median
 from harness.record_parts import ChunkState, Component
 from harness.result import Result
-from harness.store import Run
+from harness.run import Run
 
 # Power and temperature are none: they follow the work, and act on it through clock and throttling.
 CIRCUMSTANCES = {

@@ -20,7 +20,7 @@ from harness.analysis.interval import median
 from harness.arms import BASE_ARM
 from harness.matrix import Case
 from harness.result import Result
-from harness.store import Run
+from harness.run import Run
 
 Measure = Literal["wall", "busy", "wall_cycles", "busy_cycles"]
 MEASURES: tuple[Measure, ...] = ("wall", "busy", "wall_cycles", "busy_cycles")

@@ -13,7 +13,7 @@ import msgspec
 from harness.errors import UsageError
 from harness.matrix import Case
 from harness.result import Fact, Result
-from harness.store import Manifest
+from harness.run import Manifest
 
 Environment = dict[str, Fact]
 Role = Literal["asked", "refused", "shown"]

@@ -23,7 +23,7 @@ from harness.analysis.targets import (
     with_host,
 )
 from harness.arms import BASE_ARM
-from harness.store import Run
+from harness.run import Run
 
 NO_TELEMETRY = "no-telemetry"
 BARE_FACT = "run.bare"

@@ -13,7 +13,7 @@ from harness.analysis.experiment import MIN_PROCESSES, Call, Verdict
 from harness.errors import RecordError, UsageError
 from harness.matrix import Case
 from harness.result import Result
-from harness.store import Run
+from harness.run import Run
 
 Time = Literal["wall", "busy"]
 MORE_PROCESSES = 2

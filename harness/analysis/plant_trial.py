@@ -16,7 +16,7 @@ from harness.analysis.changed_causes import ChangedCause, Changes, changed_cause
 from harness.analysis.comparisons import compare_cases
 from harness.matrix import Case
 from harness.result import Result
-from harness.store import Run
+from harness.run import Run
 
 MARGIN = 0.25  # of the measured difference
 LEAST_SHARE = 0.10  # of the twin's wall time, that a plant is meant to cost

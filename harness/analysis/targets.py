@@ -18,7 +18,7 @@ from harness.analysis.causes import (
 from harness.analysis.comparisons import Measure, over_processes, process_values
 from harness.arms import BASE_ARM
 from harness.result import Result
-from harness.store import Run
+from harness.run import Run
 
 TARGETS: dict[str, float] = {
     "COMPONENT_SPREAD": 0.005,

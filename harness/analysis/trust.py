@@ -16,7 +16,7 @@ from harness.analysis.repeatability import (
 from harness.analysis.targets import Check, Subject
 from harness.matrix import Case
 from harness.result import Result
-from harness.store import Run
+from harness.run import Run
 
 
 @dataclass(frozen=True)

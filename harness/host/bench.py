@@ -41,7 +41,8 @@ from harness.host.session import Session, Tools
 from harness.matrix import Process, schedule
 from harness.privacy import host_scrubber, load_salt, salt_path
 from harness.result import SCHEMA_VERSION, Fact, Result
-from harness.store import MANIFEST, Manifest, Run, RunFolder
+from harness.run import Manifest, Run
+from harness.store import MANIFEST, RunFolder
 
 CLOCK_FACT = "run.clock"
 REPEATS_FACT = "run.repeats"  # the earlier run

@@ -25,7 +25,8 @@ from harness.job import RECORD_FILE, TRACE_FILE, Devices, Job, PreflightRequest
 from harness.matrix import Process, schedule
 from harness.privacy import host_scrubber
 from harness.result import RECORD_LIMIT_BYTES, Fact, Record, Result
-from harness.store import Manifest, RunFolder
+from harness.run import Manifest
+from harness.store import RunFolder
 
 TRACE_LIMIT_BYTES = 256 * 2**20
 NUMBER_LIMIT_BYTES = 16

@@ -17,7 +17,7 @@ from harness.host.runner import Runner
 from harness.job import ClipFile, Devices, PreflightRequest
 from harness.matrices import load_matrix
 from harness.matrix import Case
-from harness.store import Manifest
+from harness.run import Manifest
 
 STAMP = "%Y%m%d-%H%M%S"  # of a run's id, in UTC
 STAMP_LENGTH = len("20261123-080000")

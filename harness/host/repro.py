@@ -20,7 +20,8 @@ from harness.host.image import LOCK, base_digest
 from harness.host.options import BenchOptions, Given, recall, state_path
 from harness.host.ready import Place
 from harness.result import Fact
-from harness.store import Run, RunFolder
+from harness.run import Run
+from harness.store import RunFolder
 
 State = Literal["same", "differs", "unknown"]
 SECONDS_A_MINUTE = 60

@@ -17,8 +17,9 @@ from harness.host.screen import Screen, duration
 from harness.job import Job
 from harness.matrix import Case, Process, schedule
 from harness.privacy import Scrubber
-from harness.result import Fact, Failure, Record, Result
-from harness.store import RECORD_LIMIT_BYTES, Run, RunFolder
+from harness.result import RECORD_LIMIT_BYTES, Fact, Failure, Record, Result
+from harness.run import Run
+from harness.store import RunFolder
 
 MORE_PROCESSES = 2  # for a comparison that stayed undecided, once
 

@@ -35,7 +35,8 @@ from harness.matrices import load_matrix
 from harness.matrix import Case, PresetName, Process, schedule
 from harness.privacy import host_scrubber
 from harness.result import SCHEMA_VERSION, Fact, encode
-from harness.store import MANIFEST, Manifest, RunFolder
+from harness.run import Manifest
+from harness.store import MANIFEST, RunFolder
 
 Cluster = Literal["slurm", "k8s"]
 ROOM_FACTOR = 3.0  # of the expected time, and what waiting for the image may take

@@ -12,7 +12,8 @@ from harness.report.lint import UnsourcedNumberError, check_template, check_view
 from harness.report.templates import TEMPLATES, environment
 from harness.report.view import build
 from harness.result import Result
-from harness.store import Run, RunFolder, result_name, runs
+from harness.run import Run
+from harness.store import RunFolder, result_name, runs
 
 # What every record states, as a value or as the reason why there is none.
 REQUIRED = (

@@ -16,7 +16,8 @@ from harness.matrix import Case, Mode
 from harness.report.cells import Source
 from harness.report.material import Material, of
 from harness.result import Result
-from harness.store import MANIFEST, Manifest, Run, RunFolder
+from harness.run import Manifest, Run
+from harness.store import MANIFEST, RunFolder
 from harness.variants import BASELINE, FIXES
 
 SELFCHECK = "selfcheck"

@@ -9,7 +9,8 @@ from harness.analysis.pairs import Compared, enough_processes, parse_measure
 from harness.errors import UsageError
 from harness.report.compare import Answer
 from harness.report.sides import Names, Sides, as_typed, decided, left_out, load_sides
-from harness.store import Run, RunFolder, runs
+from harness.run import Run
+from harness.store import RunFolder, runs
 
 EXIT_CODES: dict[GateCall, int] = {"passed": 0, "undecided": 3, "regressed": 4}
 

@@ -26,7 +26,7 @@ from harness.report.material import Material, of_all, plan
 from harness.report.plots_runs import RunPoint, trend_figure
 from harness.report.sections.verdict import doubts
 from harness.report.view import device_name
-from harness.store import Run
+from harness.run import Run
 
 COMMIT_CHARACTERS = 10
 LEAST_POINTS = 2  # of a trend

@@ -24,7 +24,8 @@ from harness.report.plots_runs import GpuBar, gpus_figure
 from harness.report.sections.compiled import chunk_change
 from harness.report.view import device_name
 from harness.result import Result
-from harness.store import Run, RunFolder
+from harness.run import Run
+from harness.store import RunFolder
 
 PAGE = "README.md"  # of all GPUs, and of each
 

@@ -35,7 +35,8 @@ from harness.profile_checks import CHECKS, MOST_DISTORTION
 from harness.profile_witness import MOST_DEVIATION
 from harness.report.cells import Block, Cell
 from harness.result import RECORD_LIMIT_BYTES, Record
-from harness.store import MANIFEST, Manifest
+from harness.run import Manifest
+from harness.store import MANIFEST
 
 RULES: dict[str, float] = {
     **findings.LIMITS,

@@ -17,7 +17,8 @@ from harness.matrix import DEFAULT_STRETCH, DEFAULT_WINDOW, Case, Kind, Mode
 from harness.presets import DEFAULT_DTYPE, DEFAULT_STEPS, PRESETS
 from harness.report.cells import Cell, Source
 from harness.result import Fact, Failure, Result
-from harness.store import Run, RunFolder, result_name
+from harness.run import Run
+from harness.store import RunFolder, result_name
 from harness.variants import BASELINE
 
 BUILT_IN_MODES: tuple[Mode, ...] = ("inpainting", "depth", "text")

@@ -15,7 +15,8 @@ from harness.report.lint import check_view
 from harness.report.templates import rendered
 from harness.report.view import Report, build
 from harness.report.web.page import web_page
-from harness.store import Run, RunFolder, all_runs, runs
+from harness.run import Run
+from harness.store import RunFolder, all_runs, runs
 
 REPORT = "report.md"
 WEB_PAGE = "report.html"  # made on request, and kept out of version control

@@ -18,7 +18,8 @@ from harness.parcel import pack, unpack
 from harness.report.audit import check_provenance
 from harness.report.public import check_public
 from harness.report.render import render_index, render_run
-from harness.store import Run, RunFolder
+from harness.run import Run
+from harness.store import RunFolder
 
 ASIDE = ".adding-"  # a folder under reports/, and not in git
 

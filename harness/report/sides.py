@@ -29,7 +29,8 @@ from harness.analysis.pairs import (
     pair_up,
 )
 from harness.errors import UsageError
-from harness.store import MANIFEST, Run, RunFolder
+from harness.run import Run
+from harness.store import MANIFEST, RunFolder
 
 
 @dataclass(frozen=True)

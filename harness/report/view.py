@@ -28,7 +28,7 @@ from harness.report.sections.root_causes import CauseGroup, cause_groups
 from harness.report.sections.setup import Reproduce, Setup, reproduce, setup
 from harness.report.sections.stages import Stages, stages_section
 from harness.report.sections.trust import TrustSection, trust_section
-from harness.store import Run
+from harness.run import Run
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ import msgspec
 
 from harness.analysis.error_budget import BudgetOutput, budget_outputs, fastest_of
 from harness.analysis.output_errors import output_errors
-from harness.store import Run, RunFolder
+from harness.run import Run
+from harness.store import RunFolder
 from tests.report import made_limit
 
 

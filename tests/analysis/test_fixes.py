@@ -23,7 +23,8 @@ from harness.analysis.fixes import (
 )
 from harness.profiled import Ceilings
 from harness.result import Result
-from harness.store import Run, RunFolder
+from harness.run import Run
+from harness.store import RunFolder
 from harness.variants import FIXES, STACKS
 from tests.records import build
 from tests.report import made_fixes

@@ -12,7 +12,8 @@ from harness.analysis.pairs import (
     together,
 )
 from harness.errors import RecordError, UsageError
-from harness.store import Run, RunFolder
+from harness.run import Run
+from harness.store import RunFolder
 from tests.report import made_runs
 from tests.report.made_runs import EAGER, PAIRED, SDPA
 

@@ -8,7 +8,8 @@ from harness.analysis.causes import Quantity
 from harness.analysis.planted import expected_calls, planted
 from harness.analysis.targets import TARGETS, Check
 from harness.analysis.trust import Trust, compiled_processes, trust
-from harness.store import Run, RunFolder
+from harness.run import Run
+from harness.store import RunFolder
 from tests.records import build
 
 

@@ -20,7 +20,8 @@ from harness.matrix import Case, schedule
 from harness.privacy import Scrubber
 from harness.profiled import Profile
 from harness.result import Fact, Record
-from harness.store import Run, RunFolder
+from harness.run import Run
+from harness.store import RunFolder
 from tests.samples import case, failure, manifest, result
 
 CASES = [case(mode="depth"), case(mode="text"), case()]

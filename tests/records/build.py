@@ -18,7 +18,8 @@ from harness.matrix import Case, schedule
 from harness.profiled import Profile
 from harness.record_parts import BusySample, ChunkSample, ChunkState, Convergence, Phase, PhaseMark
 from harness.result import SCHEMA_VERSION, Fact, Record, Result
-from harness.store import Manifest, RunFolder
+from harness.run import Manifest
+from harness.store import RunFolder
 from tests.records import parts, profiles
 from tests.records.parts import SM_CLOCK_MHZ, STAGES_MS
 

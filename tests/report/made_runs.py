@@ -9,7 +9,7 @@ import msgspec
 from harness.matrix import Case
 from harness.record_parts import BusySample, ChunkState
 from harness.result import Fact, Result
-from harness.store import Manifest
+from harness.run import Manifest
 from tests.records import build
 
 EAGER, SDPA, PAIRED = (

@@ -8,7 +8,8 @@ from harness.report.index import eager_inpainting, index_view
 from harness.report.material import Material
 from harness.report.plots_runs import GpuBar, RunPoint, gpus_figure, trend_figure
 from harness.report.render import render_index
-from harness.store import Run, RunFolder
+from harness.run import Run
+from harness.store import RunFolder
 from tests.records import build
 from tests.report.made_runs import EAGER, PAIRED, run
 from tests.report.test_render import row_of

@@ -31,7 +31,7 @@ from harness.report.sections.fix_tables import (
 )
 from harness.report.sections.root_causes import found_causes
 from harness.result import Result
-from harness.store import Run
+from harness.run import Run
 
 
 @dataclass(frozen=True)
