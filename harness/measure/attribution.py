@@ -27,7 +27,8 @@ from harness.measure.idle import (
     span_and_busy_ns,
 )
 from harness.measure.ranges import NONE, NOWHERE, Places, innermost
-from harness.measure.trace import NO_CORRELATION, HostEvents, Ints, Kind, Trace, read_trace
+from harness.measure.trace import HostEvents, Ints, Kind, Trace, read_trace
+from harness.measure.trace_file import NO_CORRELATION
 from harness.profiled import OperatorPart, PartTime, ProfiledChunk
 
 NO_OPERATOR = "(no operator)"  # of launches right inside a part or stage

@@ -1,51 +1,34 @@
-"""The trace of torch.profiler, read from its Chrome JSON (or JSON.gz) into columns.
+"""The trace of torch.profiler in columns: what the host called and what the device did.
 
-The file is read block by block and never held as a whole. Kept are the complete events of the host
-(ranges, operators, runtime calls) and of the device (kernels, copies, fills), in whole nanoseconds.
-Flows, Python frames, device annotations and waits listed for the device are left out. A file that
-unpacks to more than it should, or holds an event or a time beyond reason, is refused on the way.
+Kept are the complete events of the host (ranges, operators, runtime calls) and of the device
+(kernels, copies, fills), in whole nanoseconds. Flows, Python frames, device annotations and waits
+listed for the device are left out.
 """
 
-import gzip
 import re
-import stat
-import zlib
 from array import array
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
-from typing import IO, Annotated, Any, Literal, cast
+from typing import Any, Literal, cast
 
-import msgspec
 import numpy as np
-from msgspec import Meta
 from numpy.typing import NDArray
 
-from harness.errors import CaseError
+from harness.measure.trace_file import NO_CORRELATION, Event, event_batches, one_line, unusable
 from harness.runtime_calls import Role, role_of
 
 Ints = NDArray[np.int64]
 ChunkKind = Literal["first", "filling", "steady"]
 
-BLOCK_BYTES = 1 << 23
-LIMIT_BYTES = 1 << 31  # unpacked; three steady chunks have a quarter of it
 MOST_EVENTS = 10_000_000
-EVENT_LIMIT_BYTES = 1 << 26  # between two events
 MOST_CHUNKS = 1000
-GZIP_MAGIC = b"\x1f\x8b"
-NO_CORRELATION = 0  # CUPTI counts from 1
 RANGE = "user_annotation"
 HOST = {RANGE, "cpu_op", "cuda_runtime", "cuda_driver"}
 DEVICE = {"kernel", "gpu_memcpy", "gpu_memset"}
 CHUNK_RANGE = re.compile(r"chunk\.(first|filling|steady)\.([0-9]{1,9})")
-EVENTS_BEGIN = re.compile(rb'"traceEvents"\s*:\s*\[')
-# `"ph"` is the first key of every event. A quoted name cannot hold this: its quotes are escaped.
-EVENT_KEY = b'"ph"'
-BETWEEN_EVENTS = re.compile(rb"\}\s*(,)\s*\{\s*\Z")
-BETWEEN_BYTES = 64
 
 
 class Kind(IntEnum):
@@ -108,32 +91,6 @@ class Trace:
     main_thread: int
 
 
-# In whole nanoseconds both fit 63 bits, with room for differences: until the year 2065, and a day.
-Time = Annotated[float, Meta(ge=-3e15, le=3e15)]
-Lasting = Annotated[float, Meta(ge=-1e11, le=1e11)]
-
-
-class _Args(msgspec.Struct, gc=False):
-    correlation: int = NO_CORRELATION
-
-
-class Event(msgspec.Struct, gc=False):
-    """What is read of an event."""
-
-    ph: str = ""
-    cat: str = ""
-    name: str = ""
-    ts: Time = 0.0  # us
-    dur: Lasting = 0.0  # us
-    pid: int | str = 0
-    tid: int | str = 0
-    args: _Args | None = None
-
-
-class _Document(msgspec.Struct):
-    traceEvents: list[Event]  # noqa: N815 (the file's own name)
-
-
 @dataclass
 class _Columns:
     """Events under way into columns: times in us, as the file has them."""
@@ -148,39 +105,11 @@ class _Columns:
 def read_trace(path: Path) -> Trace:
     """Reads a trace file, zipped or not.
 
-    Raises CaseError naming the file if it cannot be read, is no Chrome trace, is cut off, is beyond
-    the limits above, or holds no chunk range.
+    Raises CaseError as `event_batches` does, and naming the file if it holds more events or chunks
+    than a profile has, no chunk range, or chunk ranges on several threads.
     """
-    with _one_line(path):
+    with one_line(path):
         return _collect(path, event_batches(path))
-
-
-def event_batches(path: Path) -> Iterator[list[Event]]:
-    """The events of a trace file, zipped or not, as many at a time as a block holds.
-
-    Raises CaseError as `read_trace` does, for what concerns the file and not its chunks.
-    """
-    with _one_line(path):
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise _unusable(path, "is no regular file")
-        with path.open("rb") as raw:
-            zipped = raw.read(len(GZIP_MAGIC)) == GZIP_MAGIC
-            raw.seek(0)
-            stream = cast(IO[bytes], gzip.GzipFile(fileobj=raw)) if zipped else raw
-            yield from _batches(path, stream)
-
-
-@contextmanager
-def _one_line(path: Path) -> Iterator[None]:
-    """What a damaged file raises, in one line."""
-    try:
-        yield
-    except EOFError as error:
-        raise _unusable(path, "is cut off") from error
-    except (OSError, zlib.error) as error:
-        raise _unusable(path, f"cannot be read ({error})") from error
-    except (msgspec.MsgspecError, UnicodeDecodeError, OverflowError, RecursionError) as error:
-        raise _unusable(path, f"is cut off or no Chrome trace ({error})") from error
 
 
 KIND_OF: dict[Role, Kind] = {"sync": Kind.SYNC, "copy": Kind.COPY, "launch": Kind.LAUNCH}
@@ -191,55 +120,13 @@ def call_kind(name: str) -> Kind:
     return KIND_OF.get(role_of(name), Kind.CALL)
 
 
-def _unusable(path: Path, what: str) -> CaseError:
-    return CaseError(f"trace {path.name} {what}", next_step="record the profile again")
-
-
-def _batches(path: Path, stream: IO[bytes]) -> Iterator[list[Event]]:
-    """The file's events, as many at a time as a block holds."""
-    pending = _after_head(path, stream)
-    decoder = msgspec.json.Decoder(list[Event])
-    read_bytes = len(pending)
-    while block := stream.read(BLOCK_BYTES):
-        read_bytes += len(block)
-        if read_bytes > LIMIT_BYTES or len(pending) > EVENT_LIMIT_BYTES:
-            raise _unusable(path, "is larger than a trace of a few chunks")
-        # Only the new bytes can hold a new boundary; a key may straddle the two.
-        searched_to = max(0, len(pending) - BETWEEN_BYTES)
-        pending += block
-        comma = _last_boundary(pending, searched_to)
-        if comma is not None:
-            yield decoder.decode(b"[" + pending[:comma] + b"]")
-            pending = pending[comma + 1 :]
-    yield msgspec.json.decode(b'{"traceEvents":[' + pending, type=_Document).traceEvents
-
-
-def _after_head(path: Path, stream: IO[bytes]) -> bytes:
-    """Reads up to the first event; what was read of the events."""
-    head = stream.read(BLOCK_BYTES)
-    found = EVENTS_BEGIN.search(head)
-    if found is None:
-        raise _unusable(path, "is no Chrome trace: it does not begin with traceEvents")
-    return head[found.end() :]
-
-
-def _last_boundary(text: bytes, searched_to: int) -> int | None:
-    """Place of the last comma between two events, if there is one."""
-    place = len(text)
-    while (place := text.rfind(EVENT_KEY, searched_to, place)) >= 0:
-        before = max(0, place - BETWEEN_BYTES)
-        if between := BETWEEN_EVENTS.search(text[before:place]):
-            return before + between.start(1)
-    return None
-
-
 def _collect(path: Path, batches: Iterator[list[Event]]) -> Trace:
     host, device = _Columns(), _Columns()
     names: defaultdict[tuple[str, str], int] = defaultdict(lambda: len(names))
     threads: defaultdict[tuple[int | str, int | str], int] = defaultdict(lambda: len(threads))
     for batch in batches:
         if len(host.ts_us) + len(device.ts_us) > MOST_EVENTS:
-            raise _unusable(path, "holds more events than a few chunks have")
+            raise unusable(path, "holds more events than a few chunks have")
         for event in batch:
             if event.ph != "X":
                 continue
@@ -273,11 +160,11 @@ def _trace(path: Path, host: _Columns, device: _Columns, keys: list[tuple[str, s
     names = [name for _, name in keys]
     marks = events.where(events.kind == Kind.CHUNK)
     if marks.name.size == 0:
-        raise _unusable(path, "has no chunk range (`chunk.<kind>.<index>`)")
+        raise unusable(path, "has no chunk range (`chunk.<kind>.<index>`)")
     if marks.name.size > MOST_CHUNKS:
-        raise _unusable(path, f"has more than {MOST_CHUNKS} chunk ranges")
+        raise unusable(path, f"has more than {MOST_CHUNKS} chunk ranges")
     if np.unique(marks.thread).size > 1:
-        raise _unusable(path, "has chunk ranges on several threads")
+        raise unusable(path, "has chunk ranges on several threads")
     return Trace(
         names=names,
         host=events,

@@ -18,7 +18,8 @@ from typing import Any
 import msgspec
 
 from harness.errors import CaseError, HarnessError, UsageError
-from harness.measure.trace import CHUNK_RANGE, DEVICE, HOST, Event, event_batches
+from harness.measure.trace import CHUNK_RANGE, DEVICE, HOST
+from harness.measure.trace_file import Event, event_batches
 
 FOLDER = "excerpts"
 LIMIT_BYTES = 3 * 2**20

@@ -10,6 +10,7 @@ import pytest
 from harness.errors import CaseError
 from harness.measure import ranges as ranges_module
 from harness.measure import trace as trace_module
+from harness.measure import trace_file
 from harness.measure.attribution import profiled_chunks
 from harness.measure.trace import ChunkWindow, Kind, call_kind, read_trace
 from tests.measure.made_traces import BASE_US, MAIN, MadeTrace, one_chunk, typical
@@ -68,7 +69,7 @@ def test_any_block_size_and_layout_reads_the_same(
     path.write_text(
         json.dumps({"traceEvents": json.loads(made.text())["traceEvents"]}, indent=indent)
     )
-    monkeypatch.setattr(trace_module, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(trace_file, "BLOCK_BYTES", block_bytes)
     assert profiled_chunks(path, on_gpu=True) == whole
 
 
@@ -120,7 +121,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_a_bomb_is_refused_before_it_fills_the_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trace_module, "LIMIT_BYTES", 1 << 25)
+    monkeypatch.setattr(trace_file, "LIMIT_BYTES", 1 << 25)
     path = tmp_path / "bomb.json.gz"
     with gzip.open(path, "wb") as packed:
         packed.write(typical().text().rstrip()[:-1])
@@ -132,7 +133,7 @@ def test_a_bomb_is_refused_before_it_fills_the_memory(
 
 
 def test_an_event_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trace_module, "EVENT_LIMIT_BYTES", 1 << 23)
+    monkeypatch.setattr(trace_file, "EVENT_LIMIT_BYTES", 1 << 23)
     path = tmp_path / "long.json"
     path.write_bytes(b'{"traceEvents": [{"name": "' + b"x" * (1 << 25))
     with pytest.raises(CaseError, match="is larger than a trace"):
@@ -149,7 +150,7 @@ def test_events_and_chunks_without_end_are_refused(
     with pytest.raises(CaseError, match="more than 1000 chunk ranges"):
         read_trace(path)
     monkeypatch.setattr(trace_module, "MOST_EVENTS", 100)
-    monkeypatch.setattr(trace_module, "BLOCK_BYTES", 1 << 12)
+    monkeypatch.setattr(trace_file, "BLOCK_BYTES", 1 << 12)
     with pytest.raises(CaseError, match="more events"):
         read_trace(path)
 
