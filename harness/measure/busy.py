@@ -14,7 +14,7 @@ from torch.profiler import ProfilerActivity, profile
 from harness.analysis.interval import median
 from harness.errors import CaseError
 from harness.measure.bench import MS_DECIMALS, Bench
-from harness.measure.telemetry import mean_clock_mhz
+from harness.measure.series import mean_clock_mhz
 from harness.record_parts import BusySample
 
 BUSY_CHUNKS = 3

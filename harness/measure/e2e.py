@@ -15,8 +15,8 @@ from harness.measure.memory import measure_memory
 from harness.measure.own_pipeline import described_work
 from harness.measure.profile_pass import profile_pass
 from harness.measure.profiler import COUNT_CHUNKS, count_pass
+from harness.measure.series import mean_clock_mhz
 from harness.measure.stop import StopRule
-from harness.measure.telemetry import mean_clock_mhz
 from harness.measure.warmup import WarmChunk, Warmup, WarmupLimits
 from harness.measure.witness import stage_witness
 from harness.record_parts import ChunkSample

@@ -8,15 +8,13 @@ import msgspec
 
 from harness.analysis.interval import median
 from harness.measure.circumstances import samples_of
-from harness.measure.series import Sample
-from harness.measure.telemetry import (
-    POWER_CAP_BIT,
-    THROTTLE_BITS,
-    Telemetry,
-    mean_clock_mhz,
-)
+from harness.measure.series import Sample, mean_clock_mhz
+from harness.measure.telemetry import Telemetry
 from harness.record_parts import ChunkSample, ChunkState
 
+# Bits of NVML's clocks-event reasons that mean the GPU runs slower than it could.
+THROTTLE_BITS = 0x8 | 0x20 | 0x40 | 0x80  # HW slowdown, SW thermal, HW thermal, HW power brake
+POWER_CAP_BIT = 0x4
 CLOCK_LOW = 0.95  # of the median over the steady chunks
 CLOCK_LOW_CASE = 0.8  # of the GPU's largest SM clock
 BUSY_PERCENT = 10

@@ -1,6 +1,8 @@
-"""Samples as a record keeps them: one column a field, and why a field has none."""
+"""Samples as the sampler writes them, a line each, and as a record keeps them, a column a field."""
 
 from collections.abc import Sequence
+
+import msgspec
 
 from harness.measure.gpu_probe import SAMPLE_FIELDS
 from harness.measure.host_load import HOST_FIELDS
@@ -10,6 +12,21 @@ SAMPLER_FIELD = "sampler_ms"  # how long one turn of the sampler took
 SILENT = "no reading succeeded"
 
 Sample = dict[str, float | None]
+
+
+def read_sample(line: bytes) -> Sample | None:
+    """A line of the samples file; None where it is none."""
+    try:
+        sample = msgspec.json.decode(line, type=dict[str, int | float | None])
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+    return sample if sample.get("t_s") is not None else None
+
+
+def mean_clock_mhz(samples: Sequence[Sample]) -> float | None:
+    """Mean SM clock of some samples; None where none was read."""
+    clocks = [clock for sample in samples if (clock := sample.get("sm_clock_mhz")) is not None]
+    return sum(clocks) / len(clocks) if clocks else None
 
 
 def gpu_series(samples: Sequence[Sample]) -> tuple[GpuSeries, dict[str, str]]:

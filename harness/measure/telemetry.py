@@ -24,15 +24,12 @@ import msgspec
 from harness.errors import CaseError
 from harness.measure.gpu_probe import SLOW_FIELDS
 from harness.measure.nvml import SLOW_INTERVAL_S, Broken, CounterAnswer, Message, Ready
-from harness.measure.series import Sample, gpu_series, host_series
+from harness.measure.series import Sample, gpu_series, host_series, read_sample
 from harness.measure.stalls import stalls, told
 from harness.record_parts import CounterReading, GpuState, HostSeries
 
 READY_TIMEOUT_S = 30.0
 ANSWER_TIMEOUT_S = 5.0
-# Bits of NVML's clocks-event reasons that mean the GPU runs slower than it could.
-THROTTLE_BITS = 0x8 | 0x20 | 0x40 | 0x80  # HW slowdown, SW thermal, HW thermal, HW power brake
-POWER_CAP_BIT = 0x4
 THROTTLE_COUNTERS = ("sw_thermal_ns", "hw_thermal_ns", "hw_power_brake_ns")
 
 DAMAGED = "a line of the samples file was damaged and is left out"
@@ -247,7 +244,7 @@ class Telemetry:
         complete = text[: text.rfind(b"\n") + 1]
         self._read_to += len(complete)
         for line in complete.splitlines():
-            if (sample := _sample(line)) is not None:
+            if (sample := read_sample(line)) is not None:
                 self._samples.append(sample)
             elif DAMAGED not in self._events:
                 self._events.append(DAMAGED)
@@ -293,18 +290,3 @@ class Telemetry:
         except GpuGoneError as error:
             return f"the sampler ended: {error.what}"
         return "the sampler ended"
-
-
-def _sample(line: bytes) -> Sample | None:
-    """A line of the samples file; None where it is none."""
-    try:
-        sample = msgspec.json.decode(line, type=dict[str, int | float | None])
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return None
-    return sample if sample.get("t_s") is not None else None
-
-
-def mean_clock_mhz(samples: list[Sample]) -> float | None:
-    """Mean SM clock of some samples; None where none was read."""
-    clocks = [clock for sample in samples if (clock := sample.get("sm_clock_mhz")) is not None]
-    return sum(clocks) / len(clocks) if clocks else None
