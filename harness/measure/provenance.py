@@ -20,6 +20,7 @@ from harness.job import Job
 from harness.measure.devices import Gpu
 from harness.measure.findings import Findings
 from harness.measure.own_pipeline import own_facts
+from harness.measure.process_facts import cpu_model, mapped_library, sandbox_facts
 from harness.measure.redact import without_folders
 from harness.measure.telemetry import Telemetry
 from harness.presets import WorkloadConfig
@@ -77,7 +78,7 @@ def _gpu(context: Context) -> Facts:
         "gpu.uuid_hash": Fact(value=pseudonym(gpu.uuid, context.job.salt)),
         "gpu.capability": Fact(value=f"{gpu.capability[0]}.{gpu.capability[1]}"),
         "gpu.memory_total_bytes": Fact(value=gpu.total_bytes),
-        "gpu.libcuda": _mapped_library("libcuda.so"),
+        "gpu.libcuda": mapped_library("libcuda.so"),
     }
 
 
@@ -115,7 +116,7 @@ def _nvml(context: Context) -> Facts:
 
 def _system(_: Context) -> Facts:
     return {
-        "cpu.model": _cpu_model(),
+        "cpu.model": cpu_model(),
         "cpu.count": Fact(value=len(os.sched_getaffinity(0))),
         "os.kernel": Fact(value=f"{platform.system()} {platform.release()}"),
         "python.version": Fact(value=platform.python_version()),
@@ -223,58 +224,7 @@ def _workload(context: Context) -> Facts:
 
 
 def _sandbox(_: Context) -> Facts:
-    """What the process may do, as the kernel says it."""
-    status = _proc_status()
-    interfaces = sorted(path.name for path in Path("/sys/class/net").glob("*"))
-    outside = [name for name in interfaces if name != "lo"]
-    return {
-        "container.user": Fact(value=f"uid {os.getuid()} gid {os.getgid()}"),
-        "container.read_only_root": Fact(value=bool(os.statvfs("/").f_flag & os.ST_RDONLY)),
-        "container.network": Fact(
-            value=f"{len(outside)} interfaces besides loopback" if outside else "loopback only"
-        ),
-        "container.capabilities": _stated(status, "CapEff"),
-        "container.no_new_privileges": _stated(status, "NoNewPrivs"),
-        "container.seccomp": _stated(status, "Seccomp"),
-    }
-
-
-def _stated(status: dict[str, str], key: str) -> Fact:
-    value = status.get(key)
-    return Fact(value=value, reason="the kernel does not say" if value is None else None)
-
-
-def _proc_status() -> dict[str, str]:
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-    except OSError:
-        return {}
-    pairs = (line.partition(":") for line in lines)
-    return {key: value.strip() for key, _, value in pairs}
-
-
-def _cpu_model() -> Fact:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError as error:
-        return Fact(value=None, reason=f"/proc/cpuinfo: {error.strerror}")
-    for line in lines:
-        key, _, value = line.partition(":")
-        if key.strip() == "model name":
-            return Fact(value=value.strip())
-    return Fact(value=None, reason="/proc/cpuinfo names no model")
-
-
-def _mapped_library(stem: str) -> Fact:
-    """File name of a library that is mapped into this process."""
-    try:
-        lines = Path("/proc/self/maps").read_text().splitlines()
-    except OSError as error:
-        return Fact(value=None, reason=f"/proc/self/maps: {error.strerror}")
-    names = sorted({Path(line.split()[-1]).name for line in lines if f"/{stem}" in line})
-    if not names:
-        return Fact(value=None, reason=f"no {stem} is mapped")
-    return Fact(value=", ".join(names))
+    return sandbox_facts()
 
 
 def _file_hash(path: Path) -> Fact:
