@@ -10,7 +10,8 @@ from harness.report.public import EXCERPT_LIMIT_BYTES, TRACES
 from harness.store import RunFolder, runs
 
 REPORTS = Path(__file__).resolve().parent.parent / "reports"
-LIMIT_BYTES = 8 * 2**20
+# The runs of two models of GPU fill 8 MiB; the next ones need room, and a clone stays quick.
+LIMIT_BYTES = 12 * 2**20
 FULL_UUID = re.compile(r"(GPU|MIG)-[0-9a-f]{8}-[0-9a-f]{4}-")
 HOST_PATH = re.compile(r"/(home|root|Users|mnt|work)/\w")
 
