@@ -104,10 +104,10 @@ def choose(
 
 
 def no_such_gpu(named: str, why: str) -> DeviceError:
-    """What is raised where --gpu names a GPU, and none can be used."""
+    """What is raised where --gpu names a GPU that is not there or cannot compute."""
     return DeviceError(
-        f"--gpu {named} names a GPU, and none can be used ({why})",
-        next_step="run `invoke doctor`, or leave out --gpu to run on the CPU",
+        f"--gpu {named} cannot be had ({why})",
+        next_step="run `invoke doctor`, or leave out --gpu to run on what there is",
     )
 
 

@@ -235,6 +235,6 @@ def _confirm_local_gpu(choice: Choice, runner: Runner, named: str | None) -> Cho
     if devices.gpus:
         return choice
     if named is not None:
-        raise no_such_gpu(named, f"torch {devices.torch_version} sees none")
+        raise no_such_gpu(named, f"torch {devices.torch_version} sees no GPU")
     reason = f"{choice.reason}, but torch {devices.torch_version} can use no GPU"
     return replace(choice, device="cpu", reason=reason)

@@ -87,7 +87,7 @@ def gpus_of(given: Given, found: Callable[[], list[HostGpu]] = host_gpus) -> lis
     gpus = [str(index) for index in range(len(found()))] if text == ALL else text.split(",")
     gpus = [gpu.strip() for gpu in gpus]
     if text == ALL and not gpus:
-        raise no_such_gpu(ALL, "this host lists none")
+        raise no_such_gpu(ALL, "this host lists no GPU")
     if len(gpus) < 2 and text != ALL:
         return []
     if not all(gpus) or len(set(gpus)) != len(gpus):

@@ -96,6 +96,9 @@ def find_wanted(gpu: str | None, smi: Smi) -> Wanted | NoWay:
             count = len(smi.instances)
             return NoWay(f"the one asked for is not among the {count} MIG instances of this host")
         return Wanted(name=gpu, instance=named)
+    numbers = [str(listed.index) for listed in smi.gpus]
+    if numbers and gpu is not None and gpu.isdecimal() and gpu not in numbers:
+        return NoWay(f"GPU {gpu} is not among the {len(numbers)} that nvidia-smi lists")
     split = smi.split_gpu(gpu)
     if split is None:
         return Wanted(name=gpu)

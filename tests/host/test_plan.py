@@ -92,7 +92,7 @@ def test_a_driver_without_a_usable_torch_ends_on_the_cpu() -> None:
     settled = _confirm_local_gpu(hoped, runner, None)
     assert settled.device == "cpu"
     assert settled.reason == "a driver is loaded, but torch played can use no GPU"
-    with pytest.raises(DeviceError, match=r"--gpu 0 names a GPU, .* \(torch played sees none\)"):
+    with pytest.raises(DeviceError, match=r"--gpu 0 cannot be had \(torch played sees no GPU\)"):
         _confirm_local_gpu(hoped, runner, "0")
 
 

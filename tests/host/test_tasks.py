@@ -66,7 +66,7 @@ def test_a_gpu_that_is_not_there_is_refused_before_anything_is_made(
     invoke: Invoke, project: Path, how: tuple[str, ...]
 ) -> None:
     answer = invoke("bench", "--gpu", *how, env=NO_ENGINE)
-    assert f"--gpu {how[0].split(',')[0]} names a GPU, and none can be used" in one_line(answer)
+    assert f"--gpu {how[0].split(',')[0]} cannot be had" in one_line(answer)
     assert answer.stdout == ""
     assert not (project / "reports").exists()
 

@@ -1,5 +1,6 @@
 """Which way to the GPU is chosen or refused, on hosts of every kind (tests/host/machines)."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 
 from harness.host.cdi import FOLDERS, find_specs
 from harness.host.gpu import NoWay, Way
-from harness.host.nvidia_smi import Smi
+from harness.host.nvidia_smi import Smi, SmiGpu
 from harness.host.ways import find_way
 from tests.host.trees import (
     DRIVER,
@@ -147,9 +148,10 @@ def test_without_capability_nodes_there_is_no_way_to_an_instance(tmp_path: Path)
         ("mig-two", None, "split into MIG instances (3g.40gb, 1g.10gb), none is named"),
         ("mig-two", "0", "none is named"),
         ("mig-two", "MIG-none", "not among the 2 MIG instances"),
+        ("mig-two", "2", "GPU 2 is not among the 2 that nvidia-smi lists"),
     ],
 )
-def test_a_gpu_in_mig_mode_is_refused_until_one_instance_is_meant(
+def test_a_gpu_is_refused_where_none_or_no_single_instance_is_meant(
     tmp_path: Path, answers: str, gpu: str | None, reason: str
 ) -> None:
     information = machine("docker-27-nvidia-runtime")
@@ -187,7 +189,9 @@ def test_a_driver_below_its_libraries_is_no_way(tmp_path: Path) -> None:
     "name", ["docker-desktop-wsl2", "docker-desktop-wsl2-unlisted", "docker-wsl2-engine"]
 )
 def test_through_wsl_all_gpus_are_passed_on_and_cuda_chooses(tmp_path: Path, name: str) -> None:
-    found = way(wsl_host(tmp_path), machine(name), gpu="1", smi=smi("wsl"))
+    one = smi("wsl")
+    two = replace(one, gpus=(*one.gpus, SmiGpu(1, SECOND_UUID, mig=False)))
+    found = way(wsl_host(tmp_path), machine(name), gpu="1", smi=two)
     assert request(found, "nvidia-runtime")["Count"] == -1
     assert isinstance(found, Way)
     assert found.environment["CUDA_VISIBLE_DEVICES"] == "1"
