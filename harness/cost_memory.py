@@ -139,7 +139,8 @@ def _state_bytes(config: WorkloadConfig, fixes: Iterable[str], *, conditioned: b
         kept = WAN_DECODER_MEMORY + conditioned * WAN_ENCODER_MEMORY
         kept *= config.wan_vae_dim / 96
     pixels = config.height_px * config.width_px
-    return kv_cache_bytes(config) + (text + kept * pixels) * size
+    cache = kv_cache_bytes(config) / (size if "fp8-attention" in fixes else 1)
+    return cache + (text + kept * pixels) * size
 
 
 def _input_bytes(config: WorkloadConfig, mode: str) -> int:

@@ -70,6 +70,12 @@ def _cold(*variants: str) -> Axes:
     return Axes(kind=("e2e",), mode=("inpainting",), variant=variants, blocks=2, chunks_per_block=4)
 
 
+# The fastest stack, and without each of its FP8 fixes: what each brings and what error it costs.
+FP8_FIXES = ("fp8-linears", "fp8-attention")
+FASTEST_ARMS = (
+    *(BASE_ARM, LOSSLESS, FASTEST),
+    *(f"{FASTEST}{WITHOUT}{fix}" for fix in FP8_FIXES),
+)
 LEAVE_ONE_OUT = [_without(label, *fixes) for label, fixes in LEFT_OUT.items()]
 AUTOENCODERS = [
     _vae("tae", "tae-compiled", LOSSLESS),
@@ -88,11 +94,11 @@ FASTEST_CASES = [
     Axes(
         kind=("paired",),
         mode=("inpainting",),
-        arms=(BASE_ARM, LOSSLESS, FASTEST),
+        arms=FASTEST_ARMS,
         processes=3,
         chunks_per_block=4,
     ),
-    Axes(kind=("quality",), mode=("inpainting",), arms=(BASE_ARM, LOSSLESS, FASTEST)),
+    Axes(kind=("quality",), mode=("inpainting",), arms=FASTEST_ARMS),
     Axes(
         kind=("quality",),
         mode=("inpainting",),

@@ -35,6 +35,7 @@ class Fix:
     gpu_only: bool = False
     vae: Vae | None = None  # the only autoencoder that it changes; None: it touches neither
     least_capability: tuple[int, int] = (0, 0)  # CUDA compute capability
+    package: str | None = None  # distribution that it calls, beside torch
 
 
 def _fixes(*fixes: Fix) -> dict[str, Fix]:
@@ -93,6 +94,15 @@ FIXES: dict[str, Fix] = _fixes(
         title="compiled flex_attention for self-attention",
         claim="backend",
         gpu_only=True,
+    ),
+    Fix(
+        name="fp8-attention",
+        title="cached self-attention in FP8, over a cache in FP8",
+        claim="bounded",
+        needs=("ring-cache",),
+        gpu_only=True,
+        least_capability=(9, 0),
+        package="nvidia-cudnn-frontend",
     ),
     Fix(name="tae-explicit", title="TAE with its memory as inputs and outputs", vae="tae"),
     Fix(name="tae-channels-last", title="TAE in channels-last layout", vae="tae"),
@@ -177,7 +187,7 @@ BUNDLES: dict[str, tuple[str, ...]] = {
         "graph-loop",
         "wan-compiled",
     ),
-    FASTEST: (*STACKS[LOSSLESS], "fp8-linears"),
+    FASTEST: (*STACKS[LOSSLESS], "fp8-linears", "fp8-attention"),
 }
 WRONG = tuple(fix.name for fix in FIXES.values() if fix.claim == "wrong")
 

@@ -124,6 +124,13 @@ def test_merged_and_quantised_weights_are_copies() -> None:
     assert plain < fp8 < merged
 
 
+def test_a_cache_in_fp8_takes_half_the_memory() -> None:
+    wide, narrow = (
+        memory_need(case(variant=v)).state_bytes for v in ("ring-cache", "fp8-attention")
+    )
+    assert wide - narrow == 30 * 12 * 1024 * 1536 * 2  # blocks, frames, tokens, width, k and v
+
+
 def test_the_proof_has_float32_weights_and_caches_of_its_own() -> None:
     quality = memory_need(case(kind="quality", arms=("base", "rope-real")))
     plain = memory_need(case())

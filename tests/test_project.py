@@ -24,8 +24,10 @@ MARKDOWN = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
 MAX_LIST_S = 1.0
-# torch and what only torch needs; nvidia-ml-py is ours, and pip-audit's cache needs filelock.
-TORCH_ONLY = re.compile(r"(torch|triton|sympy|networkx|fsspec|mpmath|cuda-.*|nvidia-(?!ml-py$).*)")
+# torch and what only torch needs; two of NVIDIA's are ours, and pip-audit's cache needs filelock.
+TORCH_ONLY = re.compile(
+    r"(torch|triton|sympy|networkx|fsspec|mpmath|cuda-.*|nvidia-(?!(ml-py|cudnn-frontend)$).*)"
+)
 # Addresses of package indexes, and folders of a developer's machine.
 FORBIDDEN = re.compile(r"pypi\.org|pythonhosted|download\.pytorch|/opt/(wheels|pypi)|/work/|/root/")
 
@@ -88,7 +90,13 @@ def test_the_locks_agree_and_the_containers_is_small() -> None:
     assert container < host < dev
     shared = {pin.partition("==")[0] for pin in torch} & names(LOCKS[2])
     assert {pin for pin in torch if pin.partition("==")[0] in shared} <= dev
-    assert names(LOCKS[0]) == {"msgspec", "numpy", "nvidia-ml-py", "safetensors"}
+    assert names(LOCKS[0]) == {
+        "msgspec",
+        "numpy",
+        "nvidia-cudnn-frontend",
+        "nvidia-ml-py",
+        "safetensors",
+    }
 
 
 def test_every_dependency_is_locked_and_explained() -> None:

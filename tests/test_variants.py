@@ -90,7 +90,11 @@ def test_the_bundles_suit_their_autoencoder() -> None:
 
 
 def test_the_fastest_has_fp8_in_the_place_of_the_epilogue_and_claims_a_budget() -> None:
-    assert set(names("lossless")) ^ set(names("fastest")) == {"gelu-epilogue", "fp8-linears"}
+    assert set(names("lossless")) ^ set(names("fastest")) == {
+        "gelu-epilogue",
+        "fp8-linears",
+        "fp8-attention",
+    }
     assert is_bounded("fastest") and not is_bounded("lossless")
 
 

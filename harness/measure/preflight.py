@@ -9,6 +9,7 @@ import itertools
 import os
 import platform
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import torch
@@ -29,7 +30,7 @@ from harness.measure.devices import (
 )
 from harness.measure.flags import idle_flags
 from harness.measure.gpu_probe import GpuProbe, NoTelemetryError, Number, ProbeError
-from harness.variants import resolve
+from harness.variants import Fix, resolve
 from harness.workload.attention import Attention
 from harness.workload.build import check_weights
 
@@ -118,18 +119,34 @@ def _type_problem(case: Case, gpu: Gpu) -> str | None:
 
 
 def variant_problems(cases: list[Case], name: str, capability: tuple[int, int]) -> Iterator[str]:
-    """Fixes that a GPU of this compute capability cannot have, each named once with its case."""
+    """Fixes that this GPU or installation cannot have, each named once with its case."""
     told: set[str] = set()
     for case in cases:
         for variant in (case.variant, *filter(is_variant_arm, case.arms)):
             for fix in resolve(variant):
-                if fix.least_capability > capability and fix.name not in told:
+                lack = None if fix.name in told else _lack(fix, name, capability)
+                if lack is not None:
                     told.add(fix.name)
-                    (major, minor), (has_major, has_minor) = fix.least_capability, capability
-                    yield (
-                        f"{case.id}: fix '{fix.name}' needs compute capability {major}.{minor}, "
-                        f"{name} has {has_major}.{has_minor}; leave the case out with --only"
-                    )
+                    yield f"{case.id}: fix '{fix.name}' needs {lack}"
+
+
+def _lack(fix: Fix, name: str, capability: tuple[int, int]) -> str | None:
+    """What a fix needs and does not find, and what to do then."""
+    if fix.least_capability > capability:
+        (major, minor), (has_major, has_minor) = fix.least_capability, capability
+        has = f"{name} has {has_major}.{has_minor}"
+        return f"compute capability {major}.{minor}, {has}; leave the case out with --only"
+    if fix.package is not None and not _is_installed(fix.package):
+        return f"{fix.package}, which is not installed; build the image anew, or install it"
+    return None
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def _backend_problems(cases: list[Case], gpu: Gpu) -> Iterator[str]:

@@ -33,6 +33,7 @@ PACKAGES = (
     "flash-attn",
     "msgspec",
     "numpy",
+    "nvidia-cudnn-frontend",
     "nvidia-ml-py",
     "safetensors",
     "sageattention",

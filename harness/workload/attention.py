@@ -12,6 +12,7 @@ A backend is chosen by name and never replaced by another one: what cannot run r
 
 import importlib.util
 from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 
 import torch
 import torch.nn.functional as F
@@ -134,6 +135,14 @@ class Attention:
     def vace_self(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Uncached self-attention of a VACE block."""
         return self._call("vace_self", q, k, v)
+
+    def ranges(self, use: str, name: str) -> AbstractContextManager[object]:
+        """The profiler ranges of a kernel that is none of the backends, and free when off."""
+        ranges = ExitStack()
+        if self._traced[use]:
+            ranges.enter_context(record_function(f"attention.{use}"))
+            ranges.enter_context(record_function(name))
+        return ranges
 
     def _call(self, use: str, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         range_name, backend = self._backends[use]

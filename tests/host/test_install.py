@@ -16,6 +16,7 @@ def test_the_lock_s_requirements_keep_their_hashes() -> None:
     assert {install.distribution(line) for line in lines} == {
         "msgspec",
         "numpy",
+        "nvidia-cudnn-frontend",
         "nvidia-ml-py",
         "safetensors",
     }

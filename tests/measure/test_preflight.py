@@ -157,7 +157,24 @@ def test_a_fix_that_the_gpu_is_too_old_for_is_told_once() -> None:
     cases = [small_case(preset="full", device="cuda", kind=kind, arms=arms) for kind in kinds]
     older = list(variant_problems(cases, "NVIDIA A100", (8, 0)))
     assert older == [
-        "paired-inpainting-lossless-fastest-32x32: fix 'fp8-linears' needs compute capability 9.0, "
+        f"paired-inpainting-lossless-fastest-32x32: fix '{fix}' needs compute capability 9.0, "
         "NVIDIA A100 has 8.0; leave the case out with --only"
+        for fix in ("fp8-linears", "fp8-attention")
     ]
+
+
+def test_a_package_that_a_fix_calls_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    cases = [small_case(preset="full", device="cuda", kind="paired", arms=("base", "fastest"))]
+    installed = {"nvidia-cudnn-frontend": "1.18.0"}
+    monkeypatch.setattr(module.metadata, "version", lambda name: installed[name])
     assert list(variant_problems(cases, "NVIDIA H200", (9, 0))) == []
+
+    def missing(name: str) -> str:
+        raise module.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(module.metadata, "version", missing)
+    (problem,) = variant_problems(cases, "NVIDIA H200", (9, 0))
+    assert problem.endswith(
+        "fix 'fp8-attention' needs nvidia-cudnn-frontend, which is not installed; "
+        "build the image anew, or install it"
+    )

@@ -101,12 +101,7 @@ class RingCache(BlockCache):
 
     def contents(self) -> tuple[Tensor, Tensor]:
         """Keys and values [1, T, n, D] as they lie in the reference cache: oldest first."""
-        pieces = self.positions.order()
-        k, v = (
-            torch.cat([ring[:, p.slot : p.slot + p.count] for p in pieces], dim=1)
-            for ring in (self.k, self.v)
-        )
-        return k, v
+        return self._by_age(self.k), self._by_age(self.v)
 
     def indices(self) -> Tensor:
         """[2] int64 on the CPU: global and local end, in tokens."""
@@ -118,6 +113,10 @@ class RingCache(BlockCache):
         self._put(k, v, self.positions.pieces(plan))
         filled = self.positions.attended(plan)
         return self.k[:, :filled], self.v[:, :filled], plan.update(k, v)
+
+    def _by_age(self, ring: Tensor) -> Tensor:
+        pieces = self.positions.order()
+        return torch.cat([ring[:, p.slot : p.slot + p.count] for p in pieces], dim=1)
 
     @part("cache.write")
     def _put(self, k: Tensor, v: Tensor, pieces: list[Piece]) -> None:
