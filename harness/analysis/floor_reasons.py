@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from harness.analysis.claims import Measured, Unit, Words
 from harness.analysis.roofline_stack import KindFloor, StackRoofline
-from harness.analysis.work_kinds import CONVOLUTION, PRODUCTS
+from harness.analysis.work_kinds import multiplies
 
 LIMITS: dict[str, float] = {
     "FLOOR_RATIO_LIMIT": 1.5,  # measured over floor, above which a reason is asked for
@@ -136,11 +136,8 @@ def _convolutions(evidence: _Evidence) -> Words | None:
     total_ms = sum(item.device_ms for item in kind.time.operators)
     if not kind.name.startswith("VAE") or not total_ms or not matmul:
         return None
-    own_ms = sum(
-        item.device_ms
-        for item in kind.time.operators
-        if CONVOLUTION in item.operator or item.operator in PRODUCTS  # of one pixel: a product
-    )
+    # Those of one pixel are products.
+    own_ms = sum(item.device_ms for item in kind.time.operators if multiplies(item.operator))
     share = own_ms / total_ms
     operators = f"{evidence.roofline.slot.path}/operators/*/device_ms"
     words: tuple[str | Measured, ...] = (

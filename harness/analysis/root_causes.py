@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from harness.analysis.claims import LEAST_CEILING, RootCause, Subject
-from harness.analysis.output_errors import fixes_of
+from harness.analysis.profile import compiled_in_regions
 from harness.analysis.root_causes_copies import cache_copies, casts, padding, stacking, wide_rope
 from harness.analysis.root_causes_host import LIMITS as HOST_LIMITS
 from harness.analysis.root_causes_host import contention, host_waits, launch_overhead
@@ -84,7 +84,7 @@ class Causes:
 def root_causes(subject: Subject) -> Causes:
     """All rules over one subject; claims without a ceiling stand last."""
     case = subject.result.case
-    general = bool(case.pipeline) or "compiled-blocks" in fixes_of(case.variant)
+    general = bool(case.pipeline) or compiled_in_regions(case)
     rules = GENERAL if general else RULES
     found = [cause for rule in rules if (cause := rule(subject)) is not None]
     found = [_own_advice(cause) for cause in found] if general else found

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness.analysis.least_work import Kind
+from harness.analysis.operators import family_of
 from harness.analysis.part_groups import within
 from harness.analysis.profile import Slot
 from harness.profiled import OperatorPart
@@ -36,10 +37,9 @@ VAE = "vae"
 PRODUCTS = frozenset(
     f"aten::{name}" for name in ("mm", "addmm", "_addmm_activation", "bmm", "baddbmm", "_scaled_mm")
 )
-ATTENTIONS = ("scaled_dot_product", "flash_attention", "efficient_attention", "cudnn_attention")
-# Named ranges of the workload's attention backends; the first is around one of the others.
-BACKEND_RANGES = ("attention.", "sageattn", "flex_attention", "cudnn", "flash", "sdpa")
-CONVOLUTION = "convolution"
+ATTENTIONS = ("SageAttention", "SDPA attention", "flex_attention")  # families
+# Named ranges of the workload's own around an attention.
+ATTENTION_USE, BACKENDS = "attention.", ("cudnn", "flash")
 
 
 @dataclass(frozen=True)
@@ -67,15 +67,19 @@ def place_of(operator: str, part: str) -> Place | None:
         return None
     if "attention" in part.split("/") or _attends(operator):
         return "attention"
-    if operator in PRODUCTS or CONVOLUTION in operator:
+    if multiplies(operator):
         return "linears"
     return "elementwise and copies" if within(part, *BLOCKS) else "outside of blocks"
 
 
+def multiplies(operator: str) -> bool:
+    """Whether it is a matrix product or a convolution."""
+    return operator in PRODUCTS or family_of(operator) == "convolution"
+
+
 def _attends(operator: str) -> bool:
-    if operator.startswith("aten::"):
-        return any(name in operator for name in ATTENTIONS)
-    return operator.startswith(BACKEND_RANGES)
+    named = operator in BACKENDS or operator.startswith(ATTENTION_USE)
+    return named or family_of(operator) in ATTENTIONS
 
 
 def kind_times(slot: Slot) -> tuple[KindTime, ...]:

@@ -47,7 +47,10 @@ def measure_ceilings(bench: Bench) -> Ceilings:
         return Ceilings(
             matmul_flops_per_s=_matmul(device, dtype),
             copy_bytes_per_s=_copy(device),
-            attention_flops_per_s=_attention(pipeline.workload)
+            attention_flops_per_s={
+                use: flops / _seconds(call)
+                for use, (flops, call) in attention_calls(pipeline.workload).items()
+            }
             if isinstance(pipeline, BuiltIn)
             else {},
             fp8_matmul_flops_per_s=_fp8_matmul(device) if _has_fp8_linears(bench) else None,
@@ -81,11 +84,11 @@ def _copy(device: torch.device) -> float:
     return 2.0 * count / _seconds(lambda: target.copy_(source))
 
 
-def _attention(workload: Pipeline) -> dict[str, float]:
-    """Both products of a full softmax, 4 N K n D FLOPs, for each use at the case's shape.
+def attention_calls(workload: Pipeline) -> dict[str, tuple[float, Callable[[], torch.Tensor]]]:
+    """FLOPs and a call of each use of attention at the case's shape, on random data.
 
-    The cached one is a block's own call, with keys and values in its cache's type: a variant may
-    have another kernel there, or narrower caches.
+    Both products of a full softmax are 4 N K n D FLOPs. The cached one is a block's own call, with
+    keys and values in its cache's type: a variant may have another kernel or narrower caches.
     """
     attention, config = workload.attention, workload.config
     model, frame_tokens = config.model, config.tokens_per_frame
@@ -103,12 +106,12 @@ def _attention(workload: Pipeline) -> dict[str, float]:
         shape = (1, tokens, model.num_heads, model.head_dim)
         return torch.randn(shape, device=workload.device, dtype=workload.dtype)
 
-    rates = {}
+    calls: dict[str, tuple[float, Callable[[], torch.Tensor]]] = {}
     for use, (keys, dtype, call) in uses.items():
         q, k, v = random(queries), random(keys).to(dtype), random(keys).to(dtype)
         flops = 4.0 * queries * keys * model.num_heads * model.head_dim
-        rates[use] = flops / _seconds(partial(call, q, k, v))
-    return rates
+        calls[use] = (flops, partial(call, q, k, v))
+    return calls
 
 
 def _seconds(call: Callable[[], object]) -> float:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
+from harness.analysis.work_kinds import place_of
 from harness.measure.compile_log import CompileSnapshot, work_done
 from harness.presets import WorkloadConfig
 from harness.workload.build import build_pipeline
@@ -197,3 +198,11 @@ def test_blocks_compiled_in_regions_have_a_range_around_the_attention_between(
     events = list(profiler.events() or [])
     inside = {path_of(event) for event in events if "scaled_dot_product" in event.name}
     assert inside == {"base", "base/attention", "vace", "vace/attention"}  # and cross-attention
+    kinds = {
+        place_of(event.name, path_of(event)) for event in events if "dot_product" in event.name
+    }
+    products = [event for event in events if event.name in ("aten::mm", "aten::addmm")]
+    assert kinds == {"attention"}
+    assert {place_of(event.name, path_of(event)) for event in products} == {"linears"}
+    blocks = sum(path_of(event) in ("base", "vace") for event in products)
+    assert blocks > 0.9 * len(products)
