@@ -29,7 +29,7 @@ class _Evidence:
 
     def read(self, value: float, unit: Unit, *more: str) -> Measured:
         """A number from the kind's device time, and from what else it was computed from."""
-        at = tuple(f"{self.roofline.slot.path}{path}" for path in self.kind.time.paths)
+        at = self.roofline.at(*self.kind.time.paths)
         return Measured(value, unit, (self.roofline.result,), (*at, *more))
 
 
@@ -44,12 +44,17 @@ def reasons(roofline: StackRoofline, kind: KindFloor) -> tuple[Words, ...]:
     return tuple(words for rule in RULES if (words := rule(evidence)) is not None)
 
 
-def longest(roofline: StackRoofline, kind: KindFloor) -> tuple[str, Words]:
-    """The operator that launched most of a kind's time, and its share, calls and mean time."""
-    evidence, first = _Evidence(roofline, kind), kind.time.operators[0]
+def longest(roofline: StackRoofline, kind: KindFloor) -> tuple[str, Words] | None:
+    """The operator that launched most of a kind's time, and its share, calls and mean time.
+
+    None where the record names no operator.
+    """
+    first = next((item for item in kind.time.operators if item.calls), None)
+    if first is None:
+        return None
+    evidence = _Evidence(roofline, kind)
     total_ms = sum(item.device_ms for item in kind.time.operators)
-    operators = f"{roofline.slot.path}/operators/*"
-    at = (f"{operators}/device_ms", f"{operators}/calls")
+    at = roofline.at("/operators/*/device_ms", "/operators/*/calls")
     return first.operator, (
         evidence.read(first.device_ms / total_ms, "share", *at),
         " in ",
@@ -63,10 +68,9 @@ def _short_kernels(evidence: _Evidence) -> Words | None:
     """Kernels that end about as soon as all of the GPU works on them."""
     time = evidence.kind.time
     limit = LIMITS["SHORT_KERNEL_US"]
-    if time.mean_us >= limit:
+    if not time.launches or time.mean_us >= limit:
         return None
-    slot = evidence.roofline.slot.path
-    at = (f"{slot}/parts/*/kernels", f"{slot}/operators/*/calls")
+    at = evidence.roofline.at("/parts/*/kernels", "/operators/*/calls")
     return (
         "its ",
         evidence.read(time.launches, "count", *at),
@@ -114,16 +118,16 @@ def _memory_bound(evidence: _Evidence) -> Words | None:
 def _small_products(evidence: _Evidence) -> Words | None:
     """Products far from the size at which the rate was measured."""
     kind = evidence.kind
-    if kind.name != "linears":
+    if kind.name != "linears" or not kind.time.launches:
         return None
     mean_tflop = kind.flops / 1e12 / kind.time.launches
     limit = LIMITS["SMALL_PRODUCT_TFLOP"]
     if mean_tflop >= limit:
         return None
-    calls = f"{evidence.roofline.slot.path}/operators/*/calls"
+    calls = evidence.roofline.at("/operators/*/calls")
     return (
         "its products have ",
-        evidence.read(mean_tflop, "ratio", "/case", calls),
+        evidence.read(mean_tflop, "ratio", "/case", *calls),
         " TFLOP each, less than ",
         Measured(limit, "ratio", (), ("rule#SMALL_PRODUCT_TFLOP",)),
         ", and the rate was measured on one much larger",
@@ -139,10 +143,10 @@ def _convolutions(evidence: _Evidence) -> Words | None:
     # Those of one pixel are products.
     own_ms = sum(item.device_ms for item in kind.time.operators if multiplies(item.operator))
     share = own_ms / total_ms
-    operators = f"{evidence.roofline.slot.path}/operators/*/device_ms"
+    operators = evidence.roofline.at("/operators/*/device_ms")
     words: tuple[str | Measured, ...] = (
         "convolutions take ",
-        evidence.read(share, "share", operators),
+        evidence.read(share, "share", *operators),
         " of the autoencoder's time",
     )
     if own_ms:
@@ -150,7 +154,7 @@ def _convolutions(evidence: _Evidence) -> Words | None:
         few = ", having few channels" if evidence.roofline.result.case.vae == "tae" else ""
         words += (
             " and reach ",
-            evidence.read(reached, "share", operators, "/case", "/ceilings/matmul_flops_per_s"),
+            evidence.read(reached, "share", *operators, "/case", "/ceilings/matmul_flops_per_s"),
             f" of the rate of plain products{few}; the rest lies between them, and the floor does "
             "not count it",
         )

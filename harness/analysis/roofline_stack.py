@@ -9,9 +9,11 @@ with a piece whose rate was not measured has no floor.
 from dataclasses import dataclass
 
 from harness.analysis.least_work import Rate, Work, least_work
+from harness.analysis.output_errors import fixes_of
 from harness.analysis.profile import Slot, main_slot
 from harness.analysis.roofline import Bound
 from harness.analysis.work_kinds import KindTime, kind_times, unattributed_ms
+from harness.matrix import Case
 from harness.profiled import Ceilings
 from harness.result import Result
 from harness.variants import BASELINE, is_variant
@@ -107,6 +109,16 @@ class StackRoofline:
     kinds: tuple[KindFloor, ...]
     unattributed_ms: float
 
+    def at(self, *paths: str) -> tuple[str, ...]:
+        """Paths below the chunk as paths in the record; an empty list is its own source."""
+        lists = {"operators": self.slot.chunk.operators, "parts": self.slot.chunk.parts}
+        found = []
+        for path in paths:
+            field = path.split("/")[1]
+            empty = "*" in path and not lists.get(field)
+            found.append(f"{self.slot.path}/{field}" if empty else f"{self.slot.path}{path}")
+        return tuple(found)
+
     @property
     def floor_ms(self) -> float | None:
         """Kinds one after the other, each at its floor; None where one that has work has none."""
@@ -115,16 +127,22 @@ class StackRoofline:
         return sum(kind.floor_ms or 0.0 for kind in self.kinds)
 
 
+def replays(case: Case) -> bool:
+    """Whether a variant replays CUDA graphs, whose kernels no operator and no range launches."""
+    return any(fix.startswith("graph-") for fix in fixes_of(case.variant))
+
+
 def stack_roofline(result: Result) -> StackRoofline | None:
     """Of the profiled steady chunk of a variant.
 
-    None for the baseline and for a pipeline of the user's own, whose work other sections know;
-    without a profile of a GPU; and without the measured rates of plain products and of copies.
+    None for the baseline and for a pipeline of the user's own, whose work other sections know; for
+    a variant that replays graphs; without a profile of a GPU; and without the measured rates of
+    plain products and of copies.
     """
     case, slot, ceilings = result.case, main_slot(result.profile), result.ceilings
     if case.pipeline or case.variant == BASELINE or not is_variant(case.variant):
         return None
-    if slot is None or ceilings is None or not slot.chunk.busy_ms:
+    if slot is None or ceilings is None or not slot.chunk.busy_ms or replays(case):
         return None
     if not ceilings.matmul_flops_per_s or not ceilings.copy_bytes_per_s:
         return None

@@ -1,5 +1,7 @@
 """Reasons above a floor: each rule fires on its evidence and is quiet without it."""
 
+import pytest
+
 from harness.analysis.floor_reasons import above_limit, longest, reasons
 from harness.analysis.roofline_stack import KindFloor, StackRoofline, stack_roofline
 from harness.result import Result
@@ -72,7 +74,9 @@ def test_without_evidence_nothing_is_said() -> None:
     assert told("attention", slow) == ""
     found, kind = kind_of(stacks.result(LOSSLESS, (slow,)), "attention")
     assert above_limit(kind)
-    operator, share = longest(found, kind)
+    most = longest(found, kind)
+    assert most is not None
+    operator, share = most
     assert operator == "aten::_cudnn_attention_forward"
     assert words(share).startswith(f"<{90 / (71.2 + 90):.4g}> in <149> calls of <604")
 
@@ -89,3 +93,12 @@ def test_every_number_of_a_reason_has_its_source() -> None:
             if not isinstance(part, str)
         ]
         assert numbers and all(number.paths for number in numbers)
+
+
+def test_without_operators_the_autoencoder_is_all_that_has_a_kind() -> None:
+    bare = with_chunk(stacks.result(LOSSLESS), operators=[])
+    found, kind = kind_of(bare, "VAE encode")
+    assert [one.name for one in found.kinds] == ["VAE encode", "VAE decode"]
+    assert found.unattributed_ms == pytest.approx(187.45)
+    assert longest(found, kind) is None and reasons(found, kind) == ()
+    assert found.at("/operators/*/calls") == (f"{found.slot.path}/operators",)

@@ -136,6 +136,16 @@ def test_a_missing_rate_is_said_and_no_floor_is_made_up(tmp_path: Path) -> None:
     assert "a rate is missing" in text
 
 
+def test_a_profile_of_a_replayed_graph_tells_no_kinds_and_says_so(tmp_path: Path) -> None:
+    made = stacks.result(stacks.cases()[0])
+    case = msgspec.structs.replace(made.case, variant="lossless")
+    made = build.change(made, case=case, case_id=case.id)
+    plan = build.manifest([case], run_id="20261128-090000-floors", matrix="floors")
+    text = section(render_run(build.store(tmp_path, plan, [made])).read_text(), NAME)
+    assert f"- `{case.id}`: its kernels are replayed from a CUDA graph" in text
+    assert "| linears |" not in text and "floors.svg" not in text
+
+
 def test_a_run_of_the_stacks_alone_claims_nothing_about_parts_of_the_baseline(
     tmp_path: Path,
 ) -> None:

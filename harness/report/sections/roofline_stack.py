@@ -1,13 +1,16 @@
 """Distance to the roofline: each kind of work of the stacks beside its floor, and why so."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from harness.analysis.floor_reasons import LIMITS, above_limit, longest, reasons
 from harness.analysis.least_work import Rate
+from harness.analysis.profile import main_slot
 from harness.analysis.roofline_stack import (
     KindFloor,
     StackRoofline,
     rate_of,
+    replays,
     stack_roofline,
 )
 from harness.report.cells import (
@@ -52,10 +55,11 @@ class StackFloors:
 
 @dataclass(frozen=True)
 class FloorSection:
-    """The section; `stacks` is not empty."""
+    """The section; of a profile that cannot tell kinds of work, it says why."""
 
     limit: Cell
     stacks: tuple[StackFloors, ...]
+    untold: tuple[Line, ...]
 
 
 def stack_rooflines(material: Material) -> list[StackRoofline]:
@@ -70,11 +74,26 @@ def stack_rooflines(material: Material) -> list[StackRoofline]:
 
 def floor_section(material: Material) -> FloorSection | None:
     """None where no variant has a profile of a GPU with measured rates."""
-    found = stack_rooflines(material)
-    if not found:
+    found, untold = stack_rooflines(material), tuple(_untold(material))
+    if not found and not untold:
         return None
     limit = Cell(f"{LIMITS['FLOOR_RATIO_LIMIT']:g}", ("rule#FLOOR_RATIO_LIMIT",))
-    return FloorSection(limit, tuple(_floors(one) for one in found))
+    return FloorSection(limit, tuple(_floors(one) for one in found), untold)
+
+
+def _untold(material: Material) -> Iterator[Line]:
+    """Profiled variants whose kernels are replayed from a CUDA graph."""
+    for result in material.end_to_end:
+        slot = main_slot(result.profile)
+        if slot is not None and slot.chunk.busy_ms and replays(result.case):
+            name = Cell(result.case_id, (of(result, "/case_id"),), "code")
+            yield line(
+                name,
+                ": its kernels are replayed from a CUDA graph, so the profile knows neither what "
+                "launched them nor where. Profile it without that graph, as the matrix ",
+                Cell("floors", form="code"),
+                " does.",
+            )
 
 
 def _floors(found: StackRoofline) -> StackFloors:
@@ -168,14 +187,16 @@ def _reason(found: StackRoofline, kind: KindFloor) -> Line:
         words += ["; " * bool(position), sentence(reason, of_result=found.result)]
     if not told:
         words.append("the record does not show why")
-    operator, share = longest(found, kind)
+    if (most := longest(found, kind)) is None:
+        return line(*words, ".")
+    operator, share = most
     whose = " of the autoencoder's time " if kind.name.startswith("VAE") else " of it "
     words += [". Most", whose, "is launched by ", Cell(operator, _at(found, "/operators"), "code")]
     return line(*words, ": ", sentence(share, of_result=found.result), ".")
 
 
 def _at(found: StackRoofline, *paths: str) -> tuple[Source, ...]:
-    return tuple(of(found.result, f"{found.slot.path}{path}") for path in paths)
+    return tuple(of(found.result, path) for path in found.at(*paths))
 
 
 def _floor_sources(found: StackRoofline, kinds: tuple[KindFloor, ...]) -> tuple[Source, ...]:
