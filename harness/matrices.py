@@ -13,6 +13,7 @@ from harness.matrices_limit import (
     COLD,
     COLD_START,
     FASTEST_CASES,
+    FLOORS,
     GROWTH,
     LEAVE_ONE_OUT,
 )
@@ -177,9 +178,10 @@ MATRICES: dict[str, Matrix] = {
     "growth": Matrix(name="growth", cases=GROWTH),
     "cold-start": Matrix(name="cold-start", cases=[COLD, *COLD_START]),
     "fastest": Matrix(name="fastest", cases=FASTEST_CASES),
+    "floors": Matrix(name="floors", cases=FLOORS),
     "limit": Matrix(
         name="limit",
-        cases=[*FASTEST_CASES, *AUTOENCODERS, *GROWTH, *COLD_START, *LEAVE_ONE_OUT],
+        cases=[*FASTEST_CASES, *FLOORS, *AUTOENCODERS, *GROWTH, *COLD_START, *LEAVE_ONE_OUT],
     ),
 }
 

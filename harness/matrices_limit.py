@@ -1,4 +1,4 @@
-"""Cases that ask how far the stack can go: one fix less, both autoencoders, growth, the fastest."""
+"""Cases that ask how far the stack can go: fastest, floors, one fix less, autoencoders, growth."""
 
 from typing import Any
 
@@ -90,6 +90,17 @@ GROWTH = [
     _growth(window=(3, 24)),
 ]
 COLD_START = [_cold("tae-compiled", "compiled-blocks", "graph-chunk", FASTEST)]
+# Both stacks without their CUDA graph: kernels of a replay have no place on the host's time line.
+FLOORS = [
+    Axes(
+        kind=("e2e",),
+        mode=("inpainting",),
+        variant=tuple(f"{stack}{WITHOUT}graph-chunk" for stack in (LOSSLESS, FASTEST)),
+        blocks=2,
+        profile=True,
+        warm_cache=True,
+    )
+]
 FASTEST_CASES = [
     Axes(
         kind=("paired",),

@@ -137,3 +137,4 @@ class Ceilings(Strict, frozen=True):
     copy_bytes_per_s: NonNegative | None  # read and written
     attention_flops_per_s: dict[Key, NonNegative]  # role -> of its backend at the case's shape
     reason: str | None = None
+    fp8_matmul_flops_per_s: NonNegative | None = None  # of variants with FP8 linears alone

@@ -17,7 +17,7 @@ from harness.matrix import Axes, Matrix, schedule
 from harness.variants import FIXES, STACKS, WRONG
 from tests import samples
 
-ON_GPU = ("fixes", "leave-one-out", "vae", "growth", "cold-start", "fastest", "limit")
+ON_GPU = ("fixes", "leave-one-out", "vae", "growth", "cold-start", "fastest", "floors", "limit")
 CPU = Settings(preset="tiny", device="cpu")
 GPU = Settings(preset="full", device="cuda")
 OWN = Settings(preset="full", device="cuda", pipeline="mine", pipeline_sha256="ab" * 32)

@@ -6,9 +6,9 @@ libraries and stay what they are, so the gain on GPU-busy time ends at the rest 
 
 from dataclasses import dataclass
 
-from harness.analysis.operators import FAMILIES
+from harness.analysis.operators import family_of
 from harness.analysis.part_groups import within
-from harness.analysis.profile import Slot, main_slot, wall_ms
+from harness.analysis.profile import Slot, compiled_in_regions, main_slot, wall_ms
 from harness.analysis.unprofiled import idle_ms, real_host
 from harness.result import Result
 
@@ -59,9 +59,12 @@ class Cover:
 
 
 def cover(eager: Result) -> Cover | None:
-    """Of an eager result with a profiled steady chunk on a GPU that has a VACE branch."""
+    """Of an eager result with a profiled steady chunk on a GPU that has a VACE branch.
+
+    None for a variant that has compiled more than the branch.
+    """
     slot = main_slot(eager.profile)
-    if slot is None or not slot.chunk.busy_ms:
+    if slot is None or not slot.chunk.busy_ms or compiled_in_regions(eager.case):
         return None
     covered_ms = sum(part.device_ms for part in slot.chunk.parts if is_covered(part.part))
     if not covered_ms:
@@ -97,5 +100,4 @@ def is_covered(part: str) -> bool:
 
 def library_kind(operator: str) -> str | None:
     """The kind of library kernel that an operator launches; None for work that can be fused."""
-    family = next((family.name for family in FAMILIES if family.holds(operator)), "")
-    return LIBRARY_FAMILIES.get(family)
+    return LIBRARY_FAMILIES.get(family_of(operator))

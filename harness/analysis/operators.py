@@ -6,7 +6,7 @@ are counted at one operator of the family, since a convolution is three nested o
 
 from dataclasses import dataclass
 
-from harness.record_parts import CountPass, Operator
+from harness.record_parts import CountPass
 
 UNATTRIBUTED_LIMIT = 0.01  # of the kernels' time; above it the difference is shown
 
@@ -135,7 +135,7 @@ def family_times(count_pass: CountPass) -> list[FamilyTime]:
     """Families that occur in the count pass; by GPU time if there is one, the rest last."""
     members: dict[str, list[int]] = {}
     for index, operator in enumerate(count_pass.operators):
-        members.setdefault(_family_of(operator), []).append(index)
+        members.setdefault(family_of(operator.name), []).append(index)
     times = [operator.device_ms for operator in count_pass.operators]
     on_device = any(time is not None for time in times)
     total_ms = sum(time or 0.0 for time in times)
@@ -168,8 +168,9 @@ def _matches(operator: str, names: tuple[str, ...]) -> bool:
     )
 
 
-def _family_of(operator: Operator) -> str:
-    return next((family.name for family in FAMILIES if family.holds(operator.name)), REST)
+def family_of(operator: str) -> str:
+    """Name of the first family that holds an operator."""
+    return next((family.name for family in FAMILIES if family.holds(operator)), REST)
 
 
 def calls_of(count_pass: CountPass, name: str) -> tuple[int, int] | None:

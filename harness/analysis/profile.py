@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness.analysis.interval import median
+from harness.analysis.output_errors import fixes_of
 from harness.analysis.part_groups import Grouping, group_of
+from harness.matrix import Case
 from harness.profiled import OperatorPart, PartTime, Profile, ProfiledChunk
 from harness.result import Result
 
@@ -97,6 +99,11 @@ class HostTime:
         """All of it."""
         own = (self.operator_ms or 0.0) + (self.python_ms or 0.0) + (self.mixed_ms or 0.0)
         return self.launch_ms + self.sync_ms + self.other_ms + own
+
+
+def compiled_in_regions(case: Case) -> bool:
+    """Whether a variant has compiled the blocks, so that a profile knows no parts inside them."""
+    return "compiled-blocks" in fixes_of(case.variant)
 
 
 def slots(profile: Profile, kind: Kind) -> list[Slot]:

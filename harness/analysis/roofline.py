@@ -16,6 +16,7 @@ from harness.cost_bytes import chunk_bytes
 from harness.cost_case import cost_config
 from harness.profiled import Ceilings
 from harness.result import Result
+from harness.variants import BASELINE
 
 Bound = Literal["arithmetic", "memory"]
 
@@ -67,8 +68,12 @@ class Roofline:
 def roofline(result: Result) -> Roofline | None:
     """The roofline of the profiled steady chunk.
 
-    None without profile, measured ceilings or, for a pipeline of the user's own, described work.
+    None without profile, measured ceilings or, for a pipeline of the user's own, described work;
+    and for a variant, which neither moves the baseline's bytes nor has all of its parts: that one
+    has `harness.analysis.roofline_stack`.
     """
+    if result.case.variant != BASELINE:
+        return None
     slot, ceilings = main_slot(result.profile), result.ceilings
     if slot is None or ceilings is None or not slot.chunk.busy_ms:
         return None

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from harness.analysis.claims import LEAST_CEILING, RootCause, Subject
+from harness.analysis.profile import compiled_in_regions
 from harness.analysis.root_causes_copies import cache_copies, casts, padding, stacking, wide_rope
 from harness.analysis.root_causes_host import LIMITS as HOST_LIMITS
 from harness.analysis.root_causes_host import contention, host_waits, launch_overhead
@@ -38,7 +39,8 @@ RULES: tuple[Callable[[Subject], RootCause | None], ...] = (
     memory_pressure,
 )
 # Those that know no part of the built-in workload; of them alone a pipeline of the user's own is
-# asked, since its parts may bear the same names.
+# asked, since its parts may bear the same names, and a variant whose blocks are compiled in
+# regions, since there the parts are not told apart.
 GENERAL: tuple[Callable[[Subject], RootCause | None], ...] = (
     launch_overhead,
     host_waits,
@@ -81,10 +83,11 @@ class Causes:
 
 def root_causes(subject: Subject) -> Causes:
     """All rules over one subject; claims without a ceiling stand last."""
-    own = bool(subject.result.case.pipeline)
-    rules = GENERAL if own else RULES
+    case = subject.result.case
+    general = bool(case.pipeline) or compiled_in_regions(case)
+    rules = GENERAL if general else RULES
     found = [cause for rule in rules if (cause := rule(subject)) is not None]
-    found = [_own_advice(cause) for cause in found] if own else found
+    found = [_own_advice(cause) for cause in found] if general else found
     ranked = ranked_by_ceiling(found)
     return Causes(
         tuple(cause for cause in ranked if cause.worth_it),

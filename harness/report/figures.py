@@ -16,7 +16,7 @@ from harness.analysis.unprofiled import real_idle
 from harness.arms import BASE_ARM
 from harness.matrix import Case, Kind
 from harness.profiled import Timeline
-from harness.report.figures_limit import growth_svg, leave_out_svg, map_svg
+from harness.report.figures_limit import floors_svg, growth_svg, leave_out_svg, map_svg
 from harness.report.material import MODE_LABELS, MODES, Material, case_label, mode_label
 from harness.report.plots import (
     STAGE_COLOURS,
@@ -52,6 +52,7 @@ def draw(material: Material, trust: Trust | None) -> dict[str, bytes]:
         "timeline.svg": _timeline(material),
         "components.svg": _components(material),
         "fixes.svg": _fixes(material),
+        "floors.svg": floors_svg(material),
         "leave_out.svg": leave_out_svg(material),
         "growth.svg": growth_svg(material),
         "growth_map.svg": map_svg(material),

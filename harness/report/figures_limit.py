@@ -1,4 +1,4 @@
-"""Figures of the limit: the numbers of leave-one-out and growth handed to the plots."""
+"""Figures of the limit: the numbers of floors, leave-one-out and growth handed to the plots."""
 
 from harness.analysis.experiment import Verdict
 from harness.analysis.growth import (
@@ -9,13 +9,35 @@ from harness.analysis.growth import (
     with_place,
 )
 from harness.analysis.leave_out import alone_of, left_out_fixes
-from harness.report.material import Material
+from harness.analysis.work_kinds import PLACES
+from harness.report.material import Material, case_label
+from harness.report.plots_floors import FloorBar, floors_figure
 from harness.report.plots_growth import Curve, FpsMap, MapField, growth_figure, map_figure
 from harness.report.plots_limit import GainDot, GainRow, leave_out_figure
 from harness.report.sections.growth import TITLES, place_cell
 from harness.report.sections.leave_out import alone_beside
+from harness.report.sections.roofline_stack import stack_rooflines
 
 MAP_STEPS = tuple(range(1, 9))
+
+
+def floors_svg(material: Material) -> bytes | None:
+    """None where no variant has a profile with floors."""
+    found = stack_rooflines(material)
+    if not found:
+        return None
+    stacks = [case_label(one.result).text for one in found]
+    rows = []
+    for place in PLACES:
+        bars = [
+            FloorBar(stack, kind.device_ms, kind.floor_ms)
+            for stack, one in enumerate(found)
+            for kind in one.kinds
+            if kind.name == place
+        ]
+        if bars:
+            rows.append((place, bars))
+    return floors_figure(stacks, rows)
 
 
 def leave_out_svg(material: Material) -> bytes | None:

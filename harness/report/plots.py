@@ -230,7 +230,7 @@ def centred(axes: Axes, x: float, row: int, text: str, *, dark: bool) -> None:
     axes.text(x, row, text, ha="center", va="center", fontsize=8, color=colour)
 
 
-def beside(axes: Axes, x: float, row: int, text: str, widest: float) -> None:
+def beside(axes: Axes, x: float, row: float, text: str, widest: float) -> None:
     """Text to the right of a bar."""
     axes.text(x + 0.008 * widest, row, text, ha="left", va="center", fontsize=8, color=INK)
 

@@ -10,7 +10,7 @@ from harness.cost_bytes import chunk_bytes
 from harness.workload.attention import USES
 from harness.workload.components import component_calls
 from harness.workload.inputs import Clip
-from harness.workload.parts import trace_parts
+from harness.workload.parts import blocks_in_regions, trace_parts
 from harness.workload.rollout import LAST_START_FRAME, Pipeline, stage_names
 from harness.workload.streaming import ComponentCall, Mark, StreamingPipeline, Work, ignore
 
@@ -97,9 +97,13 @@ class BuiltIn(StreamingPipeline):
 
     @contextmanager
     def attention_ranges(self, *, compiled: bool) -> Iterator[None]:
-        """Ranges inside compiled blocks would compile them anew; the base blocks stay eager."""
+        """Ranges inside compiled blocks would compile them anew; the base blocks stay eager.
+
+        Of blocks that are compiled in regions, the cross-attention lies inside one.
+        """
         attention = self.workload.attention
-        attention.trace(*(("cached_self",) if compiled else USES))
+        outside = ("cached_self", "vace_self") if blocks_in_regions(self.workload) else USES
+        attention.trace(*(("cached_self",) if compiled else outside))
         try:
             yield
         finally:

@@ -15,6 +15,7 @@ from torch import nn
 from torch.profiler import record_function
 
 if TYPE_CHECKING:
+    from harness.workload.layers import Block
     from harness.workload.rollout import Pipeline
 
 PREFIX = "part."
@@ -44,6 +45,14 @@ def trace_parts(pipeline: "Pipeline", *, base: bool, vace: bool) -> None:
     base_modules = (*_open(pipeline.transformer), pipeline.vace)
     trace_marked([*loop, *coders, *pipeline.caches, *base_modules], on=base)
     trace_marked(_open(pipeline.vace.vace_blocks), on=vace)
+    for block in blocks_in_regions(pipeline):
+        _set_range(block.self_attn, "attend", "attention", on=base)
+
+
+def blocks_in_regions(pipeline: "Pipeline") -> list["Block"]:
+    """Blocks that a variant has compiled but for their self-attention, which lies between."""
+    blocks = (*pipeline.transformer.blocks, *pipeline.vace.vace_blocks)
+    return [block for block in blocks if _compiled_in_regions(block)]
 
 
 def _open(module: nn.Module) -> Iterator[nn.Module]:
@@ -51,11 +60,15 @@ def _open(module: nn.Module) -> Iterator[nn.Module]:
 
     There a range would only make the compiler start anew.
     """
-    if getattr(module, "compiled_in_regions", False):
+    if _compiled_in_regions(module):
         return
     yield module
     for child in module.children():
         yield from _open(child)
+
+
+def _compiled_in_regions(module: nn.Module) -> bool:
+    return bool(getattr(module, "compiled_in_regions", False))
 
 
 def trace_marked(owners: Iterable[object], *, on: bool) -> None:

@@ -147,7 +147,7 @@ def _chunk(
     event_ms = sum(stages_ms.values()) * factor
     span_ms = event_ms * 1.05 if gpu else 0.0
     idle_ms = max(span_ms - busy_ms, 0.0) if gpu else 0.0
-    parts = _parts(rows, list(stages_ms), event_ms * DISTORTION, gpu)
+    parts = parts_of(rows, list(stages_ms), event_ms * DISTORTION, gpu)
     return ProfiledChunk(
         kind=kind,  # type: ignore[arg-type]
         chunk=chunk,
@@ -220,7 +220,7 @@ def _stages_of(part: str, stages: list[str]) -> list[tuple[str, float]]:
     return [(stage, 0.2) for stage in (*STEPS, "clean")]
 
 
-def _parts(
+def parts_of(
     rows: list[OperatorPart], stages: list[str], host_ms: float, gpu: bool
 ) -> list[PartTime]:
     """Parts by stage; host time follows the operators' calls."""

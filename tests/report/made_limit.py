@@ -12,7 +12,7 @@ from harness.matrix import Case, schedule
 from harness.record_parts import ChunkSample, OutputError
 from harness.result import Fact, Record, Result
 from harness.variants import BASELINE, is_bounded, resolve
-from tests.records import build
+from tests.records import build, stacks
 from tests.report import made_fixes
 
 WAN_FACTOR = 1.25  # of a chunk with the WanVAE over one with the TAE
@@ -61,8 +61,14 @@ def paired(case: Case, number: int, left: dict[str, tuple[float, float]]) -> Res
 
 
 def end_to_end(case: Case, left: dict[str, tuple[float, float]]) -> Result:
-    """What the cost model says, and more with a long window; a variant starts cold."""
-    made = build.result(case)
+    """What the cost model says, and more with a long window; a variant starts cold.
+
+    Those that are profiled are the stacks without their graph.
+    """
+    made = stacks.result(case) if case.profile else build.result(case)
+    facts = {**made.provenance, "gpu.memory_total_bytes": Fact(value=GPU_BYTES)}
+    if case.profile:
+        return msgspec.structs.replace(made, provenance=facts)
     own = msgspec.structs.replace(case, width_px=512, height_px=512, steps=4, window=12)
     share = 1.0
     for fix in resolve(case.variant):
@@ -76,7 +82,6 @@ def end_to_end(case: Case, left: dict[str, tuple[float, float]]) -> Result:
         first = case.first_steady_chunk
         chunks[first] = _cold(chunks[first], CAPTURE_S, compiled=False)
     prepared = None if case.variant == BASELINE else PREPARED_S
-    facts = {**made.provenance, "gpu.memory_total_bytes": Fact(value=GPU_BYTES)}
     return msgspec.structs.replace(
         made, chunks=chunks, profile=None, prepared_s=prepared, provenance=facts
     )

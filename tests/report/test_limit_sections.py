@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from harness.report.render import render_run
-from tests.records import build
+from tests.records import build, stacks
 from tests.report import made_fixes, made_limit
 from tests.report.test_render import row_of, section
 
@@ -103,3 +104,55 @@ def test_without_the_fixes_alone_no_interaction_is_named(tmp_path: Path) -> None
     assert "interactions are not known" in text
     assert "not measured by itself" in text and "too few processes" in text
     assert "### How cost grows" not in text
+
+
+def test_the_distance_to_the_roofline_of_both_stacks_with_its_reasons(
+    path: Path, report: str
+) -> None:
+    text = section(report, NAME).split("### Distance to the roofline")[1].split("\n### ")[0]
+    assert "figures/floors.svg" in text and (path.parent / "figures" / "floors.svg").is_file()
+    lossless, fastest = text.split("variant fastest-without-graph-chunk")
+    assert "matrix products in FP8 1,300.0 TFLOP/s" in fastest and "in FP8" not in lossless
+    for stack in (lossless, fastest):
+        assert row_of(stack, "attention")[4:6] == ["arithmetic", "71.20"]
+        assert row_of(stack, "elementwise and copies")[4] == "memory"
+        assert row_of(stack, "outside of blocks")[3] == "–"
+        assert "- **elementwise and copies:** " in stack and "are not fused" in stack
+        assert "- **VAE encode:** convolutions take " in stack
+        assert "- **attention:**" not in stack
+    assert "Why, where it takes more than 1.5 times its floor" in text
+    assert "## Roofline" not in report
+
+
+def test_a_missing_rate_is_said_and_no_floor_is_made_up(tmp_path: Path) -> None:
+    planned = stacks.cases()
+    made = [stacks.result(case) for case in planned]
+    ceilings = msgspec.structs.replace(made[1].ceilings, fp8_matmul_flops_per_s=None)
+    made[1] = build.change(made[1], ceilings=ceilings)
+    plan = build.manifest(planned, run_id="20261128-090000-floors", matrix="floors")
+    text = render_run(build.store(tmp_path, plan, list(made))).read_text()
+    row = row_of(section(text, NAME).split("variant fastest")[1], "linears")
+    assert row[3] == "–" and "matrix products in FP8" in row[4]
+    assert "a rate is missing" in text
+
+
+def test_a_profile_of_a_replayed_graph_tells_no_kinds_and_says_so(tmp_path: Path) -> None:
+    made = stacks.result(stacks.cases()[0])
+    case = msgspec.structs.replace(made.case, variant="lossless")
+    made = build.change(made, case=case, case_id=case.id)
+    plan = build.manifest([case], run_id="20261128-090000-floors", matrix="floors")
+    text = section(render_run(build.store(tmp_path, plan, [made])).read_text(), NAME)
+    assert f"- `{case.id}`: its kernels are replayed from a CUDA graph" in text
+    assert "| linears |" not in text and "floors.svg" not in text
+
+
+def test_a_run_of_the_stacks_alone_claims_nothing_about_parts_of_the_baseline(
+    tmp_path: Path,
+) -> None:
+    text = render_run(made_limit.run(tmp_path, name="floors")).read_text()
+    assert "## Roofline" not in text and "### Distance to the roofline" in text
+    assert "## Why torch.compile" not in text
+    causes = section(text, "Root Causes")
+    assert "**Kernel-launch overhead:**" in causes
+    for claim in ("Attention backend", "LoRA", "RoPE", "KV cache", "norms"):
+        assert claim not in causes

@@ -9,13 +9,16 @@ import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-from harness.measure.compile_log import CompileSnapshot
+from harness.analysis.work_kinds import place_of
+from harness.measure.compile_log import CompileSnapshot, work_done
 from harness.presets import WorkloadConfig
 from harness.workload.build import build_pipeline
+from harness.workload.built_in import BuiltIn
 from harness.workload.components import compile_vace
 from harness.workload.inputs import Clip, generated_clip
 from harness.workload.parts import PREFIX, part, trace_parts
 from harness.workload.rollout import Pipeline
+from harness.workload.variants.registry import apply
 
 CPU = torch.device("cpu")
 STEADY_CHUNK = 4  # the first that rolls the cache
@@ -175,3 +178,31 @@ def test_base_ranges_leave_a_compiled_branch_compiled(pipeline: Pipeline) -> Non
             run(pipeline, clip)
         assert any(e.name == "part.vace" for e in profiler.events() or []) is on
     assert CompileSnapshot.now() == compiled
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("fresh_dynamo")
+def test_blocks_compiled_in_regions_have_a_range_around_the_attention_between(
+    pipeline: Pipeline,
+) -> None:
+    apply(pipeline, "compiled-blocks+ring-cache+once+lean-clean")
+    run(pipeline, clip_of(pipeline, "inpainting"), STEADY_CHUNK + 1)
+    before = work_done()
+    streaming = BuiltIn(pipeline, clip_of(pipeline, "inpainting"), "inpainting")
+    with (
+        streaming.part_ranges(compiled=False),
+        profile(activities=[ProfilerActivity.CPU]) as profiler,
+    ):
+        run(pipeline, clip_of(pipeline, "inpainting"))
+    assert work_done() == before
+    events = list(profiler.events() or [])
+    inside = {path_of(event) for event in events if "scaled_dot_product" in event.name}
+    assert inside == {"base", "base/attention", "vace", "vace/attention"}  # and cross-attention
+    kinds = {
+        place_of(event.name, path_of(event)) for event in events if "dot_product" in event.name
+    }
+    products = [event for event in events if event.name in ("aten::mm", "aten::addmm")]
+    assert kinds == {"attention"}
+    assert {place_of(event.name, path_of(event)) for event in products} == {"linears"}
+    blocks = sum(path_of(event) in ("base", "vace") for event in products)
+    assert blocks > 0.9 * len(products)

@@ -1,4 +1,4 @@
-"""Down to the limit: the fastest stack, both autoencoders, one fix less, growth, cold starts."""
+"""Down to the limit: the fastest stack, floors, autoencoders, one fix less, growth, cold starts."""
 
 from dataclasses import dataclass
 
@@ -11,6 +11,7 @@ from harness.report.sections.growth import (
     growth_section,
 )
 from harness.report.sections.leave_out import LeaveOutSection, leave_out_section
+from harness.report.sections.roofline_stack import FloorSection, floor_section
 from harness.report.sections.vae_choice import VaeSection, vae_section
 
 
@@ -19,6 +20,7 @@ class LimitSection:
     """Its parts; those that the run did not measure are absent."""
 
     fastest: FastestSection | None
+    floors: FloorSection | None
     vae: VaeSection | None
     leave_out: LeaveOutSection | None
     growth: GrowthSection | None
@@ -29,10 +31,11 @@ def limit_section(material: Material) -> LimitSection | None:
     """None where the run has none of the parts."""
     found = LimitSection(
         fastest=fastest_section(material),
+        floors=floor_section(material),
         vae=vae_section(material),
         leave_out=leave_out_section(material),
         growth=growth_section(material),
         cold=cold_section(material),
     )
-    parts = (found.fastest, found.vae, found.leave_out, found.growth, found.cold)
+    parts = (found.fastest, found.floors, found.vae, found.leave_out, found.growth, found.cold)
     return found if any(part is not None for part in parts) else None

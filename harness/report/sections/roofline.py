@@ -54,20 +54,21 @@ def _section(result: Result, found: Roofline, ceilings: Ceilings) -> RooflineSec
 
 def _rates(result: Result, ceilings: Ceilings) -> Line:
     words: list[Inline | str] = ["Measured on this GPU: matrix products "]
-    words += [_tera(ceilings.matmul_flops_per_s, "FLOP/s", of(result, MATMUL)), ", copies "]
-    words += [_tera(ceilings.copy_bytes_per_s, "B/s", of(result, COPY)), " read and written"]
+    words += [tera(ceilings.matmul_flops_per_s, "FLOP/s", of(result, MATMUL)), ", copies "]
+    words += [tera(ceilings.copy_bytes_per_s, "B/s", of(result, COPY)), " read and written"]
     for name, role in ATTENTION_ROLES.items():
         rate = ceilings.attention_flops_per_s.get(role)
         if rate is not None:
             words += [f", {name} "]
-            words += [_tera(rate, "FLOP/s", of(result, f"/ceilings/attention_flops_per_s/{role}"))]
+            words += [tera(rate, "FLOP/s", of(result, f"/ceilings/attention_flops_per_s/{role}"))]
     return line(*words, ".")
 
 
 MATMUL, COPY = "/ceilings/matmul_flops_per_s", "/ceilings/copy_bytes_per_s"
 
 
-def _tera(value: float | None, unit: str, source: Source) -> Cell:
+def tera(value: float | None, unit: str, source: Source) -> Cell:
+    """A rate in units of a million million a second."""
     return Cell(f"{decimals((value or 0.0) / 1e12)} T{unit}", (source,))
 
 
