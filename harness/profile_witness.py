@@ -50,7 +50,7 @@ def witnessed(profile: Profile) -> list[WitnessedStage]:
         WitnessedStage(
             stage=stage,
             host_ms=profile.stages_host_ms[stage],
-            synchronised_ms=profile.stages_synchronised_ms.get(stage, 0.0),
+            synchronised_ms=profile.stages_synchronised_ms[stage],
             traced_ms=traced[stage],
             busy_ms=busy[stage],
             deviation=_deviation(

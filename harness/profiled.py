@@ -129,6 +129,10 @@ class Profile(Strict, frozen=True):
     reads_ms: NonNegative | None = None
     reads: Count | None = None
 
+    def __post_init__(self) -> None:
+        if self.stages_host_ms.keys() != self.stages_synchronised_ms.keys():
+            raise ValueError("stages_host_ms and stages_synchronised_ms are of other stages")
+
 
 class Ceilings(Strict, frozen=True):
     """What this GPU can do at best, measured beside the case; null with a reason."""

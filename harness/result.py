@@ -42,7 +42,7 @@ from harness.record_parts import (
 )
 from harness.strict import Count, Key, NonNegative, Strict
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 RECORD_LIMIT_BYTES = 8 * 2**20
 
 

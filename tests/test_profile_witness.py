@@ -49,5 +49,6 @@ def test_a_stage_cannot_be_shorter_than_the_device_works_in_it() -> None:
 
 def test_without_the_clock_or_a_steady_chunk_nothing_is_said() -> None:
     known = profile()
-    assert witnessed(msgspec.structs.replace(known, stages_host_ms={})) == []
+    without = msgspec.structs.replace(known, stages_host_ms={}, stages_synchronised_ms={})
+    assert witnessed(without) == []
     assert witnessed(msgspec.structs.replace(known, chunks=known.chunks[1:])) == []
