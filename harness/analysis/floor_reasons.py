@@ -151,12 +151,11 @@ def _convolutions(evidence: _Evidence) -> Words | None:
     )
     if own_ms:
         reached = 1e3 * kind.flops / (share * kind.device_ms) / matmul
-        few = ", having few channels" if evidence.roofline.result.case.vae == "tae" else ""
         words += (
             " and reach ",
             evidence.read(reached, "share", *operators, "/case", "/ceilings/matmul_flops_per_s"),
-            f" of the rate of plain products{few}; the rest lies between them, and the floor does "
-            "not count it",
+            " of the rate of plain products; the rest lies between them, and the floor does not "
+            "count it",
         )
     return words
 
