@@ -62,7 +62,7 @@ REPRO_HELP = {
     "quiet": BENCH_HELP["quiet"],
     **{name: BENCH_HELP[name] for name in ("host", "weights", "video", "depth", "mask")},
     "gpu": "index or UUID of the GPU",
-    **{name: BENCH_HELP[name] for name in ("budget", "limit")},
+    **{name: BENCH_HELP[name] for name in ("cpus", "budget", "limit")},
     **IMAGE_HELP,
 }
 GATE_HELP = {
