@@ -97,7 +97,7 @@ class ProfiledChunk(Strict, frozen=True):
     parts: Annotated[list[PartTime], Meta(min_length=1)]
     operators: list[OperatorPart]
     gaps: list[Gap]
-    host_calls: dict[str, Count]  # runtime calls by name
+    host_calls: dict[Key, Count]  # runtime calls by name
     timeline: Timeline | None = None
 
 
