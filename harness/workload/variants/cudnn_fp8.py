@@ -1,4 +1,4 @@
-"""Attention in e4m3 by cuDNN's fused kernel: scales, rounding, and the graph that cuDNN builds.
+"""Attention in e4m3 by cuDNN's fused kernel: its scales, and the graph that cuDNN builds.
 
 Queries, keys and values have one scale each a block. No query or key can exceed its scale: a vector
 that RMS norm has given the norm sqrt(d) and that was multiplied by a weight w is at most
@@ -17,9 +17,8 @@ import torch
 from torch import Tensor
 
 from harness.workload.layers import AttentionLayer
+from harness.workload.variants.e4m3 import LARGEST, rounded
 
-FP8 = torch.float8_e4m3fn
-LARGEST = torch.finfo(FP8).max
 ROOM = 8.0  # above the largest of the first values
 LEAST_VALUE = 1e-6  # of values that are all zero
 PROBABILITY_SCALE = 256.0  # of the softmax's weights, which are at most 1
@@ -59,16 +58,6 @@ def _bound(weight: Tensor) -> Tensor:
 
 # q [1, N, n, D], k and v [1, K, n, D] in e4m3 -> [1, N, n, D] in e4m3, of the values' scale
 Product = Callable[[Tensor, Tensor, Tensor, Scales], Tensor]
-
-
-def rounded(x: Tensor, scale: Tensor) -> Tensor:
-    """x [.., D] -> e4m3 of that shape; what exceeds the scale becomes the largest."""
-    return (x.float() / scale).clamp(-LARGEST, LARGEST).to(FP8).contiguous()
-
-
-def restored(x: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
-    """e4m3 [.., D] -> that shape in another type."""
-    return (x.float() * scale).to(dtype)
 
 
 def explicit_product(q: Tensor, k: Tensor, v: Tensor, scales: Scales) -> Tensor:
@@ -125,7 +114,10 @@ class CudnnProduct:
 
 
 def _plan(handle: object, q: Tensor, k: Tensor) -> Plan:
-    """The graph for these lengths; its tensors are numbered in the order of `CudnnProduct`."""
+    """The graph for these lengths; its tensors are numbered in the order of `CudnnProduct`.
+
+    Raises RuntimeError where cuDNN has no kernel for it.
+    """
     import cudnn
 
     graph = cudnn.pygraph(
@@ -156,7 +148,10 @@ def _plan(handle: object, q: Tensor, k: Tensor) -> Plan:
     for uid, told in enumerate(largest, start=10):
         told.set_uid(uid).set_output(True).set_dim(one["dim"]).set_stride(one["stride"])
         told.set_data_type(cudnn.data_type.FLOAT)
-    graph.build([cudnn.heur_mode.A])  # no slower engine takes its place
+    try:
+        graph.build([cudnn.heur_mode.A])  # no slower engine takes its place
+    except cudnn.cudnnGraphNotSupportedError as error:  # which is no RuntimeError
+        raise RuntimeError(str(error)) from error
     size = max(graph.get_workspace_size(), 1)
     return Plan(graph, torch.empty(size, dtype=torch.uint8, device=q.device))
 

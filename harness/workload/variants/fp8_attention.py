@@ -14,14 +14,8 @@ from harness.workload.kv_cache import BlockCache, Update
 from harness.workload.layers import CachedSelfAttention
 from harness.workload.parts import part
 from harness.workload.rollout import Pipeline
-from harness.workload.variants.cudnn_fp8 import (
-    FP8,
-    CudnnProduct,
-    Product,
-    Scales,
-    restored,
-    rounded,
-)
+from harness.workload.variants.cudnn_fp8 import CudnnProduct, Product, Scales
+from harness.workload.variants.e4m3 import FP8, restored, rounded
 from harness.workload.variants.overlay import lay_over
 from harness.workload.variants.ring_cache import RingCache
 

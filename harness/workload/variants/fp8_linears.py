@@ -15,10 +15,9 @@ from torch import Tensor, nn
 from harness.errors import CaseError
 from harness.workload.layers import Block
 from harness.workload.rollout import Pipeline
+from harness.workload.variants.e4m3 import LARGEST, rounded
 from harness.workload.variants.overlay import lay_over
 
-FP8 = torch.float8_e4m3fn
-LARGEST = torch.finfo(FP8).max
 LEAST_SCALE = 1e-12  # of a row of zeros
 WIDTH_MULTIPLE = 16  # of both widths, for the tensor cores
 
@@ -28,9 +27,8 @@ Product = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor | None], Tensor]
 
 def scaled(x: Tensor) -> tuple[Tensor, Tensor]:
     """x [.., i] -> e4m3 of that shape and float32 scales [.., 1], whose product is about x."""
-    wide = x.float()
-    scale = (wide.abs().amax(dim=-1, keepdim=True) / LARGEST).clamp(min=LEAST_SCALE)
-    return (wide / scale).clamp(-LARGEST, LARGEST).to(FP8), scale
+    scale = (x.float().abs().amax(dim=-1, keepdim=True) / LARGEST).clamp(min=LEAST_SCALE)
+    return rounded(x, scale), scale
 
 
 def tensor_core_product(

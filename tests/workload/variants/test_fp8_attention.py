@@ -2,6 +2,7 @@
 
 import math
 import sys
+from unittest.mock import MagicMock
 
 import pytest
 import torch
@@ -10,15 +11,8 @@ import torch.nn.functional as F
 from harness.errors import CaseError
 from harness.workload.rollout import Pipeline
 from harness.workload.variants import fp8_attention
-from harness.workload.variants.cudnn_fp8 import (
-    FP8,
-    LARGEST,
-    ROOM,
-    Scales,
-    explicit_product,
-    restored,
-    rounded,
-)
+from harness.workload.variants.cudnn_fp8 import ROOM, CudnnProduct, Scales, explicit_product
+from harness.workload.variants.e4m3 import FP8, LARGEST, restored, rounded
 from harness.workload.variants.fp8_attention import (
     Arithmetic,
     Fp8Ring,
@@ -143,3 +137,28 @@ def test_where_it_cannot_run_it_is_refused_in_one_line(
         use_fp8(pipeline)
     block = pipeline.transformer.blocks[0]
     assert not isinstance(block.self_attn, Fp8SelfAttention)
+
+
+def test_what_cudnn_has_no_kernel_for_is_refused_too(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own error is an Exception and nothing narrower; played, for it takes a GPU to see it."""
+
+    class NotSupportedError(Exception):
+        pass
+
+    def build(_: object) -> None:
+        raise NotSupportedError("No valid engine configs\nand their list")
+
+    class Graph(MagicMock):
+        def sdpa_fp8(self, **_: object) -> list[MagicMock]:
+            return [MagicMock() for _ in range(4)]
+
+    graph = Graph()
+    graph.build = build
+    played = MagicMock(pygraph=lambda **_: graph, cudnnGraphNotSupportedError=NotSupportedError)
+    monkeypatch.setitem(sys.modules, "cudnn", played)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda _: MagicMock())
+    apply(pipeline, "ring-cache")
+    with pytest.raises(CaseError, match=r"cannot run here: No valid engine configs; it needs"):
+        fp8_attention._try_product(pipeline, CudnnProduct())

@@ -7,8 +7,8 @@ from torch import nn
 from harness.errors import CaseError
 from harness.workload.rollout import Pipeline
 from harness.workload.variants import fp8_linears
+from harness.workload.variants.e4m3 import LARGEST
 from harness.workload.variants.fp8_linears import (
-    LARGEST,
     Fp8Linear,
     dequantised_product,
     quantise,
