@@ -14,8 +14,9 @@ attention are kernels of their own and all that lies between two of them is one 
 
 FP8 linears read one byte an element of weights and inputs; what comes out of an attention must be
 cast for them, and GELU needs a pass of its own, since a token's scale is known when its row is.
-A KV cache in FP8 has one byte an element, and so have the queries that are held against it; what
-their attention reads and writes is counted as if it had not, since its arithmetic takes longer.
+A KV cache in FP8 has one byte an element, and so have the queries that are held against it and what
+comes out; what their attention reads and writes is counted as if it had not, since its arithmetic
+takes longer.
 Norms' weights, modulation, noise, x0, masks
 and the tokens' way in and out of the blocks are too small to count.
 
@@ -202,6 +203,7 @@ class _Stack:
         joined = 3 * size + cast  # before_proj's output and x read, the context written
         after = into if self._fp8 else 0  # after_proj's input, beside the context itself
         rounded = 2 * (size - cached)  # less to write of q and k where attention takes them in FP8
+        rounded += size - cached if self._fp8 else 0  # and less to read of what it gives
         elements = self._base_calls * (block - rounded + values) + self._lean * keys_alone
         elements += self._vace_calls * (block + size + after) + self._hinted * joined  # and a hint
         moved = activation * elements + (self._base_calls + self._vace_calls) * self._gelu_bytes()

@@ -69,6 +69,18 @@ def test_without_the_epilogue_gelu_moves_the_wide_tensor() -> None:
     assert bare - works(STACK)["elementwise"].moved_bytes == pytest.approx(209 * 2 * wide)
 
 
+def test_an_attention_in_fp8_spares_a_byte_of_each_tensor_around_it() -> None:
+    def moved(variant: str) -> float:
+        return works(variant)["elementwise"].moved_bytes
+
+    one = TOKENS * WIDTH  # elements, and so bytes saved
+    base, keys_alone = 149, 1
+    saved = base * (2 + 1 + 1) + keys_alone * 2  # q and k, the values' copy, the output; k and v
+    fastest = "fastest-without-graph-chunk"
+    wide = moved(f"{STACK}+fp8-linears")
+    assert wide - moved(fastest) == pytest.approx(saved * one)
+
+
 def test_text_only_has_no_branch_and_no_encode() -> None:
     names = set(works(STACK, "text"))
     assert not names & {"VACE linears", "VACE self-attention", "VAE encode", "VACE text keys"}

@@ -4,12 +4,16 @@ The first half ends with rotated queries and keys, the second begins with the ou
 lies between, the cache and the attention kernel, stays as it is. Both halves are the block's own
 methods; all blocks of a kind share the compiled code, since it takes a block's weights as inputs.
 
+Around an attention in FP8 the halves round and restore, so that no kernel of its own does: the
+first ends with e4m3, the second begins with it. While an empty cache is filled the values' scale is
+not known yet: then the halves are those of the other blocks, and the ring rounds.
+
 Letters: N tokens, d width, n heads, D head size, T text tokens, C = D/2 columns.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import astuple, dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -19,11 +23,14 @@ from harness.workload.layers import Block
 from harness.workload.rollout import Pipeline
 from harness.workload.transformer import BaseBlock, Embedded
 from harness.workload.vace import VaceBlock
+from harness.workload.variants.e4m3 import restored, rounded
+from harness.workload.variants.fp8_attention import Fp8Ring, Fp8SelfAttention
 from harness.workload.variants.lean import ListedVaceBlock
 from harness.workload.variants.overlay import lay_over
 from harness.workload.variants.real_rope import Grid, KeptFactors, RealRotation, rotate_real
 
 Half = Callable[..., tuple[Tensor, ...]]
+Three = tuple[Tensor, Tensor, Tensor]  # of queries, keys and values
 # Inductor's own search for better block sizes of its kernels, which reduce rows of a few thousand.
 TUNED: dict[str, str | int | bool | Callable[..., object]] = {"coordinate_descent_tuning": True}
 RECOMPILE_LIMIT = 64  # shapes of first, filling and steady chunks, with and without hints
@@ -37,9 +44,7 @@ class TextKeys:
     text_v: Tensor | None
 
 
-def _before_attention(
-    block: Block, x: Tensor, e0: Tensor, cos: Tensor, sin: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
+def _before_attention(block: Block, x: Tensor, e0: Tensor, cos: Tensor, sin: Tensor) -> Three:
     """x [1, N, d] -> rotated queries and keys, and values, [1, N, n, D] each."""
     q, k, v = block.self_attn.projected(block.attention_input(x, block.modulations(e0)))
     return rotate_real(q, cos, sin), rotate_real(k, cos, sin), v
@@ -51,6 +56,14 @@ def _after_attention(
     """x [1, N, d] and the attention's output [1, N, n, D] -> [1, N, d]."""
     attended = block.self_attn.o(out.flatten(2))
     return block.after_attention(x, attended, block.modulations(e0), text, TextKeys(*keys))
+
+
+def _rounded_before_attention(
+    block: Block, x: Tensor, e0: Tensor, cos: Tensor, sin: Tensor, scales: Three
+) -> Three:
+    """The same, [1, N, n, D] each in e4m3 of these scales."""
+    q, k, v = _before_attention(block, x, e0, cos, sin)
+    return rounded(q, scales[0]), rounded(k, scales[1]), rounded(v, scales[2])
 
 
 def _base_second(
@@ -67,6 +80,13 @@ def _base_second(
     return (x if hint is None else block.hinted(x, hint, scale),)
 
 
+def _restored_base_second(
+    block: BaseBlock, x: Tensor, out: Tensor, scale: Tensor, *others: Any
+) -> tuple[Tensor, ...]:
+    """The same from an output [1, N, n, D] in e4m3 of this scale."""
+    return _base_second(block, x, restored(out, scale, x.dtype), *others)
+
+
 def _vace_second(
     block: VaceBlock, x: Tensor, out: Tensor, e0: Tensor, text: Tensor, keys: tuple[Tensor, Tensor]
 ) -> tuple[Tensor, ...]:
@@ -78,19 +98,20 @@ def _vace_second(
 class Halves:
     """The compiled functions; a call with a new shape compiles."""
 
-    first: Half
-    base_second: Half
-    vace_second: Half
+    first: Half = _before_attention
+    base_second: Half = _base_second
+    vace_second: Half = _vace_second
+    rounded_first: Half = _rounded_before_attention
+    restored_second: Half = _restored_base_second
 
     @classmethod
     def compiled(cls) -> "Halves":
         """Whole graphs and static shapes: what cannot be compiled raises."""
         torch._dynamo.config.recompile_limit = RECOMPILE_LIMIT
-        first, base, vace = (
-            torch.compile(half, fullgraph=True, dynamic=False, options=TUNED)
-            for half in (_before_attention, _base_second, _vace_second)
+        halves = astuple(cls())
+        return cls(
+            *(torch.compile(half, fullgraph=True, dynamic=False, options=TUNED) for half in halves)
         )
-        return cls(first, base, vace)
 
 
 class CompiledBaseBlock(BaseBlock):
@@ -104,15 +125,43 @@ class CompiledBaseBlock(BaseBlock):
         self, x: Tensor, state: Embedded, cache: BlockCache, hint: Tensor | None, scale: float
     ) -> tuple[Tensor, Update]:
         """x [1, N, d] -> ([1, N, d], the deferred cache update)."""
-        grid = _grid(state.grid)
-        start_frame = state.start_token // (grid[1] * grid[2])
-        q, k, v = self.halves.first(self, x, state.e0, *self.factors.at(grid, start_frame))
+        q, k, v = self.halves.first(self, x, state.e0, *self._factors(state))
         keys, values, update = cache.attend(k, v, state.start_token)
         out = self.self_attn.attend(q, keys, values)
+        text_keys = self._text_keys(state, cache)
+        (x,) = self.halves.base_second(self, x, out, state.e0, state.text, text_keys, hint, scale)
+        return x, update
+
+    def _factors(self, state: Embedded) -> tuple[Tensor, Tensor]:
+        grid = _grid(state.grid)
+        return self.factors.at(grid, state.start_token // (grid[1] * grid[2]))
+
+    def _text_keys(self, state: Embedded, cache: BlockCache) -> tuple[Tensor, Tensor]:
         if cache.text_k is None or cache.text_v is None:
             cache.text_k, cache.text_v = self.cross_attn.keys(state.text)
-        text_keys = (cache.text_k, cache.text_v)
-        (x,) = self.halves.base_second(self, x, out, state.e0, state.text, text_keys, hint, scale)
+        return cache.text_k, cache.text_v
+
+
+class CompiledFp8Block(CompiledBaseBlock):
+    """Laid over a base block whose attention is in FP8."""
+
+    def forward(
+        self, x: Tensor, state: Embedded, cache: BlockCache, hint: Tensor | None, scale: float
+    ) -> tuple[Tensor, Update]:
+        """x [1, N, d] -> ([1, N, d], the deferred cache update)."""
+        attention = self.self_attn
+        assert isinstance(cache, Fp8Ring) and isinstance(attention, Fp8SelfAttention)
+        if not cache.has_scales:
+            return super().forward(x, state, cache, hint, scale)
+        of = attention.scales
+        factors = self._factors(state)
+        q, k, v = self.halves.rounded_first(self, x, state.e0, *factors, (of.q, of.k, of.v))
+        keys, values, update = cache.attend(k, v, state.start_token)
+        out = attention.attend(q, keys, values)
+        text_keys = self._text_keys(state, cache)
+        (x,) = self.halves.restored_second(
+            self, x, out, of.v, state.e0, state.text, text_keys, hint, scale
+        )
         return x, update
 
 
@@ -144,12 +193,15 @@ def _grid(grid: Tensor) -> Grid:
 
 def compile_blocks(pipeline: Pipeline) -> None:
     """Compiles the blocks of both branches; their calls compile when they first run."""
-    halves = Halves.compiled()
-    for blocks, change in (
-        (pipeline.transformer.blocks, CompiledBaseBlock),
-        (pipeline.vace.vace_blocks, CompiledVaceBlock),
-    ):
-        for block in blocks:
-            attention = block.self_attn
-            assert isinstance(attention, RealRotation)
-            lay_over(block, change, halves=halves, factors=attention.factors)
+    lay_halves(pipeline, Halves.compiled())
+
+
+def lay_halves(pipeline: Pipeline, halves: Halves) -> None:
+    """These halves in the blocks of both branches."""
+    for block in (*pipeline.transformer.blocks, *pipeline.vace.vace_blocks):
+        attention = block.self_attn
+        assert isinstance(attention, RealRotation)
+        change: type = CompiledBaseBlock if isinstance(block, BaseBlock) else CompiledVaceBlock
+        if isinstance(attention, Fp8SelfAttention):
+            change = CompiledFp8Block
+        lay_over(block, change, halves=halves, factors=attention.factors)

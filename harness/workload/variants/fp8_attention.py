@@ -48,8 +48,13 @@ class Fp8SelfAttention(CachedSelfAttention):
 
     @part("attention")
     def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """q [1, N, n, D] over the cached k, v [1, K, n, D] in e4m3 -> [1, N, n, D]."""
+        """q [1, N, n, D] over the cached k, v [1, K, n, D] in e4m3 -> [1, N, n, D].
+
+        Of queries in e4m3 the output is in e4m3 too, and the values' scale belongs to it.
+        """
         with self.attention.ranges("cached_self", KERNEL):
+            if q.dtype == FP8:
+                return self.arithmetic.product(q, k, v, self.scales)
             queries = self.arithmetic.rounded(q, self.scales.q)
             out = self.arithmetic.product(queries, k, v, self.scales)
             return self.arithmetic.restored(out, self.scales.v, q.dtype)
@@ -62,11 +67,18 @@ class Fp8Ring(RingCache):
     arithmetic: Arithmetic
     shown_as: torch.dtype
 
+    @property
+    def has_scales(self) -> bool:
+        """Whether the values' scale is measured, which the first tokens of an empty cache do."""
+        return self.positions.global_end > 0
+
     def attend(self, k: Tensor, v: Tensor, start_token: int) -> tuple[Tensor, Tensor, Update]:
-        """Writes new k, v [1, N, n, D], rounded, and gives the ring in e4m3."""
-        if self.positions.global_end == 0:
-            self.scales.measure(v)
-        k, v = self.arithmetic.rounded(k, self.scales.k), self.arithmetic.rounded(v, self.scales.v)
+        """Writes new k, v [1, N, n, D], rounded here or before, and gives the ring in e4m3."""
+        if k.dtype != FP8:
+            if not self.has_scales:
+                self.scales.measure(v)
+            k = self.arithmetic.rounded(k, self.scales.k)
+            v = self.arithmetic.rounded(v, self.scales.v)
         return super().attend(k, v, start_token)
 
     def contents(self) -> tuple[Tensor, Tensor]:

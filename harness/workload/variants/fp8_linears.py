@@ -4,9 +4,13 @@ A weight's row and an input's token are divided by the largest of their values o
 rounded once, and multiplied on the tensor cores with float32 sums; both scales come back in the
 product's epilogue. Text keys, embeddings and the head stay as they are: they take no time.
 
-Letters: L tokens, i width in, o width out.
+Inside the FFN a token's scale is known before its GELU is computed: in its tanh form GELU rises
+where it is positive and stays above -GELU_DEPTH, so the largest input gives the largest value.
+
+Letters: L tokens, i width in, o width out, e width inside the FFN.
 """
 
+import math
 from collections.abc import Callable, Iterator
 
 import torch
@@ -20,6 +24,7 @@ from harness.workload.variants.overlay import lay_over
 
 LEAST_SCALE = 1e-12  # of a row of zeros
 WIDTH_MULTIPLE = 16  # of both widths, for the tensor cores
+GELU_DEPTH = 0.1701  # the least value of GELU in its tanh form is -0.17004, at -0.7525
 
 # x [L, i] and its scales [L, 1], weight [o, i] and its scales [o, 1], bias [o] -> [L, o]
 Product = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor | None], Tensor]
@@ -63,10 +68,44 @@ class Fp8Linear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """[.., i] -> [.., o]."""
-        tokens, scale = scaled(x.flatten(0, -2))
-        out = self.product(tokens, scale, self.weight, self.weight_scale, self.bias)
+        out = self.of_scaled(*scaled(x.flatten(0, -2)))
         shaped: Tensor = out.unflatten(0, x.shape[:-1]).to(x.dtype)
         return shaped
+
+    def of_scaled(self, tokens: Tensor, scale: Tensor) -> Tensor:
+        """Tokens [L, i] in e4m3 and their scales [L, 1] -> [L, o] in bfloat16."""
+        return self.product(tokens, scale, self.weight, self.weight_scale, self.bias)
+
+
+class Fp8Ffn(nn.Sequential):
+    """Laid over an FFN of two FP8 linears with a GELU between."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[1, L, d] -> [1, L, d]."""
+        first, last = self[0], self[2]
+        assert isinstance(last, Fp8Linear)
+        out = last.of_scaled(*gelu_scaled(first(x).flatten(0, 1)))
+        shaped: Tensor = out.unflatten(0, x.shape[:2]).to(x.dtype)
+        return shaped
+
+
+def gelu(x: Tensor) -> Tensor:
+    """GELU in its tanh form, written with the sigmoid: (1 + tanh u) / 2 = sigmoid(2 u).
+
+    Source: D. Hendrycks, K. Gimpel, "Gaussian Error Linear Units", arXiv:1606.08415, with
+    u = sqrt(2/pi) (x + 0.044715 x^3). The sigmoid takes one exponential, CUDA's tanh two paths.
+    """
+    return x * torch.sigmoid(math.sqrt(8 / math.pi) * (x + 0.044715 * x * x * x))
+
+
+def gelu_scaled(x: Tensor) -> tuple[Tensor, Tensor]:
+    """x [L, e] -> gelu(x) in e4m3 and its scales [L, 1], as `scaled` gives them.
+
+    A token whose GELU is nowhere above GELU_DEPTH is scaled as if it were.
+    """
+    largest = gelu(x.amax(dim=-1, keepdim=True).float())
+    scale = largest.clamp(min=GELU_DEPTH) / LARGEST
+    return rounded(gelu(x.float()), scale), scale
 
 
 def use_fp8(pipeline: Pipeline) -> None:
@@ -84,6 +123,7 @@ def quantise(pipeline: Pipeline, product: Product) -> None:
             linear.weight = nn.Parameter(weight, requires_grad=False)
             lay_over(linear, Fp8Linear, product=product)
             linear.register_buffer("weight_scale", scale, persistent=False)
+        lay_over(block.ffn, Fp8Ffn)
 
 
 def timed_linears(block: Block) -> Iterator[nn.Linear]:

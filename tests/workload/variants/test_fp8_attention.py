@@ -2,6 +2,7 @@
 
 import math
 import sys
+from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
@@ -11,6 +12,12 @@ import torch.nn.functional as F
 from harness.errors import CaseError
 from harness.workload.rollout import Pipeline
 from harness.workload.variants import fp8_attention
+from harness.workload.variants.compiled_blocks import (
+    Halves,
+    Three,
+    _rounded_before_attention,
+    lay_halves,
+)
 from harness.workload.variants.cudnn_fp8 import ROOM, CudnnProduct, Scales, explicit_product
 from harness.workload.variants.e4m3 import FP8, LARGEST, restored, rounded
 from harness.workload.variants.fp8_attention import (
@@ -20,6 +27,7 @@ from harness.workload.variants.fp8_attention import (
     round_attention,
     use_fp8,
 )
+from harness.workload.variants.fp8_linears import dequantised_product, quantise
 from harness.workload.variants.real_rope import rotate_real
 from harness.workload.variants.registry import apply, twin
 
@@ -104,6 +112,48 @@ def test_a_pipeline_over_fp8_rings_stays_near_also_after_a_cut(pipeline: Pipelin
             assert got.dtype == want.dtype
             assert F.cosine_similarity(got.flatten(), want.flatten(), dim=0) > 0.99
     assert not any(isinstance(b.self_attn, Fp8SelfAttention) for b in pipeline.transformer.blocks)
+
+
+def test_halves_that_round_themselves_give_the_same_frames(pipeline: Pipeline) -> None:
+    between, within = twin(pipeline), twin(pipeline)
+    for one in (between, within):
+        apply(one, "lora-merged+ring-cache+rope-real+once+hint-list+lean-clean")
+        round_attention(one, ARITHMETIC)
+    rounds: list[int] = []
+
+    def counted(*given: Any) -> Three:
+        rounds.append(1)
+        return _rounded_before_attention(*given)
+
+    lay_halves(within, Halves(rounded_first=counted))
+    pixels = torch.linspace(-1, 1, 3 * 12 * 32 * 48).reshape(1, 3, 12, 32, 48)
+    blocks = len(pipeline.transformer.blocks)
+    calls = blocks * (len(pipeline.config.steps) + 1) - 1
+    for chunk in range(6):  # the empty ring, filling, full; then the cut
+        if chunk == 5:
+            for one in (between, within):
+                one.reset()
+        assert torch.equal(within.run_chunk(pixels, None), between.run_chunk(pixels, None))
+        measuring = blocks if chunk in (0, 5) else 0  # the first forward over an empty ring
+        assert len(rounds) == calls - measuring
+        rounds.clear()
+
+
+@pytest.mark.usefixtures("fresh_dynamo")
+def test_compiled_halves_are_as_near_the_plain_ones_as_rounding_lets_them(
+    pipeline: Pipeline,
+) -> None:
+    plain, compiled = twin(pipeline), twin(pipeline)
+    for one, halves in ((plain, Halves()), (compiled, Halves.compiled())):
+        apply(one, "lora-merged+ring-cache+rope-real+once+hint-list")
+        quantise(one, dequantised_product)
+        round_attention(one, ARITHMETIC)
+        lay_halves(one, halves)
+    for _ in range(2):
+        got, want = compiled.run_chunk(None, None), plain.run_chunk(None, None)
+        rounding = (want - pipeline.run_chunk(None, None)).norm()
+        # Sums in another order: what lies between two steps of e4m3 falls to the one or the other.
+        assert 0 < float((got - want).norm() / rounding) < 0.8
 
 
 def test_the_kernel_is_named_in_a_profile(pipeline: Pipeline) -> None:

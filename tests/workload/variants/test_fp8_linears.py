@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from harness.errors import CaseError
@@ -9,8 +10,12 @@ from harness.workload.rollout import Pipeline
 from harness.workload.variants import fp8_linears
 from harness.workload.variants.e4m3 import LARGEST
 from harness.workload.variants.fp8_linears import (
+    GELU_DEPTH,
+    Fp8Ffn,
     Fp8Linear,
     dequantised_product,
+    gelu,
+    gelu_scaled,
     quantise,
     scaled,
     tensor_core_product,
@@ -65,6 +70,39 @@ def test_blocks_in_fp8_stay_near_and_other_pipelines_stay_as_they_were(pipeline:
     assert all(isinstance(linear, Fp8Linear) for linear in timed_linears(block))
     assert type(block.cross_attn.k) is nn.Linear  # of the text: computed once
     assert len(list(timed_linears(block))) == 6
+
+
+def test_gelu_is_the_tanh_form_and_its_depth_bounds_it() -> None:
+    x = torch.linspace(-20, 20, 400_001)
+    torch.testing.assert_close(gelu(x), F.gelu(x, approximate="tanh"), atol=1e-6, rtol=1e-6)
+    assert -GELU_DEPTH < float(gelu(x).min()) < -0.999 * GELU_DEPTH
+    assert bool(gelu(torch.tensor([-1e4, 1e4])).isfinite().all())
+
+
+def test_a_token_is_scaled_by_its_largest_gelu_before_that_is_computed() -> None:
+    torch.manual_seed(4)
+    x = torch.randn(40, 256) * torch.logspace(-2, 2, 40)[:, None]
+    x[0], x[1] = -3.0, -0.7525  # nowhere positive: scaled as if GELU_DEPTH were reached
+    got, got_scale = gelu_scaled(x)
+    _, want_scale = scaled(F.gelu(x, approximate="tanh"))
+    usual = F.gelu(x.amax(dim=1)) > GELU_DEPTH
+    assert 20 < int(usual.sum()) < 40
+    torch.testing.assert_close(got_scale[usual], want_scale[usual], atol=0, rtol=1e-6)
+    assert bool((got_scale >= 0.999 * want_scale).all())  # nothing is cut off
+    exact = F.gelu(x.double(), approximate="tanh")
+    error = (got.double() * got_scale - exact).abs()
+    assert bool((error <= exact.abs() / 16 + got_scale / 2**9 + 1e-7).all())
+
+
+def test_an_ffn_in_fp8_is_its_three_steps(pipeline: Pipeline) -> None:
+    changed = twin(pipeline)
+    apply(changed, "lora-merged")
+    quantise(changed, dequantised_product)
+    ffn = changed.transformer.blocks[0].ffn
+    assert isinstance(ffn, Fp8Ffn)
+    x = torch.randn(1, 7, ffn[0].weight.shape[1])
+    steps = ffn[2](F.gelu(ffn[0](x), approximate="tanh"))
+    torch.testing.assert_close(ffn(x), steps, atol=2e-3, rtol=2**-6)
 
 
 def test_the_operator_of_the_tensor_cores_multiplies_as_the_explicit_product() -> None:
