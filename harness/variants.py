@@ -119,6 +119,11 @@ FIXES: dict[str, Fix] = _fixes(
         needs=("rope-real", "hint-list"),
     ),
     Fix(
+        name="fused-keys",
+        title="keys and values written into the ring by the kernel that computes them",
+        needs=("ring-cache", "compiled-blocks"),
+    ),
+    Fix(
         name="graph-forward",
         title="one CUDA graph a forward",
         needs=("ring-cache", "rope-real", "once"),

@@ -23,13 +23,14 @@ from harness.workload.layers import Block
 from harness.workload.rollout import Pipeline
 from harness.workload.transformer import BaseBlock, Embedded
 from harness.workload.vace import VaceBlock
-from harness.workload.variants.e4m3 import restored, rounded
+from harness.workload.variants.e4m3 import FP8, restored, rounded
 from harness.workload.variants.fp8_attention import Fp8Ring, Fp8SelfAttention
 from harness.workload.variants.lean import ListedVaceBlock
 from harness.workload.variants.overlay import lay_over
 from harness.workload.variants.real_rope import Grid, KeptFactors, RealRotation, rotate_real
 
 Half = Callable[..., tuple[Tensor, ...]]
+Rotate = Callable[[Tensor, Tensor, Tensor], Tensor]
 Three = tuple[Tensor, Tensor, Tensor]  # of queries, keys and values
 # Inductor's own search for better block sizes of its kernels, which reduce rows of a few thousand.
 TUNED: dict[str, str | int | bool | Callable[..., object]] = {"coordinate_descent_tuning": True}
@@ -44,10 +45,12 @@ class TextKeys:
     text_v: Tensor | None
 
 
-def _before_attention(block: Block, x: Tensor, e0: Tensor, cos: Tensor, sin: Tensor) -> Three:
+def before_attention(
+    block: Block, x: Tensor, e0: Tensor, cos: Tensor, sin: Tensor, rotate: Rotate = rotate_real
+) -> Three:
     """x [1, N, d] -> rotated queries and keys, and values, [1, N, n, D] each."""
     q, k, v = block.self_attn.projected(block.attention_input(x, block.modulations(e0)))
-    return rotate_real(q, cos, sin), rotate_real(k, cos, sin), v
+    return rotate(q, cos, sin), rotate(k, cos, sin), v
 
 
 def _after_attention(
@@ -58,11 +61,17 @@ def _after_attention(
     return block.after_attention(x, attended, block.modulations(e0), text, TextKeys(*keys))
 
 
-def _rounded_before_attention(
-    block: Block, x: Tensor, e0: Tensor, cos: Tensor, sin: Tensor, scales: Three
+def rounded_before_attention(
+    block: Block,
+    x: Tensor,
+    e0: Tensor,
+    cos: Tensor,
+    sin: Tensor,
+    scales: Three,
+    rotate: Rotate = rotate_real,
 ) -> Three:
     """The same, [1, N, n, D] each in e4m3 of these scales."""
-    q, k, v = _before_attention(block, x, e0, cos, sin)
+    q, k, v = before_attention(block, x, e0, cos, sin, rotate)
     return rounded(q, scales[0]), rounded(k, scales[1]), rounded(v, scales[2])
 
 
@@ -98,20 +107,22 @@ def _vace_second(
 class Halves:
     """The compiled functions; a call with a new shape compiles."""
 
-    first: Half = _before_attention
+    first: Half = before_attention
     base_second: Half = _base_second
     vace_second: Half = _vace_second
-    rounded_first: Half = _rounded_before_attention
+    rounded_first: Half = rounded_before_attention
     restored_second: Half = _restored_base_second
 
     @classmethod
     def compiled(cls) -> "Halves":
-        """Whole graphs and static shapes: what cannot be compiled raises."""
-        torch._dynamo.config.recompile_limit = RECOMPILE_LIMIT
-        halves = astuple(cls())
-        return cls(
-            *(torch.compile(half, fullgraph=True, dynamic=False, options=TUNED) for half in halves)
-        )
+        """All of them."""
+        return cls(*map(compiled, astuple(cls())))
+
+
+def compiled(half: Half) -> Half:
+    """A half through torch.compile: the whole graph, static shapes. What cannot be, raises."""
+    torch._dynamo.config.recompile_limit = RECOMPILE_LIMIT
+    return torch.compile(half, fullgraph=True, dynamic=False, options=TUNED)
 
 
 class CompiledBaseBlock(BaseBlock):
@@ -125,44 +136,46 @@ class CompiledBaseBlock(BaseBlock):
         self, x: Tensor, state: Embedded, cache: BlockCache, hint: Tensor | None, scale: float
     ) -> tuple[Tensor, Update]:
         """x [1, N, d] -> ([1, N, d], the deferred cache update)."""
-        q, k, v = self.halves.first(self, x, state.e0, *self._factors(state))
-        keys, values, update = cache.attend(k, v, state.start_token)
-        out = self.self_attn.attend(q, keys, values)
-        text_keys = self._text_keys(state, cache)
-        (x,) = self.halves.base_second(self, x, out, state.e0, state.text, text_keys, hint, scale)
+        out, update = self._attended(x, state, cache)
+        if cache.text_k is None or cache.text_v is None:
+            cache.text_k, cache.text_v = self.cross_attn.keys(state.text)
+        text_keys = (cache.text_k, cache.text_v)
+        (x,) = self._second(x, out, state.e0, state.text, text_keys, hint, scale)
         return x, update
+
+    def _attended(self, x: Tensor, state: Embedded, cache: BlockCache) -> tuple[Tensor, Update]:
+        """x [1, N, d] -> the attention's output [1, N, n, D] and the deferred cache update."""
+        q, k, v = self._first(x, state, cache)
+        keys, values, update = cache.attend(k, v, state.start_token)
+        return self.self_attn.attend(q, keys, values), update
+
+    def _first(self, x: Tensor, state: Embedded, cache: BlockCache) -> tuple[Tensor, ...]:
+        return self.halves.first(self, x, state.e0, *self._factors(state))
+
+    def _second(self, x: Tensor, out: Tensor, *others: Any) -> tuple[Tensor, ...]:
+        return self.halves.base_second(self, x, out, *others)
 
     def _factors(self, state: Embedded) -> tuple[Tensor, Tensor]:
         grid = _grid(state.grid)
         return self.factors.at(grid, state.start_token // (grid[1] * grid[2]))
 
-    def _text_keys(self, state: Embedded, cache: BlockCache) -> tuple[Tensor, Tensor]:
-        if cache.text_k is None or cache.text_v is None:
-            cache.text_k, cache.text_v = self.cross_attn.keys(state.text)
-        return cache.text_k, cache.text_v
-
 
 class CompiledFp8Block(CompiledBaseBlock):
     """Laid over a base block whose attention is in FP8."""
 
-    def forward(
-        self, x: Tensor, state: Embedded, cache: BlockCache, hint: Tensor | None, scale: float
-    ) -> tuple[Tensor, Update]:
-        """x [1, N, d] -> ([1, N, d], the deferred cache update)."""
-        attention = self.self_attn
-        assert isinstance(cache, Fp8Ring) and isinstance(attention, Fp8SelfAttention)
+    self_attn: Fp8SelfAttention
+
+    def _first(self, x: Tensor, state: Embedded, cache: BlockCache) -> tuple[Tensor, ...]:
+        assert isinstance(cache, Fp8Ring)
         if not cache.has_scales:
-            return super().forward(x, state, cache, hint, scale)
-        of = attention.scales
-        factors = self._factors(state)
-        q, k, v = self.halves.rounded_first(self, x, state.e0, *factors, (of.q, of.k, of.v))
-        keys, values, update = cache.attend(k, v, state.start_token)
-        out = attention.attend(q, keys, values)
-        text_keys = self._text_keys(state, cache)
-        (x,) = self.halves.restored_second(
-            self, x, out, of.v, state.e0, state.text, text_keys, hint, scale
-        )
-        return x, update
+            return super()._first(x, state, cache)
+        scales = self.self_attn.scales.inputs
+        return self.halves.rounded_first(self, x, state.e0, *self._factors(state), scales)
+
+    def _second(self, x: Tensor, out: Tensor, *others: Any) -> tuple[Tensor, ...]:
+        if out.dtype != FP8:
+            return super()._second(x, out, *others)
+        return self.halves.restored_second(self, x, out, self.self_attn.scales.v, *others)
 
 
 class CompiledVaceBlock(ListedVaceBlock):

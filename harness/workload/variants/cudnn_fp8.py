@@ -43,6 +43,11 @@ class Scales:
         weight = one / PROBABILITY_SCALE
         return cls(q, k, one.clone(), one.clone(), weight, one * PROBABILITY_SCALE)
 
+    @property
+    def inputs(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Those of queries, keys and values."""
+        return self.q, self.k, self.v
+
     def measure(self, v: Tensor) -> None:
         """The scale of values, in place: captured graphs and plans know where it lies."""
         self.v.copy_(v.float().abs().amax().clamp(min=LEAST_VALUE) * (ROOM / LARGEST))

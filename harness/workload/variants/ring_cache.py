@@ -111,6 +111,23 @@ class RingCache(BlockCache):
         """Writes new k, v [1, N, n, D] and gives the whole ring to attend to."""
         plan = self.positions.plan(start_token, k.shape[1])
         self._put(k, v, self.positions.pieces(plan))
+        return self._attended(plan, k, v)
+
+    def place(self, start_token: int, count: int) -> tuple[Tensor, Tensor] | None:
+        """The slots of `count` new keys and values, [1, N, n, D] each; None if not all in a row."""
+        pieces = self.positions.pieces(self.positions.plan(start_token, count))
+        if [(p.source, p.count) for p in pieces] != [(0, count)]:
+            return None
+        end = pieces[0].slot + count
+        return self.k[:, pieces[0].slot : end], self.v[:, pieces[0].slot : end]
+
+    def attend_placed(
+        self, k: Tensor, v: Tensor, start_token: int
+    ) -> tuple[Tensor, Tensor, Update]:
+        """What `attend` gives, of new k, v [1, N, n, D] that lie in their place already."""
+        return self._attended(self.positions.plan(start_token, k.shape[1]), k, v)
+
+    def _attended(self, plan: Plan, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Update]:
         filled = self.positions.attended(plan)
         return self.k[:, :filled], self.v[:, :filled], plan.update(k, v)
 

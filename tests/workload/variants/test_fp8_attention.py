@@ -15,8 +15,8 @@ from harness.workload.variants import fp8_attention
 from harness.workload.variants.compiled_blocks import (
     Halves,
     Three,
-    _rounded_before_attention,
     lay_halves,
+    rounded_before_attention,
 )
 from harness.workload.variants.cudnn_fp8 import ROOM, CudnnProduct, Scales, explicit_product
 from harness.workload.variants.e4m3 import FP8, LARGEST, restored, rounded
@@ -123,7 +123,7 @@ def test_halves_that_round_themselves_give_the_same_frames(pipeline: Pipeline) -
 
     def counted(*given: Any) -> Three:
         rounds.append(1)
-        return _rounded_before_attention(*given)
+        return rounded_before_attention(*given)
 
     lay_halves(within, Halves(rounded_first=counted))
     pixels = torch.linspace(-1, 1, 3 * 12 * 32 * 48).reshape(1, 3, 12, 32, 48)
