@@ -70,6 +70,24 @@ def find_profiled(material: Material, mode: Mode, size: tuple[int, int]) -> Run 
     return _newest(material.run, fits, [])
 
 
+def find_rate(material: Material, case: Case) -> tuple[Run, Result] | None:
+    """A record with the rate of matrix products in the case's type: of this run, or one beside."""
+
+    def rated(run: Run) -> Result | None:
+        found = (result for result in run.results.values() if result.case.dtype == case.dtype)
+        known = (one for one in found if one.ceilings and one.ceilings.matmul_flops_per_s)
+        return next(known, None)
+
+    def fits(manifest: Manifest) -> bool:
+        return any(one.profile and one.dtype == case.dtype for one in manifest.cases)
+
+    if (own := rated(material.run)) is not None:
+        return material.run, own
+    run = _newest(material.run, fits, [])
+    result = rated(run) if run is not None else None
+    return (run, result) if run is not None and result is not None else None
+
+
 def find_fixes(material: Material, case: Case) -> tuple[Run, Fixes] | None:
     """Fixes alone, of this mode and size: the run's own, else those of the newest run beside it."""
 

@@ -14,7 +14,7 @@ from harness.report.sections.fix_ranking import with_measured
 from harness.result import Result
 from harness.store import RunFolder
 from tests.records import build
-from tests.report import made_fixes
+from tests.report import made_fixes, made_limit
 from tests.report.test_render import row_of, section
 
 NAME = "Recommendations, measured"
@@ -105,6 +105,15 @@ def test_without_a_profile_nothing_is_predicted_and_no_floor_drawn(alone: Path) 
     assert "| no profile |" in text
     assert "Nothing is predicted: no run of this GPU has a profile" in text
     assert "The floor is left out: no run of this GPU has the rate" in text
+
+
+def test_without_a_profile_of_the_baseline_the_floor_takes_the_rate_beside_another(
+    tmp_path: Path,
+) -> None:
+    made_limit.run(tmp_path, name="floors")
+    text = section(render_run(made_fixes.run(tmp_path)).read_text(), NAME)
+    assert "Nothing is predicted" in text
+    assert "at the measured rate of matrix products: 1" in text
 
 
 def test_every_predicting_rule_exists(tmp_path: Path) -> None:

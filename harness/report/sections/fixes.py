@@ -6,7 +6,7 @@ from harness.analysis.claims import RootCause
 from harness.analysis.fix_arms import energy_per_frame
 from harness.analysis.fixes import Fixes, floor_ms, measured_fixes, too_few
 from harness.profiled import Ceilings
-from harness.report.beside import find_profiled, home
+from harness.report.beside import find_profiled, find_rate, home
 from harness.report.cells import (
     INTERVAL,
     Cell,
@@ -129,17 +129,22 @@ def profiled_beside(material: Material, fixes: Fixes) -> Profiled | None:
 
 
 def floor_of(material: Material, fixes: Fixes) -> FloorFound:
-    """Of the stack's case; the rate is that measured beside a profile."""
+    """Of the stack's case; the rate is that beside the predicting profile, or another's."""
     profiled, base = profiled_beside(material, fixes), fixes.base
     if base is None:
         return FloorFound(None, (), "the stack was not measured")
-    if profiled is None or profiled.ceilings is None:
+    rated = find_rate(material, base.case)
+    if profiled is not None and profiled.ceilings is not None:
+        rated = profiled.run, profiled.result
+    if rated is None:
         return FloorFound(None, (), "no run of this GPU has the rate of matrix products measured")
-    found = floor_ms(base.case, profiled.ceilings)
+    run, result = rated
+    assert result.ceilings is not None
+    found = floor_ms(base.case, result.ceilings)
     if found is None:
-        reason = profiled.ceilings.reason or "the rate of matrix products is not known"
+        reason = result.ceilings.reason or "the rate of matrix products is not known"
         return FloorFound(None, (), reason)
-    rate = home(material, profiled.run) + of(profiled.result, "/ceilings/matmul_flops_per_s")
+    rate = home(material, run) + of(result, "/ceilings/matmul_flops_per_s")
     return FloorFound(found, (rate, of(base.results[0], "/case")))
 
 
