@@ -28,6 +28,7 @@ WAN_DECODER_MEMORY, WAN_ENCODER_MEMORY = 2365, 1404
 # of both in its layout. The first are counted on tensors without storage; with the others the sum
 # is within 1 % of the recorded peaks of end-to-end cases.
 TAE_WIDTH, TAE_COUNTED_MAPS, TAE_COPIED_MAPS = 64, 2.0, 2.15
+TAE_COPIED_MAPS_LAST = 1.0  # of a compiled TAE in channels-last layout, by two recorded peaks
 # WanVAE takes four frames at a time; there is no record of it yet, so two copies are an assumption.
 WAN_FRAMES, WAN_COUNTED_MAPS, WAN_COPIED_MAPS = 4, 6.6, 2.0
 ROPE_BYTES = 8 + 16 + 16  # an element in float64, and as the complex product's factor and result
@@ -36,6 +37,9 @@ CACHE_COPIES = 4  # clones and windows of keys and values
 # What the allocator keeps of freed blocks when memory is plenty, over the largest step. A text-only
 # chunk starts with small blocks that its decoder cannot use. From reserved less allocated peaks.
 SPARE_OF_STEP = 0.8
+# What the pool of a CUDA graph of transformer passes takes, over what they hold at once: no pool
+# shares its blocks. From reserved less allocated peaks of graph-forward and graph-loop.
+POOL_OF_TRANSFORMER = 2.3
 # CUDA, its kernels and libraries: the device's peak less the reserved one and less what was in use
 # before the case, 0.68 to 0.80 GiB on H100 and H200.
 CONTEXT_BYTES = int(0.75 * GIB)
@@ -47,6 +51,7 @@ class MemoryNeed:
     """Bytes that a case needs, by what they are for."""
 
     weights_bytes: int  # shared by all arms, with the copies that variants make
+    loaded_bytes: int  # weights before a variant, alone in its case, has replaced its own
     state_bytes: int  # of every pipeline: KV caches, the text's keys, the autoencoder's memory
     input_bytes: int  # the clip; a generated one of eight chunks
     step_bytes: int  # activations and workspace of the largest step
@@ -62,7 +67,8 @@ class MemoryNeed:
     @property
     def least_bytes(self) -> int:
         """With less of the GPU free than this, the case cannot run."""
-        return self.allocated_bytes + self.graphs_bytes + self.context_bytes
+        allocated = max(self.allocated_bytes, self.loaded_bytes)
+        return allocated + self.graphs_bytes + self.context_bytes
 
     @property
     def expected_bytes(self) -> int:
@@ -75,14 +81,13 @@ def memory_need(case: Case) -> MemoryNeed:
     config = cost_config(case)
     pipelines = [_fixes(variant) for variant in _variants(case)]
     conditioned = case.mode != "text"
-    weights: float = sum(parameters(config).values()) * itemsize(config)
-    weights += sum(_copied_bytes(config, fixes) for fixes in pipelines)
+    loaded: float = sum(parameters(config).values()) * itemsize(config)
+    weights = loaded + sum(_copied_bytes(config, fixes) for fixes in pipelines)
+    if len(pipelines) == 1:
+        weights -= _replaced_bytes(config, pipelines[0])
     state = sum(_state_bytes(config, fixes, conditioned=conditioned) for fixes in pipelines)
     steps = [_Step.of(config, fixes) for fixes in pipelines]
-    graphs = sum(
-        _graph_bytes(config, fixes, step, conditioned=conditioned)
-        for fixes, step in zip(pipelines, steps, strict=True)
-    )
+    graphs = sum(_graph_bytes(config, fixes, conditioned=conditioned) for fixes in pipelines)
     if case.kind == "quality":  # one pipeline more, with weights of its own
         exact = replace(config, dtype="float32")
         weights += sum(parameters(exact).values()) * itemsize(exact)
@@ -92,6 +97,7 @@ def memory_need(case: Case) -> MemoryNeed:
     apart = 0 if conditioned else max(step.transformer for step in steps)
     return MemoryNeed(
         weights_bytes=int(weights),
+        loaded_bytes=int(loaded),
         state_bytes=int(state),
         input_bytes=_input_bytes(config, case.mode),
         step_bytes=int(largest),
@@ -129,6 +135,22 @@ def _copied_bytes(config: WorkloadConfig, fixes: Iterable[str]) -> float:
     return copied
 
 
+def _replaced_bytes(config: WorkloadConfig, fixes: Iterable[str]) -> float:
+    """Weights that nothing holds any more once a variant has its own, where it is alone."""
+    model, size = config.model, itemsize(config)
+    square, ffn = model.dim**2, 2 * model.dim * model.ffn_dim
+    vace_blocks = len(model.vace_layers)
+    replaced = 0.0
+    if "lora-merged" in fixes:
+        replaced += parameters(config)["lora"] * size
+        replaced += model.num_layers * (8 * square + ffn) * size
+    if "fp8-linears" in fixes:
+        return replaced + vace_blocks * (6 * square + ffn) * size
+    if "fused-qkv" in fixes:
+        replaced += vace_blocks * 3 * square * size
+    return replaced
+
+
 def _state_bytes(config: WorkloadConfig, fixes: Iterable[str], *, conditioned: bool) -> float:
     model, size = config.model, itemsize(config)
     with_text = model.num_layers + (len(model.vace_layers) if "once" in fixes else 0)
@@ -163,14 +185,15 @@ class _Step:
 
     @classmethod
     def of(cls, config: WorkloadConfig, fixes: Iterable[str]) -> "_Step":
-        return cls(_autoencoder_bytes(config), _transformer_bytes(config, fixes))
+        return cls(_autoencoder_bytes(config, fixes), _transformer_bytes(config, fixes))
 
 
-def _autoencoder_bytes(config: WorkloadConfig) -> float:
+def _autoencoder_bytes(config: WorkloadConfig, fixes: Iterable[str]) -> float:
     pixels = config.height_px * config.width_px * itemsize(config)
     if config.vae == "tae":
         frames = config.model.pixel_frames_per_chunk
-        return (TAE_COUNTED_MAPS + TAE_COPIED_MAPS) * frames * pixels * TAE_WIDTH
+        copied = TAE_COPIED_MAPS_LAST if "tae-channels-last" in fixes else TAE_COPIED_MAPS
+        return (TAE_COUNTED_MAPS + copied) * frames * pixels * TAE_WIDTH
     maps = WAN_COUNTED_MAPS + WAN_COPIED_MAPS
     return maps * WAN_FRAMES * pixels * config.wan_vae_dim
 
@@ -190,20 +213,21 @@ def _transformer_bytes(config: WorkloadConfig, fixes: Iterable[str]) -> float:
     return held
 
 
-def _graph_bytes(
-    config: WorkloadConfig, fixes: Iterable[str], step: _Step, *, conditioned: bool
-) -> float:
+def _graph_bytes(config: WorkloadConfig, fixes: Iterable[str], *, conditioned: bool) -> float:
     """Pools of a variant's CUDA graphs: one for each place of the ring, each with its own blocks.
 
     In a conditioned chunk the encoder's blocks serve the transformer, then the decoder; a text-only
-    one begins with the transformer's small blocks, which the decoder cannot use.
+    one begins with the transformer's small blocks, which the decoder cannot use. That of a whole
+    chunk is as large as if the autoencoder made its copies, whatever its layout.
     """
     model = config.model
+    step = _Step.of(config, frozenset(fixes) - {"tae-channels-last"})
     places = (model.local_attn_frames - model.sink_frames) // model.frames_per_chunk
     if "graph-chunk" in fixes:
         return places * (step.peak if conditioned else step.autoencoder + step.transformer)
     if "graph-loop" in fixes:
-        return places * 2 * step.transformer  # the loop and the clean pass
+        return places * 2 * POOL_OF_TRANSFORMER * step.transformer  # the loop and the clean pass
     if "graph-forward" in fixes:
-        return places * (len(config.steps) + 1) * step.transformer
+        passes = len(config.steps) + 1
+        return places * passes * POOL_OF_TRANSFORMER * step.transformer
     return 0.0

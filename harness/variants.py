@@ -192,7 +192,7 @@ BUNDLES: dict[str, tuple[str, ...]] = {
         "graph-loop",
         "wan-compiled",
     ),
-    FASTEST: (*STACKS[LOSSLESS], "fp8-linears", "fp8-attention"),
+    FASTEST: (*STACKS[LOSSLESS], "fp8-linears", "fp8-attention", "fused-keys"),
 }
 WRONG = tuple(fix.name for fix in FIXES.values() if fix.claim == "wrong")
 

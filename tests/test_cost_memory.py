@@ -114,14 +114,27 @@ def test_a_switch_on_the_base_pipeline_needs_nothing() -> None:
     assert memory_need(switched) == memory_need(case())
 
 
-def test_merged_and_quantised_weights_are_copies() -> None:
+def test_merged_and_quantised_weights_are_copies_beside_the_base_pipeline() -> None:
     plain, merged, fp8 = (
-        memory_need(case(variant=v)).weights_bytes
-        for v in ("baseline", "lora-merged", "fp8-linears")
+        memory_need(case(kind="paired", arms=("base", v))).weights_bytes
+        for v in ("ring-cache", "lora-merged", "fp8-linears")
     )
     blocks = 30 * (8 * 1536**2 + 2 * 1536 * 8960)
     assert merged - plain == 2 * blocks
     assert plain < fp8 < merged
+
+
+def test_a_variant_alone_replaces_what_it_copies_but_is_loaded_with_it() -> None:
+    plain, merged, fp8 = (
+        memory_need(case(variant=v)) for v in ("baseline", "lora-merged", "fp8-linears")
+    )
+    adapters = parameters(cost_config(case()))["lora"]
+    linears = (30 + 15) * (6 * 1536**2 + 2 * 1536 * 8960)
+    assert plain.weights_bytes - merged.weights_bytes == 2 * adapters
+    assert merged.weights_bytes - fp8.weights_bytes == linears
+    assert plain.loaded_bytes == merged.loaded_bytes == fp8.loaded_bytes == plain.weights_bytes
+    small = memory_need(case(variant="fastest-without-graph-chunk", width_px=320, height_px=320))
+    assert small.least_bytes - small.context_bytes >= plain.weights_bytes > small.weights_bytes
 
 
 def test_a_cache_in_fp8_takes_half_the_memory() -> None:
