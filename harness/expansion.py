@@ -4,6 +4,7 @@ import fnmatch
 import itertools
 import math
 import re
+from collections.abc import Collection
 from typing import Any, Literal
 
 import msgspec
@@ -64,17 +65,25 @@ def expand(matrix: Matrix, settings: Settings) -> list[Case]:
                 f"matrix '{matrix.name}' holds case {case.id} twice with different settings",
                 next_step="keep one of them",
             )
-    if settings.only is None:
-        return list(cases.values())
-    patterns = settings.only.split(",")
-    for pattern in patterns:
-        if not fnmatch.filter(cases, pattern):
-            raise UsageError(
-                f"--only '{pattern}' matches no case of matrix '{matrix.name}'",
-                next_step=f"its cases are {', '.join(cases)}",
-            )
-    kept = {name for pattern in patterns for name in fnmatch.filter(cases, pattern)}
+    kept = matching(cases, settings.only, of=f"matrix '{matrix.name}'")
     return [case for name, case in cases.items() if name in kept]
+
+
+def matching(ids: Collection[str], only: str | None, *, of: str) -> set[str]:
+    """The case ids that patterns of `--only` keep; all of them for None.
+
+    Raises UsageError for a pattern that matches no case of what `of` names.
+    """
+    if only is None:
+        return set(ids)
+    patterns = only.split(",")
+    for pattern in patterns:
+        if not fnmatch.filter(ids, pattern):
+            raise UsageError(
+                f"--only '{pattern}' matches no case of {of}",
+                next_step=f"its cases are {', '.join(ids)}",
+            )
+    return {name for pattern in patterns for name in fnmatch.filter(ids, pattern)}
 
 
 def _check_number(matrix: Matrix) -> None:

@@ -27,6 +27,12 @@ QUALITY_ALONE = tuple(
     for name, fix in FIXES.items()
     if fix.claim not in ("wrong", "bounded") and name not in NOT_ALONE
 )
+# In two cases, each of which a GPU of 80 GB holds.
+JUDGED_TOGETHER = 12
+QUALITY_ALONE_IN_TWO = (
+    ("alone", QUALITY_ALONE[:JUDGED_TOGETHER]),
+    ("alone-more", QUALITY_ALONE[JUDGED_TOGETHER:]),
+)
 # What fixes need, as variants of their own: the gain of such a fix itself is that beyond its needs.
 NEEDS = ("rope-real+hint-list", "ring-cache+rope-real+once+tae-explicit", "tae-explicit")
 
@@ -165,11 +171,9 @@ MATRICES: dict[str, Matrix] = {
             ),
             _alone("launches", "compiled-blocks", "graph-forward", "graph-loop", "graph-chunk"),
             _alone("needs", *NEEDS),
-            Axes(
-                kind=("quality",),
-                mode=("inpainting",),
-                arms=(BASE_ARM, *QUALITY_ALONE),
-                label="alone",
+            *(
+                Axes(kind=("quality",), mode=("inpainting",), arms=(BASE_ARM, *fixes), label=label)
+                for label, fixes in QUALITY_ALONE_IN_TWO
             ),
         ],
     ),

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.cost_memory import GIB, memory_need
 from harness.errors import UsageError
 from harness.expansion import Settings, expand
 from harness.matrices import MATRICES, NEEDS, load_matrix
@@ -69,6 +70,13 @@ def test_the_matrix_of_fixes_has_every_fix_and_its_proof_and_needs_a_gpu() -> No
     assert judged == timed - joined | set(WRONG)
     with pytest.raises(UsageError, match="needs a GPU for"):
         expand(MATRICES["fixes"], CPU)
+
+
+def test_every_case_of_the_fixes_fits_a_gpu_of_80_gb() -> None:
+    free_bytes = 79.2 * GIB  # as seen on an H100 in use by nothing else
+    cases = expand(MATRICES["fixes"], GPU)
+    too_large = {one.id for one in cases if memory_need(one).least_bytes > 0.95 * free_bytes}
+    assert too_large == set()
 
 
 def test_the_type_is_an_axis_and_an_option() -> None:

@@ -30,6 +30,7 @@ from harness.host.plan import (
     free_run_id,
     gpu_name,
     measured_slug,
+    narrowed,
     new_plan,
     repeated_plan,
     resumed_plan,
@@ -205,11 +206,12 @@ def _go_on(
     done = run.load()
     manifest = done.manifest
     _check_same_clips(plan, list(done.results.values()))
-    cases = [case for case in plan.cases if case.id in done.missing]
+    todo = narrowed(done.todo, options, manifest)
+    cases = list({process.case.id: process.case for process in todo}.values())
     scrub = host_scrubber(place.project, options.placeholders, options.names(place.environment))
     commit = commit_facts(place.project, place.environment)
     salt = load_salt(salt_path(place.environment))
-    _announce(plan, done.todo, options, place, screen)
+    _announce(plan, todo, options, place, screen)
     runners = ready_runners(plan, options, place, screen)
     if cases:
         in_place = [case for case in cases if not case.bare] or cases
@@ -232,7 +234,7 @@ def _go_on(
     )
     expected_s = expected_seconds(plan.cases, place.reports, manifest.gpu_slug)
     admit()
-    return session.finish(tools, done.todo, expected_s)
+    return session.finish(tools, todo, expected_s)
 
 
 @contextmanager

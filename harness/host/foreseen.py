@@ -11,7 +11,7 @@ from harness.host.expected import expected_seconds
 from harness.host.image import ImageOptions, find_image, image_tag
 from harness.host.leftovers import temporary_folder
 from harness.host.options import BenchOptions, Given, recall, state_path
-from harness.host.plan import Plan, new_plan, probable_slug, resumed_plan
+from harness.host.plan import Plan, narrowed, new_plan, probable_slug, resumed_plan
 from harness.host.ready import Place
 from harness.host.screen import duration
 from harness.matrix import Process, schedule
@@ -109,7 +109,7 @@ def dry_run(given: Given, place: Place) -> Foreseen:
                 lambda gpu: look(gpu, options.reaching(place.environment)),
                 folder,
             )
-            todo = done.todo
+            todo = narrowed(done.todo, options, manifest)
         else:
             options = BenchOptions.parse(given)
             plan = new_plan(

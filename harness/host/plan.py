@@ -1,12 +1,12 @@
 """The plan of a run: which cases, where, fed with what. Settled before anything is built."""
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.errors import UsageError
-from harness.expansion import Settings, expand
+from harness.expansion import Settings, expand, matching
 from harness.host.checkpoints import check_folder
 from harness.host.choice import Choice, Surroundings, choose, no_such_gpu
 from harness.host.gpu import check_driver, host_gpus, image_cuda_major
@@ -16,7 +16,7 @@ from harness.host.processes import LocalRunner
 from harness.host.runner import Runner
 from harness.job import ClipFile, Devices, PreflightRequest
 from harness.matrices import load_matrix
-from harness.matrix import Case
+from harness.matrix import Case, Process
 from harness.run import Manifest
 
 STAMP = "%Y%m%d-%H%M%S"  # of a run's id, in UTC
@@ -100,6 +100,16 @@ def resumed_plan(
         weights=weights,
         pipeline=pipeline,
     )
+
+
+def narrowed(todo: Sequence[Process], options: BenchOptions, manifest: Manifest) -> list[Process]:
+    """What of a run's missing processes `--only` asks for now; its plan stays what it is.
+
+    Raises UsageError for a pattern that matches no case of the run.
+    """
+    ids = dict.fromkeys(case.id for case in manifest.cases)
+    kept = matching(ids, options.only, of=f"run {manifest.run_id}")
+    return [process for process in todo if process.case.id in kept]
 
 
 def repeated_plan(

@@ -69,6 +69,17 @@ def test_a_run_that_goes_on(place: Place) -> None:
     assert "1 case of 2 still to do" in left.answer(as_json=False)
 
 
+def test_a_run_that_goes_on_with_some_of_its_cases(place: Place) -> None:
+    plan = manifest(case(processes=3), case(mode="text"), case(mode="depth"))
+    run = RunFolder.create(place.reports, plan)
+    run.save(result(plan.cases[1]))
+    left = dry_run({"resume": plan.run_id, "only": "e2e-inp*,e2e-text-*"}, place)
+    assert [(one.id, one.processes) for one in left.cases] == [("e2e-inpainting-eager", 3)]
+    assert "1 case of 3 still to do" in left.answer(as_json=False)
+    with pytest.raises(UsageError, match=f"'full-\\*' matches no case of run {plan.run_id}"):
+        dry_run({"resume": plan.run_id, "only": "full-*"}, place)
+
+
 def image_states(
     place: Place, api: FakeApi, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Foreseen, str]:

@@ -141,6 +141,7 @@ def test_a_record_that_cannot_be_read(
     assert text in line and path.name in line
 
 
+SHORT = {"mode": "text", "blocks": 1, "chunks_per_block": 1, "warmup_max_chunks": 5}
 CURRENT = f'"schema_version": {SCHEMA_VERSION}'.encode()
 
 
@@ -155,6 +156,18 @@ def test_a_run_on_the_cpu_is_not_resumed_elsewhere(invoke: Invoke, project: Path
     run = RunFolder.create(project / "reports", manifest(case(), gpu_slug="nvidia-h200"))
     line = one_line(invoke("bench", "--resume", run.path.name))
     assert "was started on nvidia-h200, this is cpu" in line
+
+
+def test_some_cases_of_a_run_are_measured_and_its_plan_stays(invoke: Invoke, project: Path) -> None:
+    plan = manifest(case(width_px=4096, height_px=4096), case(**SHORT), gpu_slug="cpu")
+    run = RunFolder.create(project / "reports", plan)
+    answer = invoke("bench", "--resume", run.path.name, "--only", "e2e-text-*")
+    assert answer.returncode == 0, answer.stderr
+    assert "1 case of 2 still to do" in answer.stdout
+    stored = run.load()
+    assert stored.manifest == plan
+    assert stored.missing == [plan.cases[0].id] and stored.finished[0].case == plan.cases[1]
+    assert plan.cases[0].id in (run.path / "report.md").read_text()
 
 
 def test_doctor_ends_with_the_choice(invoke: Invoke) -> None:
