@@ -96,6 +96,13 @@ FIXES: dict[str, Fix] = _fixes(
         gpu_only=True,
     ),
     Fix(
+        name="whole-waves",
+        title="self-attention in whole waves of thread blocks",
+        claim="backend",
+        needs=("attention-cudnn",),
+        gpu_only=True,
+    ),
+    Fix(
         name="fp8-attention",
         title="cached self-attention in FP8, over a cache in FP8",
         claim="bounded",

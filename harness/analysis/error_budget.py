@@ -74,6 +74,8 @@ class Fastest:
     lossless: ArmTimes | None
     fastest: ArmTimes
     step: ArmTimes | None  # the fastest against lossless
+    arms: tuple[ArmTimes, ...]  # all of the case, in its order; each against the baseline
+    steps: Mapping[str, ArmTimes]  # and all variants but the lossless one against that
 
 
 def budget_outputs(processes: Mapping[str, Sequence[Result]]) -> list[BudgetOutput]:
@@ -95,10 +97,12 @@ def fastest_of(processes: Mapping[str, Sequence[Result]]) -> Fastest | None:
             continue
         base, fastest = arm_times(results, BASE_ARM), arm_times(results, FASTEST)
         if base is not None and fastest is not None:
-            beside = LOSSLESS in case.arms
-            lossless = arm_times(results, LOSSLESS) if beside else None
-            step = arm_times(results, FASTEST, LOSSLESS) if beside else None
-            return Fastest(base, lossless, fastest, step)
+            beside = [arm for arm in case.arms if is_variant(arm) and arm != LOSSLESS]
+            against = beside if LOSSLESS in case.arms else []
+            arms = {arm: times for arm in case.arms if (times := arm_times(results, arm))}
+            steps = {arm: step for arm in against if (step := arm_times(results, arm, LOSSLESS))}
+            lossless, step = arms.get(LOSSLESS), steps.get(FASTEST)
+            return Fastest(base, lossless, fastest, step, tuple(arms.values()), steps)
     return None
 
 

@@ -118,6 +118,10 @@ class Attention:
         """Another backend for one use. Raises CaseError where it cannot run here."""
         self._backends[use] = _load(name, use, device, head_dim)
 
+    def bind(self, use: str, name: str, backend: Backend) -> None:
+        """A backend that is none of those by name; a profile shows this one."""
+        self._backends[use] = (name, backend)
+
     def keep_keys(self, use: str) -> None:
         """For keys that are read again later: Sage, which changes them, then gets a copy."""
         name, backend = self._backends[use]

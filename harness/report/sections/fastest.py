@@ -123,11 +123,9 @@ def _speed(found: Fastest, outputs: Sequence[BudgetOutput]) -> Table | None:
         "Output",
     )
     rows = []
-    for times in (found.base, found.lossless, found.fastest):
-        if times is None:
-            continue
+    for times in found.arms:
         words, fails = proof_words(outputs, times)
-        step = found.step if times is found.fastest else None
+        step = found.steps.get(times.arm)
         over = gain_cells(step.wall_change, wall_of(step))[0] if step is not None else NOTHING
         rows.append(
             (

@@ -27,6 +27,7 @@ from harness.workload.variants import (
     once,
     real_rope,
     ring_cache,
+    whole_waves,
 )
 
 CHANGES: dict[str, Callable[[Pipeline], None]] = {
@@ -46,6 +47,7 @@ CHANGES: dict[str, Callable[[Pipeline], None]] = {
     "attention-cudnn": backends.use_cudnn,
     "attention-flash": backends.use_flash,
     "attention-flex": backends.use_flex,
+    "whole-waves": whole_waves.use_whole_waves,
     "fp8-attention": fp8_attention.use_fp8,
     "tae-explicit": explicit_tae.make_explicit,
     "tae-channels-last": explicit_tae.use_channels_last,
