@@ -116,6 +116,15 @@ def test_without_a_profile_of_the_baseline_the_floor_takes_the_rate_beside_anoth
     assert "at the measured rate of matrix products: 1" in text
 
 
+def test_arms_that_the_power_cap_holds_are_told(report: str) -> None:
+    assert "held by the GPU's power cap" not in report
+    path = Path(__file__).parents[2] / "reports" / "nvidia-h200" / "20261127-162601-fixes"
+    text = section((path / "report.md").read_text(), NAME)
+    told = row_line(text, "`lossless`") if "| `lossless` |" in text else ""
+    assert "- `lossless` is held by the GPU's power cap: its SM clock is **1,8" in text
+    assert "of 1,980, at 7" in text and told
+
+
 def test_every_predicting_rule_exists(tmp_path: Path) -> None:
     material = Material(RunFolder(build.gpu_run(tmp_path)).load())
     result = material.profiled("inpainting")

@@ -28,6 +28,7 @@ from harness.report.cells import (
     table,
 )
 from harness.report.material import Material, case_label, of
+from harness.report.sections.arm_power import PowerSection, power_section
 from harness.report.sections.fix_cells import (
     COST_HEADS,
     cost_cells,
@@ -64,6 +65,7 @@ class FastestSection:
     sentence: Line | None
     speed: Table | None
     targets: Table | None
+    power: PowerSection | None
     rule: Line
     budgets: tuple[BudgetGroup, ...]
 
@@ -78,6 +80,7 @@ def fastest_section(material: Material) -> FastestSection | None:
         sentence=_sentence(found, outputs) if found is not None else None,
         speed=_speed(found, outputs) if found is not None else None,
         targets=_targets(found, outputs) if found is not None else None,
+        power=power_section(found.arms) if found is not None else None,
         rule=_rule(),
         budgets=_groups(outputs),
     )

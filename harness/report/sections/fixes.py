@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from harness.analysis.claims import RootCause
-from harness.analysis.fix_arms import energy_per_frame
+from harness.analysis.fix_arms import ArmTimes, energy_per_frame
 from harness.analysis.fixes import Fixes, floor_ms, measured_fixes, too_few
 from harness.profiled import Ceilings
 from harness.report.beside import find_profiled, find_rate, home
@@ -19,6 +19,7 @@ from harness.report.cells import (
     ms,
 )
 from harness.report.material import MODE_LABELS, Material, of
+from harness.report.sections.arm_power import PowerSection, power_section
 from harness.report.sections.fix_cells import gain_cells, output_cell, wall_of
 from harness.report.sections.fix_output import OutputGroup, output_groups, rule_line, wrong_line
 from harness.report.sections.fix_published import advice_note, advice_rows, longlive_line
@@ -45,6 +46,7 @@ class FixSection:
     stack: Table | None
     targets: Table | None
     floor: Line
+    power: PowerSection | None
     others: Table | None
     longlive: Line | None
     outputs: tuple[OutputGroup, ...]
@@ -90,6 +92,7 @@ def fix_section(material: Material) -> FixSection | None:
         stack=stack_table(fixes),
         targets=target_table(fixes),
         floor=_floor_line(floor_of(material, fixes)),
+        power=power_section(_grown(fixes)),
         others=others_table(fixes),
         longlive=longlive_line(fixes),
         outputs=output_groups(fixes.outputs),
@@ -99,6 +102,12 @@ def fix_section(material: Material) -> FixSection | None:
         published=advice_rows(material),
         published_note=advice_note(),
     )
+
+
+def _grown(fixes: Fixes) -> list[ArmTimes]:
+    """The baseline and every step of the stack."""
+    base = [] if fixes.base is None else [fixes.base]
+    return [*base, *(step.times for step in fixes.steps)]
 
 
 def fix_sentences(material: Material) -> list[Line]:
