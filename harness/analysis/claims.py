@@ -25,7 +25,7 @@ from harness.result import Result
 
 Confidence = Literal["high", "medium", "low"]
 Outcome = Literal["confirmed", "refuted", "untested"]
-Unit = Literal["ms", "us", "count", "share", "ratio", "seconds"]
+Unit = Literal["ms", "us", "count", "share", "ratio", "seconds", "mhz", "watts"]
 
 # The least that is worth a claim. What lies below is told as not worth a fix.
 LEAST_CEILING = 0.01  # of wall or of GPU-busy time

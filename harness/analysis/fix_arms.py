@@ -95,8 +95,8 @@ def arm_times(results: Sequence[Result], arm: str, against: str = BASE_ARM) -> A
     )
 
 
-def steady(result: Result, arm: str) -> list[ChunkSample]:
-    """An arm's steady chunks."""
+def steady(result: Result, arm: str | None) -> list[ChunkSample]:
+    """An arm's steady chunks; None is that of a case without arms."""
     return [c for c in result.chunks if c.phase == "steady" and c.arm == arm]
 
 

@@ -7,6 +7,8 @@ What launched most of a kind's time is always told; alone it is no reason.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from harness.analysis.arm_power import capped_words, case_power
+from harness.analysis.chunks import base_arm
 from harness.analysis.claims import Measured, Unit, Words
 from harness.analysis.roofline_stack import KindFloor, StackRoofline
 from harness.analysis.work_kinds import multiplies
@@ -42,6 +44,16 @@ def reasons(roofline: StackRoofline, kind: KindFloor) -> tuple[Words, ...]:
     """What every rule says of a kind; none where the record does not show why."""
     evidence = _Evidence(roofline, kind)
     return tuple(words for rule in RULES if (words := rule(evidence)) is not None)
+
+
+def power_cap(roofline: StackRoofline) -> Words | None:
+    """What the power cap did to the timed chunks of the profiled case; None where it did nothing.
+
+    It holds all kinds of work alike, so it is told of the whole and of no kind.
+    """
+    result = roofline.result
+    power = case_power((result,), base_arm(result.case))
+    return capped_words(power) if power is not None and power.capped else None
 
 
 def longest(roofline: StackRoofline, kind: KindFloor) -> tuple[str, Words] | None:

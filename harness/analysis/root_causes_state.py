@@ -1,6 +1,7 @@
 """Root causes in the state of things: compiling again, held clocks, memory at its limit."""
 
-from harness.analysis.chunks import steady_chunks
+from harness.analysis.arm_power import CLOCK, HIGHEST, ArmPower, capped_words, case_power
+from harness.analysis.chunks import base_arm, steady_chunks
 from harness.analysis.claims import Ceiling, Measured, RootCause, Subject
 from harness.analysis.gpu_state import phase_states
 from harness.analysis.interval import median
@@ -10,6 +11,11 @@ LEAST_MEMORY = 0.90  # peak over the memory there is
 ALLOCATIONS = ("cudaMalloc", "cudaFree", "cuMemCreate", "cuMemUnmap")
 LIMITS = {"LEAST_THROTTLED": LEAST_THROTTLED, "LEAST_MEMORY": LEAST_MEMORY}
 WALL_PATH = "/chunks/*/wall_ms"
+MORE_CLOCK = "a higher power limit or better cooling, if they are yours to set"
+LESS_ENERGY = (
+    "work that takes less energy (fewer bytes moved, a narrower type), or a higher power limit, if "
+    "it is yours to set"
+)
 
 
 def compiling_again(subject: Subject) -> RootCause | None:
@@ -58,8 +64,9 @@ def _broken(subject: Subject) -> list[str | Measured]:
 
 
 def throttling(subject: Subject) -> RootCause | None:
-    """The GPU held its clock back during the steady phase."""
-    state = next((s for s in phase_states(subject.result) if s.phase == "steady"), None)
+    """The GPU held its clock back during the steady phase, by its power cap or by heat."""
+    result = subject.result
+    state = next((s for s in phase_states(result) if s.phase == "steady"), None)
     if state is None or not state.duration_s:
         return None
     held_s = {name: ns / 1e9 for name, ns in state.counters_ns.items()}
@@ -69,33 +76,30 @@ def throttling(subject: Subject) -> RootCause | None:
     for position, (name, value_s) in enumerate(held_s.items()):
         words += [", " if position else " ", f"{name.removesuffix('_ns')} for "]
         words += [subject.read(value_s, "seconds", f"/gpu/counters/*/values/{name}")]
+    power = case_power((result,), base_arm(result.case))
+    capped = power is not None and power.held
+    if power is not None and power.held:
+        words += ["; ", *capped_words(power)]
     return RootCause(
         id="throttling",
-        title="Throttling",
+        title="Power cap" if capped else "Throttling",
         claim=tuple(words),
-        ceiling=_clock_ceiling(subject),
-        ceiling_paths=("/chunks/*/state/sm_clock_mhz", "/provenance/gpu.max_sm_clock_mhz"),
+        ceiling=_clock_ceiling(subject, power),
+        ceiling_paths=(CLOCK, HIGHEST),
         confidence="medium",
         because="the counters say that it happened; the ceiling takes all work to follow the SM "
         "clock, which copies do not",
-        fix="a higher power limit or better cooling, if they are yours to set",
+        fix=LESS_ENERGY if capped else MORE_CLOCK,
         experiment="compare cycles instead of times: they leave the clock out",
         subject=subject,
     )
 
 
-def _clock_ceiling(subject: Subject) -> Ceiling | None:
+def _clock_ceiling(subject: Subject, power: ArmPower | None) -> Ceiling | None:
     """Busy time at the sampled clock against the same at the highest clock."""
-    clocks = [
-        chunk.state.sm_clock_mhz
-        for chunk in steady_chunks(subject.result)
-        if chunk.state is not None and chunk.state.sm_clock_mhz
-    ]
-    fact = subject.result.provenance.get("gpu.max_sm_clock_mhz")
-    highest = fact.value if fact is not None else None
-    if subject.slot is None or not clocks or not isinstance(highest, int | float) or not highest:
+    if subject.slot is None or power is None or power.at_most is None:
         return None
-    gained_ms = subject.busy_ms * max(1 - median(clocks) / highest, 0.0)
+    gained_ms = subject.busy_ms * power.at_most
     return subject.ceiling(gained_ms, gained_ms)
 
 

@@ -17,6 +17,7 @@ from harness.arms import BASE_ARM
 from harness.matrix import Case, Kind
 from harness.profiled import Timeline
 from harness.report.figures_limit import floors_svg, growth_svg, leave_out_svg, map_svg
+from harness.report.figures_power import power_svg
 from harness.report.material import MODE_LABELS, MODES, Material, case_label, mode_label
 from harness.report.plots import (
     STAGE_COLOURS,
@@ -52,6 +53,7 @@ def draw(material: Material, trust: Trust | None) -> dict[str, bytes]:
         "timeline.svg": _timeline(material),
         "components.svg": _components(material),
         "fixes.svg": _fixes(material),
+        "power.svg": power_svg(material),
         "floors.svg": floors_svg(material),
         "leave_out.svg": leave_out_svg(material),
         "growth.svg": growth_svg(material),

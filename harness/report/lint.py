@@ -14,6 +14,7 @@ import msgspec
 from jinja2 import Environment
 
 from harness.analysis import (
+    arm_power,
     causes,
     compiled,
     components,
@@ -48,6 +49,7 @@ RULES: dict[str, float] = {
     **error_budget.BUDGET,
     **growth.REAL_TIME_FPS,
     **floor_reasons.LIMITS,
+    **arm_power.LIMITS,
     "CONFIDENCE": experiment.CONFIDENCE,
     "MOST_P": causes.MOST_P,
     "LEAST_RHO": causes.LEAST_RHO,

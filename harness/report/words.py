@@ -6,6 +6,7 @@ from harness.report.material import of
 from harness.result import Result
 
 UNITS: dict[Unit, str] = {"us": "µs", "seconds": "s"}
+WHOLE: dict[Unit, str] = {"mhz": "MHz", "watts": "W"}  # told without decimals
 
 
 def sources(results: tuple[Result, ...], paths: tuple[str, ...]) -> tuple[Source, ...]:
@@ -25,6 +26,8 @@ def cell(number: Measured) -> Cell:
         return percent(number.value, *at)
     if number.unit == "ms":
         return ms(number.value, *at)
+    if number.unit in WHOLE:
+        return Cell(f"{number.value:,.0f} {WHOLE[number.unit]}", at)
     unit = UNITS.get(number.unit, "")
     return Cell(f"{decimals(number.value)} {unit}".strip(), at)
 

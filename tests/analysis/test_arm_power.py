@@ -1,15 +1,26 @@
 """Arms held by the power cap: a recorded run of an H200, and what cannot be said."""
 
+import itertools
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from harness.analysis.arm_power import POWER_CAPPED, ArmPower, arm_power, arms_power
+from harness.analysis.arm_power import (
+    CAP_COUNTER,
+    POWER_CAPPED,
+    ArmPower,
+    arm_power,
+    arms_power,
+    capped_words,
+    case_power,
+)
 from harness.analysis.fix_arms import ArmTimes, arm_times
+from harness.analysis.interval import median
 from harness.measure.flags import POWER_CAPPED as FLAG
 from harness.result import Result
 from harness.store import RunFolder
+from tests.analysis.profiled import words
 
 RUN = Path(__file__).parents[2] / "reports" / "nvidia-h200" / "20261127-162601-fixes"
 
@@ -40,7 +51,7 @@ def test_the_stack_is_held_and_the_baseline_is_not(recorded: list[Result]) -> No
 
 def test_all_arms_are_told_where_one_is_held(recorded: list[Result]) -> None:
     arms = [times(recorded, arm) for arm in recorded[0].case.arms]
-    assert [one.times.arm for one in arms_power(arms)] == list(recorded[0].case.arms)
+    assert [one.arm for one in arms_power(arms)] == list(recorded[0].case.arms)
     assert arms_power(arms[:4]) == ()  # none of them is held
 
 
@@ -66,3 +77,44 @@ def test_without_samples_nothing_is_said(recorded: list[Result]) -> None:
     facts = {k: v for k, v in recorded[0].provenance.items() if not k.startswith("gpu.")}
     unknown = arm_power(times([msgspec.structs.replace(recorded[0], provenance=facts)], "lossless"))
     assert unknown is not None and unknown.at_most is None and unknown.limit_watts is None
+
+
+def test_the_end_of_blocks_shows_a_clock_that_still_falls(recorded: list[Result]) -> None:
+    base, stack = (arm_power(times(recorded, arm)) for arm in ("base", "lossless"))
+    assert base is not None and stack is not None and stack.last_mhz is not None
+    assert base.last_mhz == base.sm_clock_mhz
+    ends = [
+        chunk.state.sm_clock_mhz
+        for chunk, after in itertools.pairwise(recorded[0].chunks)
+        if chunk.arm == "lossless" and chunk.phase == "steady" and chunk.state is not None
+        if (after.arm, after.block) != (chunk.arm, chunk.block)
+    ]
+    assert len(ends) == 5
+    assert stack.last_mhz == median(end for end in ends if end is not None)
+    assert stack.last_mhz < stack.sm_clock_mhz - 20
+
+
+def test_the_counter_tells_the_time_that_an_arm_was_held(recorded: list[Result]) -> None:
+    shares = {arm: arm_power(times(recorded, arm)) for arm in ("stack-1", "base", "lossless")}
+    told = {arm: power.capped_share for arm, power in shares.items() if power is not None}
+    assert told["stack-1"] == 0
+    assert told["base"] is not None and 0.1 < told["base"] < 0.25  # after a held arm
+    assert told["lossless"] is not None and 0.8 < told["lossless"] < 1
+    counters = [
+        msgspec.structs.replace(reading, values=reading.values | {CAP_COUNTER: None})
+        if reading.label == "steady.2.lossless.end"
+        else reading
+        for reading in recorded[0].gpu.counters
+    ]
+    gpu = msgspec.structs.replace(recorded[0].gpu, counters=counters)
+    broken = arm_power(times([msgspec.structs.replace(recorded[0], gpu=gpu)], "lossless"))
+    assert broken is not None and broken.capped_share is None and broken.held
+
+
+def test_what_it_costs_is_told_where_it_is_held_alone(recorded: list[Result]) -> None:
+    base, stack = (case_power(recorded, arm) for arm in ("base", "lossless"))
+    assert base is not None and stack is not None
+    assert words(capped_words(stack)).startswith("the power cap held <8> of <10> steady chunks: ")
+    assert "costs at most <0.05" in words(capped_words(stack))
+    assert "held <3> of <10>" in words(capped_words(base))
+    assert "costs" not in words(capped_words(base))

@@ -1,9 +1,11 @@
 """Reasons above a floor: each rule fires on its evidence and is quiet without it."""
 
+import msgspec
 import pytest
 
-from harness.analysis.floor_reasons import above_limit, longest, reasons
+from harness.analysis.floor_reasons import above_limit, longest, power_cap, reasons
 from harness.analysis.roofline_stack import KindFloor, StackRoofline, stack_roofline
+from harness.record_parts import ChunkState
 from harness.result import Result
 from tests.analysis.profiled import with_chunk, words
 from tests.records import stacks
@@ -102,3 +104,19 @@ def test_without_operators_the_autoencoder_is_all_that_has_a_kind() -> None:
     assert found.unattributed_ms == pytest.approx(187.45)
     assert longest(found, kind) is None and reasons(found, kind) == ()
     assert found.at("/operators/*/calls") == (f"{found.slot.path}/operators",)
+
+
+def test_the_power_cap_is_told_of_the_whole_where_the_record_shows_it() -> None:
+    made = stacks.result(LOSSLESS)
+    calm = stack_roofline(made)
+    assert calm is not None and power_cap(calm) is None
+    state = ChunkState(sm_clock_mhz=1500.0, power_mw=690e3)
+    chunks = [
+        msgspec.structs.replace(chunk, state=state, flags=["power capped"]) for chunk in made.chunks
+    ]
+    held = stack_roofline(msgspec.structs.replace(made, chunks=chunks))
+    assert held is not None
+    told = power_cap(held)
+    assert told is not None
+    assert "steady chunks: median SM clock <1500>" in words(told)
+    assert all(part.paths for part in told if not isinstance(part, str))

@@ -206,6 +206,34 @@ def test_throttling_by_the_counters() -> None:
     assert "throttling" not in found(result)
 
 
+@pytest.mark.parametrize(("capped", "title"), [(0.4, "Throttling"), (0.6, "Power cap")])
+def test_a_power_cap_in_most_chunks_asks_for_less_energy(capped: float, title: str) -> None:
+    result = eager()
+    first, last = result.gpu.counters
+    rising = [
+        CounterReading(t_s=first.t_s, label="", values={"sw_power_cap_ns": 0}),
+        CounterReading(t_s=last.t_s, label="", values={"sw_power_cap_ns": 3_000_000_000}),
+    ]
+    steady_at = [i for i, chunk in enumerate(result.chunks) if chunk.phase == "steady"]
+    held = steady_at[: round(capped * len(steady_at))]
+    chunks = [
+        msgspec.structs.replace(chunk, flags=["power capped"] if index in held else [])
+        for index, chunk in enumerate(result.chunks)
+    ]
+    hot = build.change(
+        result,
+        gpu=msgspec.structs.replace(result.gpu, counters=rising),
+        chunks=chunks,
+        provenance=result.provenance | {"gpu.max_sm_clock_mhz": Fact(value=2475)},
+    )
+    cause = found(hot)["throttling"]
+    assert cause.title == title and ceiling(cause).busy_share == pytest.approx(1 - 1980 / 2475)
+    told = f"the power cap held <{len(held)}> of <{len(steady_at)}> steady chunks" in words(
+        cause.claim
+    )
+    assert told == cause.fix.startswith("work that takes less energy") == (capped > 0.5)
+
+
 @pytest.mark.parametrize(
     "changes", [{"other_cpu_share": 0.6}, {"run_queue": 40.0}], ids=["cpu", "queue"]
 )

@@ -1,5 +1,6 @@
 """The section of measured fixes, and runs of which every case is a variant."""
 
+import shutil
 from pathlib import Path
 
 import msgspec
@@ -18,6 +19,8 @@ from tests.report import made_fixes, made_limit
 from tests.report.test_render import row_of, section
 
 NAME = "Recommendations, measured"
+RECORDED = Path(__file__).parents[2] / "reports" / "nvidia-h200" / "20261127-162601-fixes"
+CACHE = "`paired-inpainting-cache`"
 
 
 def variant_cases(name: str = "lossless") -> list[Case]:
@@ -116,13 +119,19 @@ def test_without_a_profile_of_the_baseline_the_floor_takes_the_rate_beside_anoth
     assert "at the measured rate of matrix products: 1" in text
 
 
-def test_arms_that_the_power_cap_holds_are_told(report: str) -> None:
+def test_arms_that_the_power_cap_holds_are_told(report: str, tmp_path: Path) -> None:
     assert "held by the GPU's power cap" not in report
-    path = Path(__file__).parents[2] / "reports" / "nvidia-h200" / "20261127-162601-fixes"
-    text = section((path / "report.md").read_text(), NAME)
-    told = row_line(text, "`lossless`") if "| `lossless` |" in text else ""
-    assert "- `lossless` is held by the GPU's power cap: its SM clock is **1,8" in text
-    assert "of 1,980, at 7" in text and told
+    copy = tmp_path / "nvidia-h200" / RECORDED.name
+    shutil.copytree(RECORDED, copy)
+    text = section(render_run(copy).read_text(), NAME)
+    assert "- `lossless` (Inpainting, 512x512) is held by the GPU's power cap: its SM clock" in text
+    assert "of 1,980, at 711 W of 700; that costs at most 5.1 % of its GPU time here" in text
+    assert "- `lossless` (Inpainting, 832x480) is held" in text and "- `base`" not in text
+    held = text.split("Clock and power while the arms were timed")[1]
+    assert row_of(held, "`base`")[3:] == ["1,980", "412", "3", "10", "17.9 %"]
+    assert "in more than 50.0 % of its timed chunks" in held
+    assert row_of(text.split("clock and power of every arm")[1], CACHE)[-2:] == ["1,980", "429"]
+    assert "figures/power.svg" in text and (copy / "figures" / "power.svg").is_file()
 
 
 def test_every_predicting_rule_exists(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
+from harness.analysis.arm_power import arm_power
 from harness.analysis.claims import RootCause
+from harness.analysis.fix_arms import ArmTimes
 from harness.analysis.fixes import FIX_TARGETS, Fixes, SingleFix, StackStep, Target, targets
 from harness.analysis.output_errors import output_of
 from harness.report.cells import (
@@ -19,6 +21,7 @@ from harness.report.cells import (
     table,
 )
 from harness.report.material import MODE_LABELS, of
+from harness.report.sections.arm_power import clock, watts
 from harness.report.sections.fix_cells import (
     COST_HEADS,
     busy_cell,
@@ -214,7 +217,13 @@ def cost_table(fixes: Fixes) -> Table | None:
             Cell(times.case.id, (of(times.results[0], "/case_id"),), "code"),
             Cell(times.arm, (of(times.results[0], "/case/arms"),), "code"),
             *cost_cells(times),
+            *_state_cells(times),
         )
         for times in fixes.shown
     ]
-    return table(("Case", "Arm", *COST_HEADS), rows)
+    return table(("Case", "Arm", *COST_HEADS, ">SM clock (MHz)", ">Power (W)"), rows)
+
+
+def _state_cells(times: ArmTimes) -> tuple[Cell, Cell]:
+    power = arm_power(times)
+    return (NOTHING, NOTHING) if power is None else (clock(power), watts(power))

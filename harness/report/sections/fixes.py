@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from harness.analysis.arm_power import arms_power
 from harness.analysis.claims import RootCause
 from harness.analysis.fix_arms import ArmTimes, energy_per_frame
 from harness.analysis.fixes import Fixes, floor_ms, measured_fixes, too_few
@@ -92,7 +93,7 @@ def fix_section(material: Material) -> FixSection | None:
         stack=stack_table(fixes),
         targets=target_table(fixes),
         floor=_floor_line(floor_of(material, fixes)),
-        power=power_section(_grown(fixes)),
+        power=power_section(powered(fixes)),
         others=others_table(fixes),
         longlive=longlive_line(fixes),
         outputs=output_groups(fixes.outputs),
@@ -104,10 +105,11 @@ def fix_section(material: Material) -> FixSection | None:
     )
 
 
-def _grown(fixes: Fixes) -> list[ArmTimes]:
-    """The baseline and every step of the stack."""
+def powered(fixes: Fixes) -> list[ArmTimes]:
+    """The baseline, every step of the stack, other modes and sizes, and fixes alone if held."""
     base = [] if fixes.base is None else [fixes.base]
-    return [*base, *(step.times for step in fixes.steps)]
+    alone = [fix.times for fix in fixes.singles if arms_power([fix.times])]
+    return [*base, *(step.times for step in fixes.steps), *alone, *fixes.others]
 
 
 def fix_sentences(material: Material) -> list[Line]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from harness.analysis.floor_reasons import LIMITS, above_limit, longest, reasons
+from harness.analysis.floor_reasons import LIMITS, above_limit, longest, power_cap, reasons
 from harness.analysis.least_work import Rate
 from harness.analysis.profile import main_slot
 from harness.analysis.roofline_stack import (
@@ -49,6 +49,7 @@ class StackFloors:
     title: Cell
     rates: Line
     whole: Line
+    power: Line | None
     rows: Table | None
     reasons: tuple[Line, ...]
 
@@ -101,6 +102,7 @@ def _floors(found: StackRoofline) -> StackFloors:
         title=case_label(found.result),
         rates=_rates(found),
         whole=_whole(found),
+        power=_power(found),
         rows=_rows(found),
         reasons=tuple(_reason(found, kind) for kind in found.kinds if above_limit(kind)),
     )
@@ -126,6 +128,13 @@ def _whole(found: StackRoofline) -> Line:
     at = _floor_sources(found, found.kinds)
     words += ["All kinds at their floor: ", ms(floor_ms, *at), ", measured over floor "]
     return line(*words, ratio(busy_ms / floor_ms, busy, *at), ".")
+
+
+def _power(found: StackRoofline) -> Line | None:
+    words = power_cap(found)
+    if words is None:
+        return None
+    return line("Beside the profile ", sentence(words, of_result=found.result), ".")
 
 
 def _rows(found: StackRoofline) -> Table | None:
