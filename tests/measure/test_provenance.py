@@ -10,7 +10,7 @@ from harness.job import Job
 from harness.measure.devices import workload_config
 from harness.measure.findings import Findings
 from harness.measure.provenance import CHECKPOINT_FILES, VAE_FILES, Context, collect
-from harness.variants import STACKS
+from harness.variants import resolve
 from tests.measure.cases import SALT, small_case
 
 
@@ -51,6 +51,6 @@ def test_what_the_name_of_a_stack_stands_for_is_kept() -> None:
     )
     told = {name: fact.value for name, fact in facts.items() if name.startswith(STACK_FACTS)}
     assert told == {
-        "workload.fixes.stack-3": ", ".join(STACKS["stack-3"]),
+        "workload.fixes.stack-3": ", ".join(fix.name for fix in resolve("stack-3")),
         "workload.fixes.ring-cache+once": "ring-cache, once",
     }
