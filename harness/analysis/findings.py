@@ -15,6 +15,13 @@ from harness.result import Result
 CHUNK_SPREAD_LIMIT = 0.01  # quartiles' distance over median of a chunk on an idle host
 COMPONENT_SPREAD_LIMIT = 0.005
 REASONS_SHOWN = 3
+STACK_FACTS = "workload.fixes."
+# What the processes of a case must share to be processes of one thing -> how it is called.
+MIXABLE = {
+    "git.commit": "commits of this program",
+    "torch.version": "versions of torch",
+    "gpu.driver": "versions of the driver",
+}
 REASON_CHARACTERS = 100
 
 
@@ -49,11 +56,14 @@ class Finding:
 
 @dataclass(frozen=True)
 class CaseFinding:
-    """A remark about a case: that of its gravest process, and how many processes share it."""
+    """A remark about a case: that of its gravest process, and how many processes share it.
+
+    None where it is about the processes together.
+    """
 
     finding: Finding
     result: Result
-    processes: int
+    processes: int | None
 
 
 def not_converged(result: Result) -> Finding | None:
@@ -230,4 +240,30 @@ def case_findings(processes: Sequence[Result]) -> list[CaseFinding]:
         if found:
             finding, result = max(found, key=lambda pair: pair[0].gravity)
             told.append(CaseFinding(finding, result, len(found)))
+    if (together := mixed_versions(processes)) is not None:
+        told.append(CaseFinding(together, processes[-1], None))
     return told
+
+
+def mixed_versions(processes: Sequence[Result]) -> Finding | None:
+    """A run went on after the program or what it stands on had changed."""
+    parts: list[str | Evidence] = []
+    names = dict.fromkeys(name for result in processes for name in result.provenance)
+    stacks = {
+        name: f"sets of fixes by the name {name.removeprefix(STACK_FACTS)}"
+        for name in names
+        if name.startswith(STACK_FACTS)
+    }
+    for name, words in {**MIXABLE, **stacks}.items():
+        facts = (result.provenance.get(name) for result in processes)
+        values = {fact.value for fact in facts if fact is not None and fact.value is not None}
+        if len(values) > 1:
+            parts += [", " if parts else "processes of one case ran with "]
+            parts += [Evidence(len(values), "count", f"/provenance/{name}"), f" {words}"]
+    if not parts:
+        return None
+    return Finding(
+        "mixed versions",
+        tuple(parts),
+        "see what changed between them, or measure all processes again with one",
+    )

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from harness import __version__
+from harness.arms import is_variant_arm
 from harness.cost import parameters
 from harness.job import Job
 from harness.measure.devices import Gpu
@@ -26,6 +27,7 @@ from harness.measure.telemetry import Telemetry
 from harness.presets import WorkloadConfig
 from harness.privacy import pseudonym
 from harness.result import Fact
+from harness.variants import resolve
 from harness.workload import weights
 from harness.workload.streaming import StreamingPipeline
 
@@ -215,6 +217,10 @@ def _workload(context: Context) -> Facts:
         ),
         "measure.stop": _stop(context),
     }
+    for variant in (case.variant, *filter(is_variant_arm, case.arms)):
+        fixes = [fix.name for fix in resolve(variant)]
+        if len(fixes) > 1:  # what a name stands for may change from commit to commit
+            facts[f"workload.fixes.{variant}"] = Fact(value=", ".join(fixes))
     for part, count in parameters(config).items():
         facts[f"workload.parameters.{part}"] = Fact(value=count)
     if case.weights == "checkpoint" and context.job.weights_dir is not None:

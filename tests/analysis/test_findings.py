@@ -9,7 +9,7 @@ from harness.analysis import findings as rules
 from harness.analysis.findings import Evidence, Finding, case_findings, findings
 from harness.matrix import Case
 from harness.record_parts import CompileStats, Convergence, CounterReading, GpuState
-from harness.result import Result
+from harness.result import Fact, Result
 from tests.records import build
 
 CASES: dict[str, Case] = {case.id: case for case in build.gpu_cases()}
@@ -201,6 +201,26 @@ def test_a_case_of_several_processes_is_told_of_once_by_the_worst() -> None:
     told = case_findings([build.result(CHUNKS), noisy(1, 0.02), noisy(2, 0.04)])
     assert [(item.finding.rule, item.processes) for item in told] == [("wide spread", 2)]
     assert told[0].result.process == 2
+
+
+def test_processes_of_several_versions_are_told_of_together() -> None:
+    def ran(process: int, **facts: str) -> Result:
+        result = build.result(CHUNKS, process=process)
+        known = {name.replace("_", "."): Fact(value=value) for name, value in facts.items()}
+        return msgspec.structs.replace(result, provenance={**result.provenance, **known})
+
+    same = [ran(n, git_commit="a" * 40, gpu_driver="580.1") for n in range(3)]
+    assert case_findings(same) == []
+    told = case_findings([*same[:2], ran(2, git_commit="b" * 40, gpu_driver="580.2")])
+    assert [(one.finding.rule, one.processes) for one in told] == [("mixed versions", None)]
+    words = [part for part in told[0].finding.parts if isinstance(part, str)]
+    assert words[-1] == " versions of the driver" and " commits of this program" in words
+    stacks = [ran(n, **{"workload_fixes_lossless": f"once, fix{n // 2}"}) for n in range(3)]
+    assert text(case_findings(stacks)[0].finding) == (
+        "processes of one case ran with <2> sets of fixes by the name lossless"
+    )
+    unknown = ran(2, gpu_driver="580.1")
+    assert case_findings([*same[:2], unknown]) == []  # a commit that is not known is no other one
 
 
 def test_a_limit_has_no_gravity() -> None:

@@ -222,7 +222,7 @@ def _remarks(material: Material) -> list[Line]:
         all_of = of_all(processes)
         for told in case_findings(processes):
             words: list[Inline | str] = [_part(told.result, part) for part in told.finding.parts]
-            if len(processes) > 1:
+            if len(processes) > 1 and told.processes is not None:
                 words += [" (the worst process; it holds for ", count(told.processes, *all_of)]
                 words += [" of ", count(len(processes), *all_of), ")"]
             text = line(*words, f". Next: {told.finding.next_step}.")
