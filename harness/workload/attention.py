@@ -122,6 +122,10 @@ class Attention:
         """A backend that is none of those by name; a profile shows this one."""
         self._backends[use] = (name, backend)
 
+    def named(self, use: str) -> str:
+        """The name of a use's backend, as a profile shows it."""
+        return self._backends[use][0]
+
     def keep_keys(self, use: str) -> None:
         """For keys that are read again later: Sage, which changes them, then gets a copy."""
         name, backend = self._backends[use]

@@ -63,10 +63,17 @@ def _bound(weight: Tensor) -> Tensor:
 
 # q [1, N, n, D], k and v [1, K, n, D] in e4m3 -> [1, N, n, D] in e4m3, of the values' scale
 Product = Callable[[Tensor, Tensor, Tensor, Scales], Tensor]
+# The same of p pieces, [p, N, n, D] and [p, K, n, D], and log-sum-exps [p, n, N] float32
+ProductWithSums = Callable[[Tensor, Tensor, Tensor, Scales], tuple[Tensor, Tensor]]
 
 
 def explicit_product(q: Tensor, k: Tensor, v: Tensor, scales: Scales) -> Tensor:
     """The same in float32, the softmax's weights rounded too: what cuDNN's is held against."""
+    return explicit_with_sums(q, k, v, scales)[0]
+
+
+def explicit_with_sums(q: Tensor, k: Tensor, v: Tensor, scales: Scales) -> tuple[Tensor, Tensor]:
+    """The product, and the log-sum-exps of its logits."""
     queries, keys, values = (
         (x.float() * scale).transpose(1, 2)
         for x, scale in ((q, scales.q), (k, scales.k), (v, scales.v))
@@ -75,7 +82,7 @@ def explicit_product(q: Tensor, k: Tensor, v: Tensor, scales: Scales) -> Tensor:
     weights = (logits - logits.amax(dim=-1, keepdim=True)).exp()
     coarse = rounded(weights, scales.weight).float() * scales.weight
     out = coarse @ values / weights.sum(dim=-1, keepdim=True)
-    return rounded(out.transpose(1, 2), scales.v)
+    return rounded(out.transpose(1, 2), scales.v), logits.logsumexp(dim=-1)
 
 
 @dataclass(frozen=True)
@@ -93,12 +100,21 @@ class CudnnProduct:
     """
 
     def __init__(self) -> None:
-        self._plans: dict[tuple[int, int], Plan] = {}
+        self._plans: dict[tuple[object, ...], Plan] = {}
         self._handle: object = None
         self._largest: tuple[Tensor, Tensor] | None = None  # cuDNN tells them, nobody reads them
 
     def __call__(self, q: Tensor, k: Tensor, v: Tensor, scales: Scales) -> Tensor:
         """See `Product`. Raises what cuDNN raises."""
+        return self._run(q, k, v, scales, None)
+
+    def with_sums(self, q: Tensor, k: Tensor, v: Tensor, scales: Scales) -> tuple[Tensor, Tensor]:
+        """See `ProductWithSums`. Raises what cuDNN raises."""
+        pieces, queries, heads, _ = q.shape
+        sums = torch.empty(pieces, heads, queries, dtype=torch.float32, device=q.device)
+        return self._run(q, k, v, scales, sums), sums
+
+    def _run(self, q: Tensor, k: Tensor, v: Tensor, scales: Scales, sums: Tensor | None) -> Tensor:
         import cudnn  # only where it is asked for: it needs cuDNN
 
         if self._handle is None or self._largest is None:
@@ -107,19 +123,20 @@ class CudnnProduct:
         cudnn.set_stream(
             handle=self._handle, stream=torch.cuda.current_stream(q.device).cuda_stream
         )
-        lengths = (q.shape[1], k.shape[1])
-        plan = self._plans.get(lengths)
+        key = (q.shape, k.shape, sums is None)
+        plan = self._plans.get(key)
         if plan is None:
-            plan = self._plans[lengths] = _plan(self._handle, q, k)
+            plan = self._plans[key] = _plan(self._handle, q, k, sums)
         out = torch.empty_like(q)
         scaling = (scales.q, scales.k, scales.v, scales.weight, scales.weight_inverse)
-        tensors = (q, k, v, *scaling, scales.v_inverse, out, *self._largest)
-        plan.graph.execute(dict(enumerate(tensors)), plan.workspace, handle=self._handle)
+        given = (q, k, v, *scaling, scales.v_inverse)
+        told = (out, *self._largest, *(() if sums is None else (sums,)))
+        plan.graph.execute(dict(enumerate((*given, *told))), plan.workspace, handle=self._handle)
         return out
 
 
-def _plan(handle: object, q: Tensor, k: Tensor) -> Plan:
-    """The graph for these lengths; its tensors are numbered in the order of `CudnnProduct`.
+def _plan(handle: object, q: Tensor, k: Tensor, sums: Tensor | None) -> Plan:
+    """The graph for these shapes; its tensors are numbered in the order of `CudnnProduct`.
 
     Raises RuntimeError where cuDNN has no kernel for it.
     """
@@ -138,14 +155,14 @@ def _plan(handle: object, q: Tensor, k: Tensor) -> Plan:
     one = {"dim": [1] * 4, "stride": [1] * 4}
     factors = [graph.tensor(uid=uid, data_type=cudnn.data_type.FLOAT, **one) for uid in range(3, 9)]
     names = ("descale_q", "descale_k", "descale_v", "descale_s", "scale_s", "scale_o")
-    out, _, *largest = graph.sdpa_fp8(
+    out, told_sums, *largest = graph.sdpa_fp8(
         q=queries,
         k=keys,
         v=values,
         **dict(zip(names, factors, strict=True)),
         attn_scale=q.shape[-1] ** -0.5,
         use_causal_mask=False,
-        generate_stats=False,
+        generate_stats=sums is not None,
     )
     dim, stride = _layout(q)
     out.set_uid(9).set_output(True).set_dim(dim).set_stride(stride)
@@ -153,6 +170,9 @@ def _plan(handle: object, q: Tensor, k: Tensor) -> Plan:
     for uid, told in enumerate(largest, start=10):
         told.set_uid(uid).set_output(True).set_dim(one["dim"]).set_stride(one["stride"])
         told.set_data_type(cudnn.data_type.FLOAT)
+    if sums is not None:
+        told_sums.set_uid(12).set_output(True).set_data_type(cudnn.data_type.FLOAT)
+        told_sums.set_dim([*sums.shape, 1]).set_stride([*sums.stride(), 1])
     try:
         graph.build([cudnn.heur_mode.A])  # no slower engine takes its place
     except cudnn.cudnnGraphNotSupportedError as error:  # which is no RuntimeError

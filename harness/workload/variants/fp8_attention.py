@@ -14,10 +14,17 @@ from harness.workload.kv_cache import BlockCache, Update
 from harness.workload.layers import CachedSelfAttention
 from harness.workload.parts import part
 from harness.workload.rollout import Pipeline
-from harness.workload.variants.cudnn_fp8 import CudnnProduct, Product, Scales
+from harness.workload.variants.cudnn_fp8 import (
+    CudnnProduct,
+    Product,
+    ProductWithSums,
+    Scales,
+)
 from harness.workload.variants.e4m3 import FP8, restored, rounded
 from harness.workload.variants.overlay import lay_over
 from harness.workload.variants.ring_cache import RingCache
+from harness.workload.variants.whole_waves import NAME as WHOLE_WAVES
+from harness.workload.variants.whole_waves import Join, WholeWaves, joined, try_split
 
 KERNEL = "cudnn_fp8"
 TRIED_TOKENS = 128
@@ -32,12 +39,43 @@ class Arithmetic:
     restored: Callable[[Tensor, Tensor, torch.dtype], Tensor] = restored
 
     @classmethod
-    def of_gpu(cls) -> "Arithmetic":
-        """cuDNN's product, and one kernel for each rounding."""
+    def of_gpu(cls, product: Product) -> "Arithmetic":
+        """This product, and one kernel for each rounding."""
         round_once, restore = (
             torch.compile(f, fullgraph=True, dynamic=False) for f in (rounded, restored)
         )
-        return cls(CudnnProduct(), round_once, restore)
+        return cls(product, round_once, restore)
+
+
+class InWaves:
+    """A product in whole waves of thread blocks: see `whole_waves`."""
+
+    def __init__(
+        self, processors: int, product: Product, with_sums: ProductWithSums, join: Join
+    ) -> None:
+        self._processors, self._join = processors, join
+        self._product, self._with_sums = product, with_sums
+
+    @classmethod
+    def of_gpu(cls, device: torch.device) -> "InWaves":
+        """cuDNN's products, and one kernel that joins."""
+        count = torch.cuda.get_device_properties(device).multi_processor_count
+        product = CudnnProduct()
+        join = torch.compile(joined, fullgraph=True, dynamic=False)
+        return cls(count, product, product.with_sums, join)
+
+    def __call__(self, q: Tensor, k: Tensor, v: Tensor, scales: Scales) -> Tensor:
+        """See `Product`."""
+        return self.over(scales)(q, k, v)
+
+    def over(self, scales: Scales) -> WholeWaves:
+        """The attention at these scales."""
+        return WholeWaves(
+            self._processors,
+            lambda q, k, v: self._product(q, k, v, scales),
+            lambda q, k, v: self._with_sums(q, k, v, scales),
+            self._join,
+        )
 
 
 class Fp8SelfAttention(CachedSelfAttention):
@@ -107,9 +145,11 @@ class Fp8Rings(Pipeline):
 
 def use_fp8(pipeline: Pipeline) -> None:
     """In the base blocks. Raises CaseError where cuDNN cannot do it."""
-    arithmetic = Arithmetic.of_gpu()
-    _try_product(pipeline, arithmetic.product)
-    round_attention(pipeline, arithmetic)
+    product: Product = CudnnProduct()
+    _try_product(pipeline, product)
+    if pipeline.attention.named("cached_self") == WHOLE_WAVES:
+        product = _in_waves(pipeline)
+    round_attention(pipeline, Arithmetic.of_gpu(product))
 
 
 def round_attention(pipeline: Pipeline, arithmetic: Arithmetic) -> None:
@@ -122,14 +162,24 @@ def round_attention(pipeline: Pipeline, arithmetic: Arithmetic) -> None:
     lay_over(pipeline, Fp8Rings)
 
 
+def _in_waves(pipeline: Pipeline) -> Product:
+    product = InWaves.of_gpu(pipeline.device)
+    waves = product.over(_ones(pipeline))
+    try_split(pipeline, waves, waves.one_call, FP8)
+    return product
+
+
+def _ones(pipeline: Pipeline) -> Scales:
+    return Scales(*torch.ones(6, 1, device=pipeline.device).unbind())
+
+
 def _try_product(pipeline: Pipeline, product: Product) -> None:
     """One small attention: a GPU or a build without it is told before anything is measured."""
     model = pipeline.config.model
     shape = (1, TRIED_TOKENS, model.num_heads, model.head_dim)
     x = torch.ones(shape, device=pipeline.device).to(FP8)
-    scales = Scales(*torch.ones(6, 1, device=pipeline.device).unbind())
     try:
-        product(x, x, x, scales)
+        product(x, x, x, _ones(pipeline))
     except (RuntimeError, ValueError, ImportError) as error:
         raise CaseError(
             f"fix 'fp8-attention' cannot run here: {str(error).splitlines()[0]}",
