@@ -34,8 +34,12 @@ def run(
     fp8_error: float = FP8_ERROR,
     drift: float = 0.0,
     left: dict[str, tuple[float, float]] | None = None,
+    capped: tuple[str | None, ...] = (),
 ) -> Path:
-    """A stored run; `drift` is what FP8's error grows by over a stretch, as a share."""
+    """A stored run; `drift` is what FP8's error grows by over a stretch, as a share.
+
+    The power cap held the arms of `capped`; None is that of cases without arms.
+    """
     planned = [
         msgspec.structs.replace(case, processes=processes) if case.kind == "paired" else case
         for case in cases(name)
@@ -50,7 +54,19 @@ def run(
         else:
             records.append(end_to_end(one.case, truth))
     plan = build.manifest(planned, run_id=f"20261128-080000-{name}", matrix=name)
-    return build.store(reports, plan, records)
+    return build.store(reports, plan, [_capped(record, capped) for record in records])
+
+
+def _capped(record: Record, arms: tuple[str | None, ...]) -> Record:
+    if not isinstance(record, Result) or not arms:
+        return record
+    chunks = [
+        msgspec.structs.replace(chunk, flags=["power capped"])
+        if chunk.phase == "steady" and chunk.arm in arms
+        else chunk
+        for chunk in record.chunks
+    ]
+    return msgspec.structs.replace(record, chunks=chunks)
 
 
 def paired(case: Case, number: int, left: dict[str, tuple[float, float]]) -> Result:

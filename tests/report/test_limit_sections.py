@@ -44,8 +44,10 @@ def test_the_fastest_stack_stands_beside_the_lossless_one_with_its_proof(report:
 
 def test_what_breaks_its_budget_is_struck_out_and_meets_no_target(tmp_path: Path) -> None:
     quick = {"ring-cache": (0.1, 0.1), "lora-merged": (0.1, 0.1), "graph-chunk": (0.5, 0.5)}
-    made = made_limit.run(tmp_path, name="fastest", fp8_error=0.3, left=quick)
+    made = made_limit.run(tmp_path, name="fastest", fp8_error=0.3, left=quick, capped=("fastest",))
     text = section(render_run(made).read_text(), NAME)
+    assert "- `fastest` is held by the GPU's power cap: its SM clock is **1,980 MHz**" in text
+    assert "- `lossless` is held" not in text and "figures/power.svg" in text
     assert row_of(text, "`fastest`")[1].startswith("~~")
     assert row_of(text, "must")[-1] == "output not proven"
     assert "so its time means nothing" in text
@@ -121,7 +123,7 @@ def test_the_distance_to_the_roofline_of_both_stacks_with_its_reasons(
         assert "- **VAE encode:** convolutions take " in stack
         assert "- **attention:**" not in stack
     assert "Why, where it takes more than 1.5 times its floor" in text
-    assert "## Roofline" not in report
+    assert "## Roofline" not in report and "power cap" not in text
 
 
 def test_a_missing_rate_is_said_and_no_floor_is_made_up(tmp_path: Path) -> None:
@@ -149,8 +151,10 @@ def test_a_profile_of_a_replayed_graph_tells_no_kinds_and_says_so(tmp_path: Path
 def test_a_run_of_the_stacks_alone_claims_nothing_about_parts_of_the_baseline(
     tmp_path: Path,
 ) -> None:
-    text = render_run(made_limit.run(tmp_path, name="floors")).read_text()
+    made = made_limit.run(tmp_path, name="floors", capped=(None,))
+    text = render_run(made).read_text()
     assert "## Roofline" not in text and "### Distance to the roofline" in text
+    assert text.count("Beside the profile the power cap held ") == 2
     assert "## Why torch.compile" not in text
     causes = section(text, "Root Causes")
     assert "**Kernel-launch overhead:**" in causes
