@@ -74,6 +74,7 @@ def _cold(*variants: str) -> Axes:
 TRIED = (f"{LOSSLESS}+fused-keys", f"{LOSSLESS}+whole-waves+fused-keys")
 # The fastest stack, and without each of its FP8 fixes: what each brings and what error it costs.
 FP8_FIXES = ("fp8-linears", "fp8-attention")
+FASTEST_IN_WAVES = f"{FASTEST}+whole-waves"
 WITHOUT_FP8 = tuple(f"{FASTEST}{WITHOUT}{fix}" for fix in FP8_FIXES)
 LEAVE_ONE_OUT = [_without(label, *fixes) for label, fixes in LEFT_OUT.items()]
 AUTOENCODERS = [
@@ -104,7 +105,7 @@ FASTEST_CASES = [
     Axes(
         kind=("paired",),
         mode=("inpainting",),
-        arms=(BASE_ARM, LOSSLESS, *TRIED, FASTEST, *WITHOUT_FP8),
+        arms=(BASE_ARM, LOSSLESS, *TRIED, FASTEST, FASTEST_IN_WAVES, *WITHOUT_FP8),
         label="fastest",
         processes=3,
         chunks_per_block=4,
@@ -112,13 +113,19 @@ FASTEST_CASES = [
     Axes(
         kind=("quality",),
         mode=("inpainting",),
-        arms=(BASE_ARM, LOSSLESS, TRIED[-1], FASTEST, *WITHOUT_FP8),
+        arms=(BASE_ARM, LOSSLESS, TRIED[-1], FASTEST, FASTEST_IN_WAVES),
         label="fastest",
     ),
     Axes(
         kind=("quality",),
         mode=("inpainting",),
-        arms=(BASE_ARM, LOSSLESS, FASTEST),
+        arms=(BASE_ARM, *WITHOUT_FP8),
+        label="fastest-without",
+    ),
+    Axes(
+        kind=("quality",),
+        mode=("inpainting",),
+        arms=(BASE_ARM, LOSSLESS, FASTEST, FASTEST_IN_WAVES),
         label="fastest",
         stretch=60,
     ),

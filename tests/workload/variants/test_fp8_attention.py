@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from harness.errors import CaseError
+from harness.workload.attention import sdpa
 from harness.workload.rollout import Pipeline
 from harness.workload.variants import fp8_attention
 from harness.workload.variants.compiled_blocks import (
@@ -18,18 +19,27 @@ from harness.workload.variants.compiled_blocks import (
     lay_halves,
     rounded_before_attention,
 )
-from harness.workload.variants.cudnn_fp8 import ROOM, CudnnProduct, Scales, explicit_product
+from harness.workload.variants.cudnn_fp8 import (
+    ROOM,
+    CudnnProduct,
+    Scales,
+    explicit_product,
+    explicit_with_sums,
+)
 from harness.workload.variants.e4m3 import FP8, LARGEST, restored, rounded
 from harness.workload.variants.fp8_attention import (
+    WHOLE_WAVES,
     Arithmetic,
     Fp8Ring,
     Fp8SelfAttention,
+    InWaves,
     round_attention,
     use_fp8,
 )
 from harness.workload.variants.fp8_linears import dequantised_product, quantise
 from harness.workload.variants.real_rope import rotate_real
 from harness.workload.variants.registry import apply, twin
+from harness.workload.variants.whole_waves import Split, joined
 
 ARITHMETIC = Arithmetic(explicit_product)
 
@@ -154,6 +164,53 @@ def test_compiled_halves_are_as_near_the_plain_ones_as_rounding_lets_them(
         rounding = (want - pipeline.run_chunk(None, None)).norm()
         # Sums in another order: what lies between two steps of e4m3 falls to the one or the other.
         assert 0 < float((got - want).norm() / rounding) < 0.8
+
+
+def test_in_whole_waves_the_product_is_the_same_within_its_rounding(pipeline: Pipeline) -> None:
+    torch.manual_seed(5)
+    q, k, v = torch.randn(1, 400, 3, 16), torch.randn(1, 96, 3, 16), torch.randn(1, 96, 3, 16)
+    scales = scales_of(pipeline)
+    for scale in (scales.q, scales.k):
+        scale.fill_(4 / LARGEST)
+    scales.measure(v)
+    factors = (scales.q, scales.k, scales.v)
+    q, k, v = (rounded(x, factor) for x, factor in zip((q, k, v), factors, strict=True))
+    waves = InWaves(9, explicit_product, explicit_with_sums, joined)
+    got = waves.over(scales).split(q, k, v, Split(256, 4))
+    want = explicit_product(q, k, v, scales)
+    assert got.dtype == FP8 and got.shape == want.shape
+    assert torch.equal(got[:, :256].float(), want[:, :256].float())
+    rest = [x[:, 256:].float() for x in (got, want)]
+    error = (rest[0] - rest[1]).norm() / rest[1].norm()
+    assert 1e-4 < float(error) < 0.05  # each piece is rounded before they are merged
+
+
+def test_with_whole_waves_the_product_is_tried_in_waves(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apply(pipeline, "ring-cache")
+    pipeline.attention.bind("cached_self", WHOLE_WAVES, sdpa)
+    monkeypatch.setattr(fp8_attention, "CudnnProduct", lambda: explicit_product)
+
+    def with_sums_in_bits(*given: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        out, sums = explicit_with_sums(*given)
+        return out, sums / math.log(2)
+
+    for sums, sound in ((explicit_with_sums, True), (with_sums_in_bits, False)):
+        made = InWaves(2, explicit_product, sums, joined)
+        monkeypatch.setattr(InWaves, "of_gpu", lambda _, made=made: made)
+        if sound:
+            assert fp8_attention._in_waves(pipeline) is made
+            continue
+        with pytest.raises(CaseError, match="gives another attention than one call"):
+            use_fp8(pipeline)
+    monkeypatch.setattr(
+        InWaves, "of_gpu", lambda _: InWaves(2, explicit_product, explicit_with_sums, joined)
+    )
+    use_fp8(pipeline)
+    attention = pipeline.transformer.blocks[0].self_attn
+    assert isinstance(attention, Fp8SelfAttention)
+    assert isinstance(attention.arithmetic.product, InWaves)
 
 
 def test_the_kernel_is_named_in_a_profile(pipeline: Pipeline) -> None:

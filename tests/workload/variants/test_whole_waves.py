@@ -14,6 +14,7 @@ from harness.workload.rollout import Pipeline
 from harness.workload.variants import whole_waves
 from harness.workload.variants.registry import apply, twin
 from harness.workload.variants.whole_waves import (
+    NAME,
     TILE,
     Split,
     WholeWaves,
@@ -118,18 +119,24 @@ def test_sums_of_another_kind_are_found_before_anything_is_measured(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(whole_waves, "cudnn", sdpa)
-    monkeypatch.setattr(whole_waves, "TILE", 16)
-    monkeypatch.setattr(whole_waves, "TRIED", (32, 64))
 
     def in_bits(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         out, sums = with_sums(q, k, v)
-        return out, sums * 10 / math.log(2)
+        return out, sums / math.log(2)
 
-    for sums, wrong in ((with_sums, False), (in_bits, True)):
-        made = WholeWaves(8, sdpa, sums, joined)
+    def swapped(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        out, sums = with_sums(q, k, v)
+        return out, sums.flip(0)
+
+    def of_weights(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        out, sums = with_sums(q, k, v)
+        return out, sums.exp()
+
+    for wrong in (in_bits, swapped, of_weights):
+        made = WholeWaves(8, sdpa, wrong, joined)
         monkeypatch.setattr(WholeWaves, "of_gpu", lambda _, made=made: made)
-        if not wrong:
+        with pytest.raises(CaseError, match="gives another attention than one call"):
             use_whole_waves(pipeline)
-            continue
-        with pytest.raises(CaseError, match="gives another attention than cuDNN's one call"):
-            use_whole_waves(pipeline)
+    monkeypatch.setattr(WholeWaves, "of_gpu", lambda _: WholeWaves(8, sdpa, with_sums, joined))
+    use_whole_waves(pipeline)
+    assert pipeline.attention.named("vace_self") == NAME
