@@ -231,6 +231,7 @@ def _go_on(
         facts={**host_facts(), **commit},
         screen=screen,
         budget_s=manifest.budget_s,
+        only=options.only,
     )
     expected_s = expected_seconds(plan.cases, place.reports, manifest.gpu_slug)
     admit()

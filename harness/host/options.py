@@ -245,6 +245,7 @@ def keep(options: BenchOptions, path: Path) -> None:
 def recall(given: Given, path: Path, recorded: Given | None = None) -> BenchOptions:
     """The options a run was started with; what is given now and differs from a default wins.
 
+    --only is as it is given now: the run's plan holds what it kept then.
     `recorded` is what the run's record says of them, where this host has not kept them.
     """
     try:
@@ -256,7 +257,7 @@ def recall(given: Given, path: Path, recorded: Given | None = None) -> BenchOpti
             f"the run's options in {path} are damaged", next_step="delete that file"
         ) from error
     defaults = {field.name: field.default for field in fields(BenchOptions)}
-    kept = {name: value for name, value in kept.items() if value is not None}
+    kept = {name: value for name, value in kept.items() if value is not None and name != "only"}
     now = {
         name: value
         for name, value in given.items()

@@ -1,5 +1,6 @@
 """The processes of a run, one after the other: measure, keep, and look whether more are needed."""
 
+import shlex
 import shutil
 import time
 from collections.abc import Callable
@@ -56,6 +57,7 @@ class Session:
     facts: dict[str, Fact]  # of host and commit; the runner adds its own
     screen: Screen
     budget_s: float | None = None
+    only: str | None = None  # patterns that narrow what is measured of a run now
     _started_s: float = field(default_factory=time.monotonic)
 
     def finish(self, tools: Tools, todo: list[Process], expected_s: dict[str, float]) -> Path:
@@ -82,7 +84,8 @@ class Session:
     @property
     def resume_command(self) -> str:
         """What goes on with this run."""
-        return f"invoke bench --resume {self.run.path.name}"
+        narrowed = f" --only {shlex.quote(self.only)}" if self.only else ""
+        return f"invoke bench --resume {self.run.path.name}{narrowed}"
 
     def _measure_all(self, todo: list[Process], expected_s: dict[str, float]) -> list[str]:
         """Measures and keeps each process; returns the labels of those that failed."""
@@ -134,9 +137,12 @@ class Session:
         self.runners.of(process.case).recover()
 
     def _extension(self, tools: Tools, expected_s: dict[str, float]) -> list[Process]:
-        """More processes for comparisons that are undecided, as far as the budget allows."""
+        """More processes for comparisons that are undecided, as far as the budget allows.
+
+        None for a run that --only narrows: both sides of a comparison get as many.
+        """
         run = self.run.load()
-        if self.budget_s is None or run.todo:
+        if self.budget_s is None or self.only or run.todo:
             return []
         left_s = self.budget_s - (time.monotonic() - self._started_s)
         undecided = set(tools.undecided(run))

@@ -68,6 +68,13 @@ def test_a_run_s_options_survive_for_resume(
     assert recall({"video": "b.mp4"}, path).video == "b.mp4"
 
 
+def test_the_cases_that_were_asked_for_once_are_not_asked_for_again(tmp_path: Path) -> None:
+    """The run's plan holds them; repeated, it is whole."""
+    keep(BenchOptions(only="e2e-*", gpu="1"), tmp_path / "run.json")
+    assert recall({}, tmp_path / "run.json") == BenchOptions(gpu="1")
+    assert recall({"only": "paired-*"}, tmp_path / "run.json").only == "paired-*"
+
+
 def test_a_run_of_another_machine_has_defaults(tmp_path: Path) -> None:
     assert recall({"resume": "run-1"}, tmp_path / "no.json").video is None
 

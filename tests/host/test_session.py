@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -265,6 +265,15 @@ def test_without_budget_there_are_no_more_processes(tmp_path: Path, budget_s: fl
     assert len(runner.ran) == 3 + 1
     told = any("more processes each" in line for line in shown(work))
     assert told == (budget_s is not None)
+
+
+def test_a_narrowed_run_gets_no_more_processes_and_goes_on_narrowed(tmp_path: Path) -> None:
+    runner = FakeRunner()
+    work = replace(session(tmp_path, runner, [paired()], budget_s=60), only="paired-*")
+    tools = Tools(render=render, undecided=lambda run: [paired().id])
+    work.finish(tools, schedule([paired()]), all_of([paired()]))
+    assert len(runner.ran) == 3
+    assert work.resume_command == f"invoke bench --resume {work.run.path.name} --only 'paired-*'"
 
 
 def test_a_failed_process_is_named_and_run_again(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from harness.matrix import Case
 from harness.report.material import Material
 from harness.report.render import render_index, render_run
 from harness.report.sections.fix_ranking import with_measured
-from harness.result import Result
-from harness.store import RunFolder
+from harness.result import Fact, Result, encode
+from harness.store import RunFolder, result_name
 from tests.records import build
 from tests.report import made_fixes, made_limit
 from tests.report.test_render import row_of, section
@@ -117,6 +117,18 @@ def test_without_a_profile_of_the_baseline_the_floor_takes_the_rate_beside_anoth
     text = section(render_run(made_fixes.run(tmp_path)).read_text(), NAME)
     assert "Nothing is predicted" in text
     assert "at the measured rate of matrix products: 1" in text
+
+
+def test_a_fact_that_differs_between_processes_is_marked(tmp_path: Path) -> None:
+    path = made_fixes.run(tmp_path)
+    for record in RunFolder(path).load().finished:
+        commit = Fact(value=("b" if record.process == 2 else "a") * 40)
+        told = build.change(record, provenance={**record.provenance, "git.commit": commit})
+        (path / "cases" / result_name(record.case_id, record.process)).write_bytes(encode(told))
+    text = render_run(path).read_text()
+    assert row_of(section(text, "Test Setup"), "`git.commit`")[2] == "differs between processes"
+    assert "(differs between processes)" in row_of(section(text, "Reproduce"), "Commit")[1]
+    assert "processes of one case ran with 2 commits of this program" in section(text, "Overview")
 
 
 def test_arms_that_the_power_cap_holds_are_told(report: str, tmp_path: Path) -> None:

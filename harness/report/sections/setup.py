@@ -169,7 +169,8 @@ def _shown(material: Material, wanted: tuple[tuple[str, str], ...]) -> Table | N
     for label, name in wanted:
         found = material.fact(name)
         if found is not None:
-            rows.append((label, fact_cell(*found)))
+            remark = _remark(material, name)
+            rows.append((label, line(fact_cell(*found), f" ({remark})" if remark else "")))
     return table(("What", "Value"), rows)
 
 
@@ -249,16 +250,29 @@ def _clips(results: list[Result]) -> Table | None:
 
 
 def _all_facts(material: Material) -> Table | None:
-    facts: dict[str, list[tuple[Fact, str]]] = {}
-    for name, fact in material.run.manifest.facts.items():
-        facts.setdefault(name, []).append((fact, plan(f"/facts/{name}")))
+    facts: dict[str, tuple[Fact, str]] = {
+        name: (fact, plan(f"/facts/{name}")) for name, fact in material.run.manifest.facts.items()
+    }
     for result in material.results:
-        for name, fact in result.provenance.items():
-            facts.setdefault(name, []).append((fact, of(result, f"/provenance/{name}")))
+        for one in material.processes(result):
+            for name, fact in one.provenance.items():
+                facts.setdefault(name, (fact, of(one, f"/provenance/{name}")))
     rows = []
     for name in sorted(facts):
-        fact, source = facts[name][0]
-        values = {str(other.value) for other, _ in facts[name]}
-        differs = "differs between cases" if len(values) > 1 else ""
-        rows.append((Cell(name, (source,), "code"), fact_cell(fact, source), differs))
+        fact, source = facts[name]
+        cells = (Cell(name, (source,), "code"), fact_cell(fact, source))
+        rows.append((*cells, _remark(material, name)))
     return table(("Fact", "Value", "Remark"), rows)
+
+
+def _remark(material: Material, name: str) -> str:
+    """Whether the plan's and the processes' own values of a fact differ; empty where they agree."""
+    cases = [
+        {str(one.provenance[name].value) for one in processes if name in one.provenance}
+        for processes in map(material.processes, material.results)
+    ]
+    if any(len(values) > 1 for values in cases):
+        return "differs between processes"
+    planned = material.run.manifest.facts.get(name)
+    whole = {str(planned.value)} if planned is not None else set[str]()
+    return "differs between cases" if len(whole.union(*cases)) > 1 else ""
