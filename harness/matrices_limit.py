@@ -70,7 +70,7 @@ def _cold(*variants: str) -> Axes:
     return Axes(kind=("e2e",), mode=("inpainting",), variant=variants, blocks=2, chunks_per_block=4)
 
 
-# What is tried beyond the lossless stack, in bf16; the last has all of it and is proven.
+# What is tried beyond the lossless stack, in bf16; the last has all of it, and is in the proof.
 TRIED = (f"{LOSSLESS}+fused-keys", f"{LOSSLESS}+whole-waves+fused-keys")
 # The fastest stack, and without each of its FP8 fixes: what each brings and what error it costs.
 FP8_FIXES = ("fp8-linears", "fp8-attention")

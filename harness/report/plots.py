@@ -177,10 +177,13 @@ def _gpu_legends(figure: Figure, tracks: Sequence[CaseTrack]) -> None:
         Patch(alpha=0, label=f"{number}  {shown(track.label)}")
         for number, track in enumerate(tracks, start=1)
     ]
-    columns = 2 if len(names) > 1 else 1
+    longest = max((len(str(name.get_label())) for name in names), default=0)
+    columns = 2 if len(names) > 1 and longest <= HALF_WIDTH_CHARACTERS else 1
     options = {**LEGEND, "handlelength": 0.0, "handletextpad": 0.0}
     figure.legend(handles=names, loc="outside lower left", ncols=columns, **options)
 
+
+HALF_WIDTH_CHARACTERS = 60  # of a name in the key, where two stand side by side
 
 LEGEND: dict[str, Any] = {
     "frameon": False,

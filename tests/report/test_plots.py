@@ -1,5 +1,6 @@
 import re
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 
 import matplotlib
 import pytest
@@ -79,3 +80,16 @@ def test_a_long_run_stays_a_small_file() -> None:
 
 def test_a_field_that_was_never_read_leaves_its_panel_empty() -> None:
     assert b"svg" in gpu_figure([track(20)])  # no temperature at all
+
+
+def test_long_names_of_cases_have_a_line_each() -> None:
+    """Two side by side would not fit the figure."""
+
+    def heights(label: str) -> list[float]:
+        blob = gpu_figure([replace(track(50), label=label)] * 2).decode()
+        found = re.findall(r"<!-- \d  .*?translate\([\d.]+ ([\d.]+)\)", blob, re.DOTALL)
+        return [float(at) for at in found]
+
+    short, long = heights("Inpainting, eager"), heights("Inpainting, " + "variant fastest, " * 4)
+    assert len(short) == len(long) == 2
+    assert short[0] == short[1] and long[0] != long[1]

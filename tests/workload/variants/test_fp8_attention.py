@@ -50,6 +50,15 @@ def scales_of(pipeline: Pipeline) -> Scales:
     return Scales.of(attention)
 
 
+def scales_for(pipeline: Pipeline, v: torch.Tensor) -> Scales:
+    """For normally distributed queries and keys, and these values."""
+    scales = scales_of(pipeline)
+    for scale in (scales.q, scales.k):
+        scale.fill_(4 / LARGEST)
+    scales.measure(v)
+    return scales
+
+
 def test_no_query_or_key_exceeds_its_scale_before_or_after_rope(pipeline: Pipeline) -> None:
     torch.manual_seed(1)
     attention = pipeline.transformer.blocks[0].self_attn
@@ -91,10 +100,7 @@ def test_rounding_keeps_three_bits_and_what_is_too_large_becomes_the_largest() -
 def test_the_explicit_product_is_attention_within_the_rounding(pipeline: Pipeline) -> None:
     torch.manual_seed(3)
     q, k, v = torch.randn(1, 6, 2, 16), torch.randn(1, 40, 2, 16), torch.randn(1, 40, 2, 16)
-    scales = scales_of(pipeline)
-    for scale in (scales.q, scales.k):
-        scale.fill_(4 / LARGEST)
-    scales.measure(v)
+    scales = scales_for(pipeline, v)
     factors = (scales.q, scales.k, scales.v)
     coarse = [rounded(x, factor) for x, factor in zip((q, k, v), factors, strict=True)]
     got = restored(explicit_product(*coarse, scales), scales.v, torch.float32)
@@ -169,10 +175,7 @@ def test_compiled_halves_are_as_near_the_plain_ones_as_rounding_lets_them(
 def test_in_whole_waves_the_product_is_the_same_within_its_rounding(pipeline: Pipeline) -> None:
     torch.manual_seed(5)
     q, k, v = torch.randn(1, 400, 3, 16), torch.randn(1, 96, 3, 16), torch.randn(1, 96, 3, 16)
-    scales = scales_of(pipeline)
-    for scale in (scales.q, scales.k):
-        scale.fill_(4 / LARGEST)
-    scales.measure(v)
+    scales = scales_for(pipeline, v)
     factors = (scales.q, scales.k, scales.v)
     q, k, v = (rounded(x, factor) for x, factor in zip((q, k, v), factors, strict=True))
     waves = InWaves(9, explicit_product, explicit_with_sums, joined)
