@@ -123,12 +123,17 @@ def test_a_fact_that_differs_between_processes_is_marked(tmp_path: Path) -> None
     path = made_fixes.run(tmp_path)
     for record in RunFolder(path).load().finished:
         commit = Fact(value=("b" if record.process == 2 else "a") * 40)
-        told = build.change(record, provenance={**record.provenance, "git.commit": commit})
+        fixes = "lora-merged, ring-cache" + ", once" * (record.case.kind == "paired")
+        facts = {"git.commit": commit, "workload.fixes.lossless": Fact(value=fixes)}
+        told = build.change(record, provenance={**record.provenance, **facts})
         (path / "cases" / result_name(record.case_id, record.process)).write_bytes(encode(told))
     text = render_run(path).read_text()
     assert row_of(section(text, "Test Setup"), "`git.commit`")[2] == "differs between processes"
     assert "(differs between processes)" in row_of(section(text, "Reproduce"), "Commit")[1]
-    assert "processes of one case ran with 2 commits of this program" in section(text, "Overview")
+    overview = section(text, "Overview")
+    assert f"processes of one case ran with commits {'a' * 12} and {'b' * 12}. Next:" in overview
+    stack = row_of(section(text, NAME), "one CUDA graph")
+    assert stack[-1].endswith("; of other fixes by that name)")
 
 
 def test_arms_that_the_power_cap_holds_are_told(report: str, tmp_path: Path) -> None:

@@ -67,13 +67,22 @@ def test_a_fix_that_fails_is_struck_out_and_what_has_no_proof_says_so(tmp_path: 
     assert row_of(text, "`lossless`")[-1] == "passes"  # in the proof over 60 chunks
 
 
-def test_an_output_that_no_proof_judges_meets_no_target(tmp_path: Path) -> None:
+def test_an_output_that_no_proof_is_of_or_judges_meets_no_target(tmp_path: Path) -> None:
     quick = {"lora-merged": (0.1, 0.1), "graph-chunk": (0.5, 0.5)}
     made = made_limit.run(tmp_path, name="fastest", left=quick)
     assert row_of(section(render_run(made).read_text(), NAME), "must")[-1] == "met"
+    fixes = {one: {"value": f"fp8-{one}", "reason": None} for one in ("quality", "paired")}
+    for record in (made / "cases").glob("*.json"):
+        told = msgspec.json.decode(record.read_bytes())
+        told["provenance"]["workload.fixes.fastest"] = fixes[record.name.split("-")[0]]
+        record.write_bytes(msgspec.json.encode(told))
+    text = section(render_run(made).read_text(), NAME)
+    assert row_of(text, "`fastest`")[-1].endswith("no drift, of other fixes by that name")
+    assert row_of(text, "must")[-1] == "output not proven"
     for record in (made / "cases").glob("quality-*.json"):
         proof = msgspec.json.decode(record.read_bytes())
         proof["output_errors"] = [one for one in proof["output_errors"] if one["chunk"] < 7]
+        del proof["provenance"]["workload.fixes.fastest"]
         record.write_bytes(msgspec.json.encode(proof))
     text = section(render_run(made).read_text(), NAME)
     assert row_of(text, "`fastest`")[-1] == "not judged, too short to tell"

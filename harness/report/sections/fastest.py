@@ -15,6 +15,7 @@ from harness.analysis.error_budget import (
 from harness.analysis.fix_arms import ArmTimes
 from harness.analysis.fixes import too_few
 from harness.analysis.output_errors import OUTPUT_LIMIT, QUANTITIES
+from harness.analysis.pooled import proves_others
 from harness.report.cells import (
     INTERVAL,
     NOTHING,
@@ -98,7 +99,9 @@ def proof_words(outputs: Sequence[BudgetOutput], times: ArmTimes) -> tuple[str, 
     drifts = dict.fromkeys(one.drift_call for one in bad or proofs if one.bounded)
     if len(drifts) > 1:
         drifts.pop("too short to tell", None)  # another proof is long enough
-    return ", ".join((*calls, *drifts)), bool(bad)
+    others = any(proves_others(one.result, times.results, times.arm) for one in proofs)
+    words = (*calls, *drifts, *(["of other fixes by that name"] if others else []))
+    return ", ".join(words), bool(bad)
 
 
 def _sentence(found: Fastest, outputs: Sequence[BudgetOutput]) -> Line:
@@ -150,8 +153,7 @@ def _targets(found: Fastest, outputs: Sequence[BudgetOutput]) -> Table | None:
     """Limits of a chunk's time; met only with an output that is proven."""
     times, wall = found.fastest, wall_of(found.fastest)
     proofs = proofs_of(outputs, times.arm, times.case.mode)
-    within = [one.call == "within the budget" and not one.fails for one in proofs]
-    proven = bool(proofs) and all(within)
+    proven = bool(proofs) and all(_is_proven(one, times) for one in proofs)
     rows = []
     for name, kind in (("FASTEST_MS_MUST", "must"), ("FASTEST_MS_AIM", "aim")):
         met = "met" if times.wall.value <= BUDGET[name] else "missed"
@@ -159,6 +161,11 @@ def _targets(found: Fastest, outputs: Sequence[BudgetOutput]) -> Table | None:
         verdict = too_few(times) or (met if proven else "output not proven")
         rows.append((kind, limit, Cell(f"{decimals(times.wall.value)} ms", wall), verdict))
     return table(("Target", ">Limit", ">Measured", "Verdict"), rows)
+
+
+def _is_proven(proof: BudgetOutput, times: ArmTimes) -> bool:
+    within = proof.call == "within the budget" and not proof.fails
+    return within and not proves_others(proof.result, times.results, times.arm)
 
 
 def _rule() -> Line:
