@@ -3,7 +3,8 @@
 The budget is a cosine: of flow, x0, cached keys and cached values with those of a float32 run with
 exact attention, in every chunk. Drift is an error that grows while nothing else changes: the median
 over the last third of a stretch of one prompt over that of the middle third, held against the same
-ratio of the yardstick, which shows what bf16 does over that time.
+ratio of the yardstick, which shows what bf16 does over that time. Arms of the same proof that claim
+no error are judged as fixes are, by `output_errors`; their cosines stand beside.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,10 @@ from harness.analysis.output_errors import (
     LEAST_CHUNKS,
     QUANTITIES,
     YARDSTICK,
+    ArmOutput,
+    OutputCall,
     Quantity,
+    output_errors,
     ratio_of,
 )
 from harness.arms import BASE_ARM
@@ -52,6 +56,7 @@ class BudgetOutput:
     result: Result
     arm: str
     bounded: bool  # whether the budget is its own claim; else it stands beside for comparison
+    no_worse: ArmOutput | None  # the proof of what claims no error; None of a budget, the yardstick
     call: BudgetCall
     least: dict[Quantity, LeastCosine]  # empty where the record holds no cosines
     drift: dict[Quantity, float]  # growth of the error over the yardstick's; empty if too short
@@ -63,7 +68,14 @@ class BudgetOutput:
     @property
     def fails(self) -> bool:
         """Whether its speed means nothing."""
+        if self.no_worse is not None:
+            return self.no_worse.fails
         return self.bounded and (self.call == "beyond the budget" or self.drift_call == "drifts")
+
+    @property
+    def verdict(self) -> BudgetCall | OutputCall:
+        """On what the arm claims."""
+        return self.call if self.no_worse is None else self.no_worse.call
 
 
 @dataclass(frozen=True)
@@ -85,7 +97,8 @@ def budget_outputs(processes: Mapping[str, Sequence[Result]]) -> list[BudgetOutp
         result = results[0]
         if result.case.kind == "quality" and allows_error(result.case):
             arms = dict.fromkeys((*result.case.arms, YARDSTICK))
-            found += [_judged(result, arm) for arm in arms]
+            proven = {one.arm: one for one in output_errors(result)}
+            found += [_judged(result, arm, proven.get(arm)) for arm in arms]
     return found
 
 
@@ -111,7 +124,8 @@ def proofs_of(outputs: Sequence[BudgetOutput], arm: str, mode: Mode) -> list[Bud
     return [one for one in outputs if one.arm == arm and one.result.case.mode == mode]
 
 
-def _judged(result: Result, arm: str) -> BudgetOutput:
+def _judged(result: Result, arm: str, proven: ArmOutput | None) -> BudgetOutput:
+    bounded = is_variant(arm) and is_bounded(arm)
     own = _errors(result, arm)
     least = {q: found for q in QUANTITIES if (found := _least(own, f"{q}_cosine")) is not None}
     judged = len(least) == len(QUANTITIES) and len(own) >= LEAST_CHUNKS
@@ -122,7 +136,8 @@ def _judged(result: Result, arm: str) -> BudgetOutput:
     return BudgetOutput(
         result=result,
         arm=arm,
-        bounded=is_variant(arm) and is_bounded(arm),
+        bounded=bounded,
+        no_worse=None if bounded else proven,
         call=("within the budget" if within else "beyond the budget") if judged else "not judged",
         least=least,
         drift=drift,

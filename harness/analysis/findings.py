@@ -9,19 +9,13 @@ from typing import Literal
 
 from harness.analysis.chunks import chunk_timing
 from harness.analysis.gpu_state import REASONS_FIELD, phase_states
+from harness.analysis.pooled import unequal_fixes, unequal_versions
 from harness.analysis.stats import spread
 from harness.result import Result
 
 CHUNK_SPREAD_LIMIT = 0.01  # quartiles' distance over median of a chunk on an idle host
 COMPONENT_SPREAD_LIMIT = 0.005
 REASONS_SHOWN = 3
-STACK_FACTS = "workload.fixes."
-# What the processes of a case must share to be processes of one thing -> how it is called.
-MIXABLE = {
-    "git.commit": "commits of this program",
-    "torch.version": "versions of torch",
-    "gpu.driver": "versions of the driver",
-}
 REASON_CHARACTERS = 100
 
 
@@ -204,10 +198,23 @@ def sampler_trouble(result: Result) -> Finding | None:
     return Finding("GPU state", (text,), "see what invoke doctor says of the GPU")
 
 
+def mixed_versions(processes: Sequence[Result]) -> Finding | None:
+    """A run went on after the program or what it stands on had changed."""
+    found = [*unequal_versions(processes), *unequal_fixes(processes)]
+    if not found:
+        return None
+    return Finding(
+        "mixed versions",
+        (f"processes of one case ran with {'; '.join(found)}",),
+        "see what changed between them, or measure all processes again with one",
+    )
+
+
 def doubts(*results: Result) -> list[str]:
     """Rules that make a comparison of these times doubtful, in short and each once."""
     rules = (not_converged, flagged_case, flagged_samples, throttled)
-    found = (rule(result) for result in results for rule in rules)
+    found = [rule(result) for result in results for rule in rules]
+    found.append(mixed_versions(results))
     return list(dict.fromkeys(finding.rule for finding in found if finding is not None))
 
 
@@ -243,27 +250,3 @@ def case_findings(processes: Sequence[Result]) -> list[CaseFinding]:
     if (together := mixed_versions(processes)) is not None:
         told.append(CaseFinding(together, processes[-1], None))
     return told
-
-
-def mixed_versions(processes: Sequence[Result]) -> Finding | None:
-    """A run went on after the program or what it stands on had changed."""
-    parts: list[str | Evidence] = []
-    names = dict.fromkeys(name for result in processes for name in result.provenance)
-    stacks = {
-        name: f"sets of fixes by the name {name.removeprefix(STACK_FACTS)}"
-        for name in names
-        if name.startswith(STACK_FACTS)
-    }
-    for name, words in {**MIXABLE, **stacks}.items():
-        facts = (result.provenance.get(name) for result in processes)
-        values = {fact.value for fact in facts if fact is not None and fact.value is not None}
-        if len(values) > 1:
-            parts += [", " if parts else "processes of one case ran with "]
-            parts += [Evidence(len(values), "count", f"/provenance/{name}"), f" {words}"]
-    if not parts:
-        return None
-    return Finding(
-        "mixed versions",
-        tuple(parts),
-        "see what changed between them, or measure all processes again with one",
-    )

@@ -5,7 +5,8 @@ from pathlib import Path
 import msgspec
 
 from harness.analysis.error_budget import BudgetOutput, budget_outputs, fastest_of
-from harness.analysis.output_errors import output_errors
+from harness.analysis.output_errors import YARDSTICK, output_errors
+from harness.matrices_limit import TRIED
 from harness.run import Run
 from harness.store import RunFolder
 from tests.report import made_limit
@@ -59,6 +60,39 @@ def test_what_lacks_cosines_chunks_or_the_yardstick_is_not_judged(tmp_path: Path
     assert judged(list(older)).call == "not judged"
     assert judged(list(few)).call == "not judged"
     assert judged(list(alone)).drift_call == "too short to tell"
+
+
+def test_an_arm_that_claims_no_error_is_judged_as_a_fix_and_not_by_the_budget(
+    tmp_path: Path,
+) -> None:
+    run = stored(tmp_path)
+    tried = TRIED[-1]
+    key, result = next(
+        (key, results[0])
+        for key, results in run.processes.items()
+        if results[0].case.kind == "quality" and tried in results[0].case.arms
+    )
+
+    def judged(times: float, *, without: str | None = None) -> dict[str, BudgetOutput]:
+        errors = [
+            msgspec.structs.replace(e, values=e.values * times) if e.arm == tried else e
+            for e in result.output_errors
+            if e.arm != without
+        ]
+        changed = msgspec.structs.replace(result, output_errors=errors)
+        return {one.arm: one for one in budget_outputs({key: [changed]})}
+
+    good, bad = judged(1.2), judged(1.3)
+    assert good[tried].verdict == "passes" and not good[tried].fails
+    # Its cosines are within the budget of what allows an error, and it fails nevertheless.
+    assert bad[tried].verdict == "fails" and bad[tried].fails
+    assert bad[tried].call == "within the budget"
+    assert bad["lossless"].verdict == "passes" and bad["base"].verdict == "noise floor"
+    assert bad["fastest"].no_worse is None and bad["fastest"].verdict == bad["fastest"].call
+    # Neither its own cosines nor those of the others stand in for a proof that is not there.
+    for absent in (YARDSTICK, tried):
+        one = judged(1.0, without=absent)[tried]
+        assert one.verdict == "not judged" and not one.fails
 
 
 def test_the_proof_of_the_fixes_does_not_judge_it(tmp_path: Path) -> None:

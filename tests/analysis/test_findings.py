@@ -204,20 +204,38 @@ def test_a_case_of_several_processes_is_told_of_once_by_the_worst() -> None:
 
 
 def test_processes_of_several_versions_are_told_of_together() -> None:
-    def ran(process: int, **facts: str) -> Result:
+    def ran(process: int, **facts: str | bool) -> Result:
         result = build.result(CHUNKS, process=process)
-        known = {name.replace("_", "."): Fact(value=value) for name, value in facts.items()}
+        known = {
+            name.replace("_", ".").replace("..", "_"): Fact(value=value)
+            for name, value in facts.items()
+        }
         return msgspec.structs.replace(result, provenance={**result.provenance, **known})
 
     same = [ran(n, git_commit="a" * 40, gpu_driver="580.1") for n in range(3)]
     assert case_findings(same) == []
     told = case_findings([*same[:2], ran(2, git_commit="b" * 40, gpu_driver="580.2")])
     assert [(one.finding.rule, one.processes) for one in told] == [("mixed versions", None)]
-    words = [part for part in told[0].finding.parts if isinstance(part, str)]
-    assert words[-1] == " versions of the driver" and " commits of this program" in words
+    assert text(told[0].finding) == (
+        f"processes of one case ran with commits {'a' * 12} and {'b' * 12}; "
+        "versions of the driver 580.1 and 580.2"
+    )
+    assert rules.doubts(*same[:2], ran(2, git_commit="b" * 40)) == ["mixed versions"]
+    changed = ran(2, git_commit="a" * 40, git_dirty=True, gpu_driver="580.1")
+    assert f"{'a' * 12} and {'a' * 12} with changes" in text(
+        case_findings([*same, changed])[0].finding
+    )
+    images = [
+        ran(n, image_base__id=f"sha256:{n}" + "c" * 63, image_lock__sha256=f"{n}" * 64)
+        for n in range(2)
+    ]
+    assert text(case_findings(images)[0].finding).endswith(
+        f"base images 0{'c' * 11} and 1{'c' * 11}; lock files {'0' * 12} and {'1' * 12}"
+    )
     stacks = [ran(n, **{"workload_fixes_lossless": f"once, fix{n // 2}"}) for n in range(3)]
     assert text(case_findings(stacks)[0].finding) == (
-        "processes of one case ran with <2> sets of fixes by the name lossless"
+        "processes of one case ran with several sets of fixes by the name lossless "
+        "(not in all: fix0, fix1)"
     )
     unknown = ran(2, gpu_driver="580.1")
     assert case_findings([*same[:2], unknown]) == []  # a commit that is not known is no other one

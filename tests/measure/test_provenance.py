@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from harness.analysis.findings import STACK_FACTS
+from harness.analysis.pooled import STACK_FACTS
 from harness.job import Job
 from harness.measure.devices import workload_config
 from harness.measure.findings import Findings

@@ -123,12 +123,17 @@ def test_a_fact_that_differs_between_processes_is_marked(tmp_path: Path) -> None
     path = made_fixes.run(tmp_path)
     for record in RunFolder(path).load().finished:
         commit = Fact(value=("b" if record.process == 2 else "a") * 40)
-        told = build.change(record, provenance={**record.provenance, "git.commit": commit})
+        fixes = "lora-merged, ring-cache" + ", once" * (record.case.kind == "paired")
+        facts = {"git.commit": commit, "workload.fixes.lossless": Fact(value=fixes)}
+        told = build.change(record, provenance={**record.provenance, **facts})
         (path / "cases" / result_name(record.case_id, record.process)).write_bytes(encode(told))
     text = render_run(path).read_text()
     assert row_of(section(text, "Test Setup"), "`git.commit`")[2] == "differs between processes"
     assert "(differs between processes)" in row_of(section(text, "Reproduce"), "Commit")[1]
-    assert "processes of one case ran with 2 commits of this program" in section(text, "Overview")
+    overview = section(text, "Overview")
+    assert f"processes of one case ran with commits {'a' * 12} and {'b' * 12}. Next:" in overview
+    stack = row_of(section(text, NAME), "one CUDA graph")
+    assert stack[-1].endswith("; of other fixes by that name)")
 
 
 def test_arms_that_the_power_cap_holds_are_told(report: str, tmp_path: Path) -> None:
@@ -142,7 +147,7 @@ def test_arms_that_the_power_cap_holds_are_told(report: str, tmp_path: Path) -> 
     held = text.split("Clock and power while the arms were timed")[1]
     assert row_of(held, "`base`")[3:] == ["1,980", "412", "3", "10", "17.9 %"]
     assert "in more than 50.0 % of its timed chunks" in held
-    assert row_of(text.split("clock and power of every arm")[1], CACHE)[-2:] == ["1,980", "429"]
+    assert row_of(text.split("clock and power of every arm")[1], CACHE)[-2:] == ["1,980", "430"]
     assert "figures/power.svg" in text and (copy / "figures" / "power.svg").is_file()
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from harness.matrices_limit import TRIED
 from harness.report.render import render_run
 from tests.records import build, stacks
 from tests.report import made_fixes, made_limit
@@ -40,6 +41,52 @@ def test_the_fastest_stack_stands_beside_the_lossless_one_with_its_proof(report:
     assert row_of(text, "must")[1] == "at most 170.0 ms"
     assert row_of(text, "must")[-1] == "missed"
     assert "cosines of flow, x0, keys and values" in text
+    assert "judged as fixes are: at most 1.25 times the yardstick's errors" in text
+    assert row_of(text, "`base`")[-1] == "noise floor"
+    # These claim no error: no budget, no drift.
+    assert row_of(text, "`lossless`")[-2:] == ["–", "passes"]
+    assert row_of(text, f"`{TRIED[-1]}`")[-1] == "passes"
+    proof = text.split("arms fastest.**")[1]
+    assert row_of(proof, "`lossless`")[8] == "1.00" and row_of(proof, "`fastest`")[8] == "–"
+
+
+def test_a_fix_that_fails_is_struck_out_and_what_has_no_proof_says_so(tmp_path: Path) -> None:
+    made = made_limit.run(tmp_path, name="fastest", processes=1)
+    record = made / "cases" / "quality-inpainting-fastest.json"
+    proof = msgspec.json.decode(record.read_bytes())
+    for error in proof["output_errors"]:
+        error["values"] *= 1.3 if error["arm"] == TRIED[-1] else 1.0
+    record.write_bytes(msgspec.json.encode(proof))
+    row = row_of(section(render_run(made).read_text(), NAME), f"`{TRIED[-1]}`")
+    assert row[1].startswith("~~") and row[-1] == "fails"
+    record.unlink()
+    text = section(render_run(made).read_text(), NAME)
+    for arm in TRIED:
+        row = row_of(text, f"`{arm}`")
+        assert not row[1].startswith("~~") and row[-1] == "not examined in this run"
+    assert row_of(text, "`lossless`")[-1] == "passes"  # in the proof over 60 chunks
+
+
+def test_an_output_that_no_proof_is_of_or_judges_meets_no_target(tmp_path: Path) -> None:
+    quick = {"lora-merged": (0.1, 0.1), "graph-chunk": (0.5, 0.5)}
+    made = made_limit.run(tmp_path, name="fastest", left=quick)
+    assert row_of(section(render_run(made).read_text(), NAME), "must")[-1] == "met"
+    fixes = {one: {"value": f"fp8-{one}", "reason": None} for one in ("quality", "paired")}
+    for record in (made / "cases").glob("*.json"):
+        told = msgspec.json.decode(record.read_bytes())
+        told["provenance"]["workload.fixes.fastest"] = fixes[record.name.split("-")[0]]
+        record.write_bytes(msgspec.json.encode(told))
+    text = section(render_run(made).read_text(), NAME)
+    assert row_of(text, "`fastest`")[-1].endswith("no drift, of other fixes by that name")
+    assert row_of(text, "must")[-1] == "output not proven"
+    for record in (made / "cases").glob("quality-*.json"):
+        proof = msgspec.json.decode(record.read_bytes())
+        proof["output_errors"] = [one for one in proof["output_errors"] if one["chunk"] < 7]
+        del proof["provenance"]["workload.fixes.fastest"]
+        record.write_bytes(msgspec.json.encode(proof))
+    text = section(render_run(made).read_text(), NAME)
+    assert row_of(text, "`fastest`")[-1] == "not judged, too short to tell"
+    assert row_of(text, "must")[-1] == "output not proven"
 
 
 def test_what_breaks_its_budget_is_struck_out_and_meets_no_target(tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ def _components(eager: Result | None, compiled: Result) -> list[Comparison]:
 
 
 def _doubts(*results: Result) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(rule for result in results for rule in doubts(result)))
+    return tuple(doubts(*results))
 
 
 def confidence(item: Comparison) -> str:

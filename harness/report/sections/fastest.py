@@ -14,7 +14,8 @@ from harness.analysis.error_budget import (
 )
 from harness.analysis.fix_arms import ArmTimes
 from harness.analysis.fixes import too_few
-from harness.analysis.output_errors import QUANTITIES
+from harness.analysis.output_errors import OUTPUT_LIMIT, QUANTITIES
+from harness.analysis.pooled import proves_others
 from harness.report.cells import (
     INTERVAL,
     NOTHING,
@@ -33,6 +34,7 @@ from harness.report.sections.fix_cells import (
     COST_HEADS,
     cost_cells,
     gain_cells,
+    times_cell,
     verdict_cell,
     wall_cell,
     wall_of,
@@ -44,6 +46,7 @@ BUDGET_HEADS = (
     *[f">Least cosine of {quantity}" for quantity in QUANTITIES],
     ">Least SSIM",
     ">Median SSIM",
+    ">Largest error over the yardstick's",
     "Drift",
     ">Growth over the yardstick's",
     ">Chunks",
@@ -92,11 +95,13 @@ def proof_words(outputs: Sequence[BudgetOutput], times: ArmTimes) -> tuple[str, 
     if not proofs:
         return "not examined in this run", False
     bad = [one for one in proofs if one.fails]
-    calls = dict.fromkeys(one.call for one in bad or proofs)
-    drifts = dict.fromkeys(one.drift_call for one in bad or proofs)
+    calls = dict.fromkeys(one.verdict for one in bad or proofs)
+    drifts = dict.fromkeys(one.drift_call for one in bad or proofs if one.bounded)
     if len(drifts) > 1:
         drifts.pop("too short to tell", None)  # another proof is long enough
-    return ", ".join((*calls, *drifts)), bool(bad)
+    others = any(proves_others(one.result, times.results, times.arm) for one in proofs)
+    words = (*calls, *drifts, *(["of other fixes by that name"] if others else []))
+    return ", ".join(words), bool(bad)
 
 
 def _sentence(found: Fastest, outputs: Sequence[BudgetOutput]) -> Line:
@@ -147,8 +152,8 @@ def _speed(found: Fastest, outputs: Sequence[BudgetOutput]) -> Table | None:
 def _targets(found: Fastest, outputs: Sequence[BudgetOutput]) -> Table | None:
     """Limits of a chunk's time; met only with an output that is proven."""
     times, wall = found.fastest, wall_of(found.fastest)
-    _, fails = proof_words(outputs, times)
-    proven = bool(proofs_of(outputs, times.arm, times.case.mode)) and not fails
+    proofs = proofs_of(outputs, times.arm, times.case.mode)
+    proven = bool(proofs) and all(_is_proven(one, times) for one in proofs)
     rows = []
     for name, kind in (("FASTEST_MS_MUST", "must"), ("FASTEST_MS_AIM", "aim")):
         met = "met" if times.wall.value <= BUDGET[name] else "missed"
@@ -158,11 +163,17 @@ def _targets(found: Fastest, outputs: Sequence[BudgetOutput]) -> Table | None:
     return table(("Target", ">Limit", ">Measured", "Verdict"), rows)
 
 
+def _is_proven(proof: BudgetOutput, times: ArmTimes) -> bool:
+    within = proof.call == "within the budget" and not proof.fails
+    return within and not proves_others(proof.result, times.results, times.arm)
+
+
 def _rule() -> Line:
     """How the verdicts are made."""
     cosine = Cell(f"{BUDGET['BUDGET_COSINE']:g}", ("rule#BUDGET_COSINE",))
     chunks = Cell(f"{BUDGET['DRIFT_CHUNKS']:g}", ("rule#DRIFT_CHUNKS",))
     limit = Cell(f"{BUDGET['DRIFT_LIMIT']:g}", ("rule#DRIFT_LIMIT",))
+    worse = Cell(f"{OUTPUT_LIMIT:g}", ("rule#OUTPUT_LIMIT",))
     return line(
         "An arm that allows an error is within its budget where the cosines of flow, x0, keys and "
         "values with those of a float32 run with exact attention are at least ",
@@ -171,7 +182,11 @@ def _rule() -> Line:
         chunks,
         " chunks of one prompt, an error's last third over its middle third is more than ",
         limit,
-        " times the yardstick's. The other arms stand beside it.",
+        " times the yardstick's. The other arms claim no error and are judged as fixes are: at "
+        "most ",
+        worse,
+        " times the yardstick's errors, or the baseline's, in every chunk. The yardstick stands "
+        "beside them.",
     )
 
 
@@ -196,14 +211,21 @@ def _row(output: BudgetOutput) -> tuple[Inline | str, ...]:
         ssim = Cell(f"{output.median_ssim:.4f}", (f"{errors}/*/frame_ssim",))
     return (
         Cell(output.arm, (errors,), "code"),
-        Cell(output.call, form="strong" if output.fails else "text"),
+        Cell(output.verdict, form="strong" if output.fails else "text"),
         *least,
         _value(output, output.least_ssim, "frame_ssim"),
         ssim,
+        _against_yardstick(output),
         output.drift_call,
         growth,
         count(output.chunks, f"{errors}/*/chunk"),
     )
+
+
+def _against_yardstick(output: BudgetOutput) -> Cell:
+    """Nothing for an arm that claims a budget: it is not judged by that."""
+    proof = output.no_worse
+    return NOTHING if proof is None or proof.place is None else times_cell(proof, proof.place)
 
 
 def _value(output: BudgetOutput, found: LeastCosine | None, field: str) -> Cell:

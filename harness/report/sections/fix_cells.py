@@ -7,6 +7,7 @@ from harness.analysis.experiment import Verdict
 from harness.analysis.fix_arms import ArmTimes, energy_per_frame, first_chunk_s, peak_bytes
 from harness.analysis.fixes import rules_of, too_few
 from harness.analysis.output_errors import ArmOutput, Place
+from harness.analysis.pooled import proves_others
 from harness.arms import BASE_ARM
 from harness.report.cells import (
     NOTHING,
@@ -107,6 +108,8 @@ def output_cell(output: ArmOutput | None, times: ArmTimes) -> Line:
     words: list[Inline | str] = [output.call, " (", times_cell(output, output.place)]
     if output.fails:
         words += [" in ", place_words(output, output.place)]
+    if proves_others(output.result, times.results, times.arm):
+        words += ["; of other fixes by that name"]
     proof, case = output.result.case, times.case
     if proof.mode != case.mode:
         words += [f"; {MODE_LABELS[proof.mode]}"]

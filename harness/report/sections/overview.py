@@ -222,7 +222,9 @@ def _remarks(material: Material) -> list[Line]:
         all_of = of_all(processes)
         for told in case_findings(processes):
             words: list[Inline | str] = [_part(told.result, part) for part in told.finding.parts]
-            if len(processes) > 1 and told.processes is not None:
+            if told.processes is None:
+                words = [Cell(str(part), all_of) for part in told.finding.parts]
+            elif len(processes) > 1:
                 words += [" (the worst process; it holds for ", count(told.processes, *all_of)]
                 words += [" of ", count(len(processes), *all_of), ")"]
             text = line(*words, f". Next: {told.finding.next_step}.")
