@@ -1,5 +1,6 @@
 """Proofs of fixes that lie in another run of the GPU: taken, named, and able to strike out."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from harness.analysis.fixes import Fixes
 from harness.report.beside import find_fixes, fixes_of_run
 from harness.report.cells import Cell
+from harness.report.figures import draw
 from harness.report.index import index_view
 from harness.report.lint import cells_of
 from harness.report.material import Material
@@ -38,9 +40,9 @@ def test_a_proof_beside_is_taken_and_its_run_named(tmp_path: Path) -> None:
     assert "not examined in this run" in row_of_ring(path)
     made_fixes.run(tmp_path, only=ALONE, run_id=NEWER)
     text = section(render_run(path).read_text(), NAME)
-    assert f"| passes (1.63; run `{NEWER}`) |" in text or f"; run `{NEWER}`) |" in row_of_ring(path)
+    assert re.search(rf"\| as the base \(1\.6\d; run `{NEWER}`\) \|", row_of_ring(path))
     assert f"arms alone, in run `{NEWER}`.**" in text
-    assert "not examined in this run" in row_line(text, "LoRA merged")  # proven nowhere
+    assert "not examined in this run" in row_line(text, "one CUDA graph")  # proven nowhere
     sources = {
         source
         for group in output_groups(fixes_in(path).outputs)
@@ -65,6 +67,7 @@ def test_a_proof_that_fails_beside_strikes_the_time_out_everywhere(tmp_path: Pat
     material = Material(RunFolder(path).load())
     told = "".join(cell.text for one in fix_sentences(material) for cell in one.cells)
     assert "The output of lossless is worse" in told
+    assert b"output worse" in draw(material, None)["fixes.svg"]
     case = fixes_in(path).singles[0].times.case
     other = RunFolder(path.parent / NEWER).load()
     found = find_fixes(Material(other), case)  # as a run of the limit sees it
