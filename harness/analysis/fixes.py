@@ -11,8 +11,8 @@ from typing import Literal
 
 from harness.analysis.experiment import MIN_PROCESSES
 from harness.analysis.fix_arms import ArmTimes, arm_times
-from harness.analysis.limit_cases import is_of_limit
-from harness.analysis.output_errors import ArmOutput, fixes_of, output_errors, output_of
+from harness.analysis.output_errors import ArmOutput, fixes_of, output_of
+from harness.analysis.proofs_beside import has_fixes, own_proofs
 from harness.arms import BASE_ARM, is_variant_arm
 from harness.cost import chunk_flops
 from harness.cost_case import cost_config
@@ -127,12 +127,17 @@ class Fixes:
         return last if last is not None and last.times.arm == LOSSLESS else None
 
 
-def measured_fixes(processes: Mapping[str, Sequence[Result]]) -> Fixes | None:
-    """From the processes of each case; None where no case has a variant as an arm."""
-    cases = [list(results) for results in processes.values() if _has_variants(results[0].case)]
+def measured_fixes(
+    processes: Mapping[str, Sequence[Result]], *, beside: Sequence[ArmOutput] = ()
+) -> Fixes | None:
+    """From the processes of each case; None where no case has a variant as an arm.
+
+    `beside`: proofs in other runs, of arms that this one does not examine.
+    """
+    cases = [list(results) for results in processes.values() if has_fixes(results[0].case)]
     if not cases:
         return None
-    outputs = [o for results in cases for result in results[:1] for o in output_errors(result)]
+    outputs = [*own_proofs(processes), *beside]
     paired = [results for results in cases if results[0].case.kind == "paired"]
     main = _main_case(paired)
     grown = next((results for results in paired if _is_stack(results[0].case)), None)
@@ -216,10 +221,6 @@ def floor_ms(case: Case, ceilings: Ceilings) -> float | None:
     flops = chunk_flops(cost_config(case), case.mode, chunk=case.first_steady_chunk)
     needed = sum(value for part, value in flops.items() if part != "LoRA")
     return 1e3 * needed / ceilings.matmul_flops_per_s
-
-
-def _has_variants(case: Case) -> bool:
-    return any(map(is_variant_arm, case.arms)) and not is_of_limit(case)
 
 
 def _is_stack(case: Case) -> bool:

@@ -54,6 +54,7 @@ class ArmOutput:
     cosine: float  # least over the chunks
     psnr_db: float | None  # median over the chunks; None where all frames are equal
     chunks: int
+    run: str = ""  # folder of the run beside that it lies in; empty for the run's own
 
     @property
     def place(self) -> Place | None:

@@ -1,4 +1,4 @@
-"""Runs beside the reported one: the newest self-check of the GPU, and a compile ratio for it.
+"""Runs beside the reported one: the newest self-check of the GPU, profiles, fixes and proofs.
 
 What lies beside a run may be damaged or newer than this version. That is told, and no reason to
 fail the report of a run that is sound.
@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.analysis.fixes import Fixes, measured_fixes
+from harness.analysis.output_errors import ArmOutput, output_of
+from harness.analysis.proofs_beside import may_prove, proofs_of, unproven
 from harness.analysis.repeatability import COMPILED
 from harness.analysis.trust import Trust, compiled_processes, trust
 from harness.errors import RecordError
@@ -88,11 +90,26 @@ def find_rate(material: Material, case: Case) -> tuple[Run, Result] | None:
     return (run, result) if run is not None and result is not None else None
 
 
+def fixes_of_run(material: Material) -> Fixes | None:
+    """The run's measured fixes; what it does not prove is proven by the newest run beside it."""
+    processes, found = material.run.processes, list[ArmOutput]()
+    wanted = unproven(processes)
+    fitting = _fitting(material.run, lambda manifest: may_prove(manifest.cases, wanted), [])
+    while wanted and (run := next(fitting, None)) is not None:
+        found += proofs_of(run.processes, wanted, run.path.name)
+        wanted = {
+            arm: timed
+            for arm, timed in wanted.items()
+            if output_of(found, arm, timed[0].case.mode) is None
+        }
+    return measured_fixes(processes, beside=found)
+
+
 def find_fixes(material: Material, case: Case) -> tuple[Run, Fixes] | None:
     """Fixes alone, of this mode and size: the run's own, else those of the newest run beside it."""
 
     def alone(run: Run) -> Fixes | None:
-        fixes = measured_fixes(run.processes)
+        fixes = fixes_of_run(Material(run))
         if fixes is None or not fixes.singles:
             return None
         found = fixes.singles[0].times.case
@@ -118,7 +135,12 @@ def source(material: Material, run: Run, result: Result, path: str) -> Source:
 def home(material: Material, run: Run) -> str:
     """The folder of a run as seen from the reported one."""
     same = run.path.resolve() == material.run.path.resolve()
-    return "" if same else f"../{run.path.name}/"
+    return "" if same else home_of(run.path.name)
+
+
+def home_of(name: str) -> str:
+    """The folder of a run beside the reported one, by its name; that of the run itself if empty."""
+    return f"../{name}/" if name else ""
 
 
 def _has_compiled_arm(manifest: Manifest) -> bool:
@@ -127,14 +149,18 @@ def _has_compiled_arm(manifest: Manifest) -> bool:
 
 def _newest(run: Run, fits: Callable[[Manifest], bool], troubles: list[Trouble]) -> Run | None:
     """The newest run beside `run` whose plan fits and that has results."""
+    return next(_fitting(run, fits, troubles), None)
+
+
+def _fitting(run: Run, fits: Callable[[Manifest], bool], troubles: list[Trouble]) -> Iterator[Run]:
+    """Runs beside `run` whose plan fits and that have results, newest first."""
     for path in _siblings(run.path):
         folder = RunFolder(path)
         try:
             if fits(folder.manifest()) and (found := folder.load()).processes:
-                return found
+                yield found
         except RecordError as error:
             troubles.append(Trouble(path.name, error.what))
-    return None
 
 
 def _siblings(path: Path) -> Iterator[Path]:

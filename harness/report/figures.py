@@ -6,7 +6,6 @@ from harness.analysis.chunks import grouped_stages
 from harness.analysis.comparisons import TIMES, compare_arms, process_values
 from harness.analysis.components import component_times
 from harness.analysis.experiment import MIN_EFFECT, Location, Verdict
-from harness.analysis.fixes import measured_fixes
 from harness.analysis.interval import median
 from harness.analysis.part_groups import grouping
 from harness.analysis.profile import Slot, main_slot
@@ -16,6 +15,7 @@ from harness.analysis.unprofiled import real_idle
 from harness.arms import BASE_ARM
 from harness.matrix import Case, Kind
 from harness.profiled import Timeline
+from harness.report.beside import fixes_of_run
 from harness.report.figures_limit import floors_svg, growth_svg, leave_out_svg, map_svg
 from harness.report.figures_power import power_svg
 from harness.report.material import MODE_LABELS, MODES, Material, case_label, mode_label
@@ -166,7 +166,7 @@ def _track(result: Result) -> CaseTrack | None:
 
 def _fixes(material: Material) -> bytes | None:
     """The stack as it grows, each bar an arm; the floor below it where it is known."""
-    fixes = measured_fixes(material.run.processes)
+    fixes = fixes_of_run(material)
     if fixes is None or fixes.base is None or not fixes.steps:
         return None
     bars = [StackBar("Baseline", fixes.base.wall.value, _ms(fixes.base.busy), False)]

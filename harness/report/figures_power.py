@@ -2,7 +2,7 @@
 
 from harness.analysis.arm_power import arms_power
 from harness.analysis.error_budget import fastest_of
-from harness.analysis.fixes import measured_fixes
+from harness.report.beside import fixes_of_run
 from harness.report.material import Material
 from harness.report.plots_power import PowerRow, power_figure
 from harness.report.sections.arm_power import place
@@ -11,7 +11,7 @@ from harness.report.sections.fixes import powered
 
 def power_svg(material: Material) -> bytes | None:
     """Of the measured fixes, else of the fastest stack; None where the cap holds none of them."""
-    fixes = measured_fixes(material.run.processes)
+    fixes = fixes_of_run(material)
     found = arms_power(powered(fixes)) if fixes is not None else ()
     if not found and (fastest := fastest_of(material.run.processes)) is not None:
         found = arms_power(fastest.arms)

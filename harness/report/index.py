@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from harness.analysis.chunks import fps_over_processes
 from harness.analysis.experiment import Location
-from harness.analysis.fixes import measured_fixes
 from harness.origin import ADDED, origin
+from harness.report.beside import fixes_of_run
 from harness.report.cells import (
     NOTHING,
     Cell,
@@ -104,7 +104,7 @@ def _rates(material: Material) -> Iterator[tuple[str, Location]]:
     fps = fps_over_processes(material.processes(result)) if result is not None else None
     if fps is not None:
         yield "", fps
-    fixes = measured_fixes(material.run.processes)
+    fixes = fixes_of_run(material)
     last = fixes.final if fixes is not None else None
     if last is None or last.output is None or last.output.fails:
         return

@@ -48,6 +48,7 @@ def run(
     worse: dict[str, float] | None = None,
     processes: int = 3,
     only: str | None = None,
+    run_id: str = "20261126-080000-fixes",
 ) -> Path:
     """A stored run; `times` replaces rows of LEFT, `worse` multiplies an arm's errors."""
     planned = [
@@ -60,7 +61,7 @@ def run(
         else paired(one.case, one.number, {**LEFT, **(times or {})})
         for one in schedule(planned)
     ]
-    plan = build.manifest(planned, run_id="20261126-080000-fixes", matrix="fixes")
+    plan = build.manifest(planned, run_id=run_id, matrix="fixes")
     return build.store(reports, plan, list(records))
 
 

@@ -9,6 +9,7 @@ from harness.analysis.fixes import rules_of, too_few
 from harness.analysis.output_errors import ArmOutput, Place
 from harness.analysis.pooled import proves_others
 from harness.arms import BASE_ARM
+from harness.report.beside import home_of
 from harness.report.cells import (
     NOTHING,
     Cell,
@@ -100,11 +101,12 @@ COST_HEADS = (
 
 
 def output_cell(output: ArmOutput | None, times: ArmTimes) -> Line:
-    """The proof's verdict with the worst ratio; of which mode and size, if others."""
+    """The proof's verdict with the worst ratio; of which mode, size and run, if others."""
     if output is None:
         return line("not examined in this run")
+    beside = ("; run ", run_cell(output)) if output.run else ()
     if output.place is None:
-        return line("not judged: the yardstick or chunks are missing")
+        return line("not judged: the yardstick or chunks are missing", *beside)
     words: list[Inline | str] = [output.call, " (", times_cell(output, output.place)]
     if output.fails:
         words += [" in ", place_words(output, output.place)]
@@ -114,9 +116,21 @@ def output_cell(output: ArmOutput | None, times: ArmTimes) -> Line:
     if proof.mode != case.mode:
         words += [f"; {MODE_LABELS[proof.mode]}"]
     if (proof.width_px, proof.height_px) != (case.width_px, case.height_px):
-        size = Cell(f"{proof.width_px}x{proof.height_px}", (of(output.result, "/case/width_px"),))
+        size = Cell(
+            f"{proof.width_px}x{proof.height_px}", (proof_source(output, "/case/width_px"),)
+        )
         words += ["; at ", size]
-    return line(*words, ")")
+    return line(*words, *beside, ")")
+
+
+def run_cell(output: ArmOutput) -> Cell:
+    """The run beside that a proof lies in."""
+    return Cell(output.run, (f"beside#{output.run}",), "code")
+
+
+def proof_source(output: ArmOutput, path: str) -> Source:
+    """Where a value of a proof lies, in the run or beside it."""
+    return home_of(output.run) + of(output.result, path)
 
 
 def times_cell(output: ArmOutput, place: Place) -> Cell:
@@ -133,7 +147,7 @@ def place_words(output: ArmOutput, place: Place) -> Line:
 
 
 def _errors(output: ArmOutput, place: Place, field: str) -> tuple[Source, ...]:
-    return tuple(of(output.result, f"/output_errors/{i}/{field}") for i in place.indices)
+    return tuple(proof_source(output, f"/output_errors/{i}/{field}") for i in place.indices)
 
 
 def predicted_cell(name: str, causes: Sequence[RootCause] | None, home: str) -> Line:

@@ -10,28 +10,37 @@ from harness.analysis.output_errors import (
     ArmOutput,
     is_wrong,
 )
+from harness.report.beside import home_of
 from harness.report.cells import NOTHING, Cell, Inline, Line, Table, count, line, table
-from harness.report.material import case_label, of
-from harness.report.sections.fix_cells import place_words, times_cell
+from harness.report.material import case_label
+from harness.report.sections.fix_cells import place_words, proof_source, run_cell, times_cell
 
 
 @dataclass(frozen=True)
 class OutputGroup:
     """The proof of one case."""
 
-    title: Cell
+    title: Line
     rows: Table | None
 
 
 def output_groups(outputs: Sequence[ArmOutput]) -> tuple[OutputGroup, ...]:
-    """One table for each proof of the run."""
-    cases: dict[str, list[ArmOutput]] = {}
+    """One table for each proof of the run, then for those that it takes from runs beside it."""
+    cases: dict[tuple[str, str], list[ArmOutput]] = {}
     for output in outputs:
-        cases.setdefault(output.result.case_id, []).append(output)
+        cases.setdefault((output.run, output.result.case_id), []).append(output)
     return tuple(
-        OutputGroup(case_label(found[0].result), table(HEADS, [_row(one) for one in found]))
+        OutputGroup(_title(found[0]), table(HEADS, [_row(one) for one in found]))
         for found in cases.values()
     )
+
+
+def _title(output: ArmOutput) -> Line:
+    """The case; of which run, if another."""
+    label = case_label(output.result)
+    at = tuple(home_of(output.run) + source for source in label.sources)
+    beside = (", in run ", run_cell(output)) if output.run else ()
+    return line(Cell(label.text, at, label.form), *beside)
 
 
 HEADS = (
@@ -47,16 +56,17 @@ HEADS = (
 
 
 def _row(output: ArmOutput) -> tuple[Inline | str, ...]:
-    result = output.result
-    errors = of(result, "/output_errors")
+    errors = proof_source(output, "/output_errors")
     ratios: list[Inline] = [
         times_cell(output, output.worst[quantity]) if output.worst else NOTHING
         for quantity in QUANTITIES
     ]
     psnr: Cell = Cell("equal", (errors,))
     if output.psnr_db is not None:
-        psnr = Cell(f"{output.psnr_db:.1f}", (of(result, "/output_errors/*/frame_psnr_db"),))
-    cosine = of(result, "/output_errors/*/latent_cosine")
+        psnr = Cell(
+            f"{output.psnr_db:.1f}", (proof_source(output, "/output_errors/*/frame_psnr_db"),)
+        )
+    cosine = proof_source(output, "/output_errors/*/latent_cosine")
     return (
         Cell(output.arm, (errors,), "code"),
         Cell(output.call, form="strong" if output.call in ("fails", "NOT caught") else "text"),
@@ -65,7 +75,7 @@ def _row(output: ArmOutput) -> tuple[Inline | str, ...]:
         times_cell(output, output.against_base) if output.against_base else NOTHING,
         Cell(f"{output.cosine:.6f}", (cosine,)),
         psnr,
-        count(output.chunks, of(result, "/output_errors/*/chunk")),
+        count(output.chunks, proof_source(output, "/output_errors/*/chunk")),
     )
 
 
@@ -89,7 +99,7 @@ def wrong_line(outputs: Sequence[ArmOutput]) -> Line | None:
     if not wrong:
         return None
     caught = [output for output in wrong if output.call == "caught"]
-    at = tuple(dict.fromkeys(of(output.result, "/output_errors") for output in wrong))
+    at = tuple(dict.fromkeys(proof_source(output, "/output_errors") for output in wrong))
     return line(
         "Of arms that are wrong on purpose the proof caught ",
         count(len(caught), *at),

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from harness.analysis.claims import Measured, Outcome, RootCause
-from harness.analysis.fixes import SingleFix, measured_fixes, rules_of
+from harness.analysis.fixes import SingleFix, rules_of
 from harness.analysis.output_errors import fixes_of
 from harness.analysis.root_causes import ranked_by_ceiling
+from harness.report.beside import fixes_of_run
 from harness.report.material import Material
 
 OUTCOMES: dict[str, Outcome] = {"faster": "confirmed", "same": "refuted", "slower": "refuted"}
@@ -18,7 +19,7 @@ def with_measured(material: Material, causes: Sequence[RootCause]) -> list[RootC
     Where several fixes answer one cause, the one with the largest gain speaks for it. A fix whose
     output fails, or that has no verdict, says nothing.
     """
-    fixes = measured_fixes(material.run.processes)
+    fixes = fixes_of_run(material)
     if fixes is None:
         return list(causes)
     sound = [fix for fix in fixes.singles if not fix.struck and _outcome(fix) is not None]

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from harness.analysis.arm_power import arms_power
 from harness.analysis.claims import RootCause
 from harness.analysis.fix_arms import ArmTimes, energy_per_frame
-from harness.analysis.fixes import Fixes, floor_ms, measured_fixes, too_few
+from harness.analysis.fixes import Fixes, floor_ms, too_few
 from harness.profiled import Ceilings
-from harness.report.beside import find_profiled, find_rate, home
+from harness.report.beside import find_profiled, find_rate, fixes_of_run, home
 from harness.report.cells import (
     INTERVAL,
     Cell,
@@ -79,7 +79,7 @@ class FloorFound:
 
 def fix_section(material: Material) -> FixSection | None:
     """None where the run has no variant as an arm."""
-    fixes = measured_fixes(material.run.processes)
+    fixes = fixes_of_run(material)
     if fixes is None:
         return None
     profiled = profiled_beside(material, fixes)
@@ -114,7 +114,7 @@ def powered(fixes: Fixes) -> list[ArmTimes]:
 
 def fix_sentences(material: Material) -> list[Line]:
     """What the overview says of the fixes: the stack, the largest gain alone, how many did what."""
-    fixes = measured_fixes(material.run.processes)
+    fixes = fixes_of_run(material)
     if fixes is None:
         return []
     found = (_stack_sentence(fixes), _best_sentence(fixes), _calls_sentence(fixes))
