@@ -139,7 +139,8 @@ def test_a_fact_that_differs_between_processes_is_marked(tmp_path: Path) -> None
 def test_arms_that_the_power_cap_holds_are_told(report: str, tmp_path: Path) -> None:
     assert "held by the GPU's power cap" not in report
     copy = tmp_path / "nvidia-h200" / RECORDED.name
-    shutil.copytree(RECORDED, copy)
+    first_ones = shutil.ignore_patterns("*.process-*")  # the run may go on
+    shutil.copytree(RECORDED, copy, ignore=first_ones)
     text = section(render_run(copy).read_text(), NAME)
     assert "- `lossless` (Inpainting, 512x512) is held by the GPU's power cap: its SM clock" in text
     assert "of 1,980, at 711 W of 700; that costs at most 5.1 % of its GPU time here" in text
@@ -147,7 +148,7 @@ def test_arms_that_the_power_cap_holds_are_told(report: str, tmp_path: Path) -> 
     held = text.split("Clock and power while the arms were timed")[1]
     assert row_of(held, "`base`")[3:] == ["1,980", "412", "3", "10", "17.9 %"]
     assert "in more than 50.0 % of its timed chunks" in held
-    assert row_of(text.split("clock and power of every arm")[1], CACHE)[-2:] == ["1,980", "430"]
+    assert row_of(text.split("clock and power of every arm")[1], CACHE)[-2:] == ["1,980", "429"]
     assert "figures/power.svg" in text and (copy / "figures" / "power.svg").is_file()
 
 
