@@ -5,11 +5,11 @@ risk is a count: the changes that come with it (itself and the fixes that it nee
 where an attention kernel with rounding of its own replaces the baseline's.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.analysis.experiment import MIN_PROCESSES
+from harness.analysis.experiment import MIN_PROCESSES, Verdict
 from harness.analysis.fix_arms import ArmTimes, arm_times
 from harness.analysis.output_errors import ArmOutput, fixes_of, output_of
 from harness.analysis.proofs_beside import has_fixes, own_proofs
@@ -17,19 +17,15 @@ from harness.arms import BASE_ARM, is_variant_arm
 from harness.cost import chunk_flops
 from harness.cost_case import cost_config
 from harness.matrix import Case
-from harness.presets import PRESETS
 from harness.profiled import Ceilings
 from harness.result import Result
 from harness.variants import BUNDLES, FIXES, LOSSLESS, STACKS, STEPS, is_variant, resolve
 
-FIX_TARGETS: dict[str, float] = {
-    "LOSSLESS_MS_MUST": 200.0,
-    "LOSSLESS_MS_AIM": 165.0,
-    "LOSSLESS_SPEEDUP_MUST": 2.4,
-    "LOSSLESS_IDLE_MUST": 0.05,
-    "LOSSLESS_IDLE_AIM": 0.02,
-}
-Met = Literal["met", "missed", "not measured", "too few processes"]
+Basis = Literal["wall time", "GPU-busy time"]
+BASES: tuple[tuple[Basis, Callable[[ArmTimes], Verdict | None]], ...] = (
+    ("wall time", lambda times: times.wall_change),
+    ("GPU-busy time", lambda times: times.busy_change),
+)
 
 # Fix -> rules of `root_causes` whose ceilings say what it can gain at most. Their ceilings overlap.
 PREDICTED: dict[str, tuple[str, ...]] = {
@@ -80,22 +76,32 @@ class SingleFix:
         return self.output is not None and self.output.fails
 
     @property
+    def basis(self) -> Basis | None:
+        """The time that its verdict is on: GPU-busy where wall is undecided, which a host blurs."""
+        return decided_by(self.times)
+
+    @property
+    def change(self) -> Verdict | None:
+        """Its change in that time; of wall time where nothing is decided."""
+        by_busy = self.basis == "GPU-busy time"
+        return self.times.busy_change if by_busy else self.times.wall_change
+
+    @property
+    def gain(self) -> float:
+        """Share of that time saved; below zero where it costs."""
+        return 1 - self.change.ratio.value if self.change is not None else 0.0
+
+    @property
     def gain_per_risk(self) -> float:
-        """Share of wall time saved for each point of risk."""
-        return self.times.gain / self.risk
+        """Share of that time saved for each point of risk."""
+        return self.gain / self.risk
 
-
-@dataclass(frozen=True)
-class Target:
-    """A target of the stack: what is measured, its limits by name, and how it came out."""
-
-    what: str
-    unit: Literal["ms", "times", "share"]
-    must: str
-    aim: str | None
-    value: float | None
-    must_met: Met
-    aim_met: Met | None
+    @property
+    def rank(self) -> tuple[bool, int, float]:
+        """What is decided to be faster, what nothing decides, what is not faster; struck last."""
+        calls = {"faster": 0, "undecided": 1}
+        call = self.change.call if self.change is not None else "undecided"
+        return self.struck, calls.get(call, 2), -self.gain_per_risk
 
 
 @dataclass(frozen=True)
@@ -103,7 +109,7 @@ class Fixes:
     """Everything that a run's variant arms say."""
 
     base: ArmTimes | None  # of the stack's case
-    singles: tuple[SingleFix, ...]  # by gain per risk, struck ones last
+    singles: tuple[SingleFix, ...]  # by their rank
     steps: tuple[StackStep, ...]
     others: tuple[ArmTimes, ...]  # other modes and sizes
     outputs: tuple[ArmOutput, ...]
@@ -152,7 +158,7 @@ def measured_fixes(
                 singles.append(_single(times, outputs, steps))
             else:
                 others.append(times)
-    ranked = sorted(singles, key=lambda fix: (fix.struck, -fix.gain_per_risk))
+    ranked = sorted(singles, key=lambda fix: fix.rank)
     base = arm_times(grown, BASE_ARM) if grown is not None else None
     return Fixes(base, tuple(ranked), steps, tuple(others), tuple(outputs))
 
@@ -167,51 +173,6 @@ def rules_of(variant: str) -> tuple[str, ...]:
     """Rules whose ceilings predict a variant: its own first, then those of fixes that it needs."""
     names = dict.fromkeys((variant, *fixes_of(variant)))
     return tuple(dict.fromkeys(rule for name in names for rule in PREDICTED.get(name, ())))
-
-
-def targets(fixes: Fixes) -> list[Target]:
-    """The stack's targets; they hold for inpainting at the full preset's own size on a GPU."""
-    final = fixes.final
-    times = final.times if final is not None and _is_target_case(final.times.case) else None
-    speedup = 1 / times.wall_change.ratio.value if times and times.wall_change else None
-    wall, idle = times.wall.value if times else None, times.idle_share if times else None
-    few = times is not None and not times.enough
-
-    def met(value: float | None, limit: str, *, least: bool = False) -> Met:
-        if value is None:
-            return "not measured"
-        if few:
-            return "too few processes"
-        reached = value >= FIX_TARGETS[limit] if least else value <= FIX_TARGETS[limit]
-        return "met" if reached else "missed"
-
-    must, aim = "LOSSLESS_MS_MUST", "LOSSLESS_MS_AIM"
-    speed, idle_must, idle_aim = (
-        "LOSSLESS_SPEEDUP_MUST",
-        "LOSSLESS_IDLE_MUST",
-        "LOSSLESS_IDLE_AIM",
-    )
-    return [
-        Target("Wall time of a chunk", "ms", must, aim, wall, met(wall, must), met(wall, aim)),
-        Target(
-            "Times as fast as the baseline",
-            "times",
-            speed,
-            None,
-            speedup,
-            met(speedup, speed, least=True),
-            None,
-        ),
-        Target(
-            "Wall time less GPU-busy time",
-            "share",
-            idle_must,
-            idle_aim,
-            idle,
-            met(idle, idle_must),
-            met(idle, idle_aim),
-        ),
-    ]
 
 
 def floor_ms(case: Case, ceilings: Ceilings) -> float | None:
@@ -236,12 +197,6 @@ def _main_case(paired: Sequence[Sequence[Result]]) -> tuple[str, int, int] | Non
     """Mode and size of the tables: those of the stack, else of the first paired case."""
     ordered = sorted(paired, key=lambda results: not _is_stack(results[0].case))
     return _place(ordered[0][0].case) if ordered else None
-
-
-def _is_target_case(case: Case) -> bool:
-    preset = PRESETS["full"]
-    size = (case.width_px, case.height_px) == (preset.width_px, preset.height_px)
-    return (case.preset, case.mode, case.device) == ("full", "inpainting", "cuda") and size
 
 
 def _steps(results: Sequence[Result], outputs: Sequence[ArmOutput]) -> tuple[StackStep, ...]:
@@ -271,6 +226,14 @@ def _single(times: ArmTimes, outputs: Sequence[ArmOutput], steps: Sequence[Stack
         output=output_of(outputs, name, times.case.mode),
         step=next((step for step in steps if name in step.added), None),
     )
+
+
+def decided_by(times: ArmTimes) -> Basis | None:
+    """Which time decides between an arm and the other: wall, else GPU-busy, else none."""
+    for basis, change in BASES:
+        if (found := change(times)) is not None and found.call != "undecided":
+            return basis
+    return None
 
 
 def too_few(times: ArmTimes) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from harness.analysis.claims import RootCause
 from harness.analysis.experiment import Verdict
 from harness.analysis.fix_arms import ArmTimes, energy_per_frame, first_chunk_s, peak_bytes
-from harness.analysis.fixes import rules_of, too_few
+from harness.analysis.fixes import SingleFix, decided_by, rules_of, too_few
 from harness.analysis.output_errors import ArmOutput, Place
 from harness.analysis.pooled import proves_others
 from harness.arms import BASE_ARM
@@ -41,6 +41,11 @@ def busy_of(times: ArmTimes) -> tuple[Source, ...]:
     return of_all((one for one in times.results if one.busy), BUSY)
 
 
+def basis_of(fix: SingleFix) -> tuple[Source, ...]:
+    """Where the times lie that its gain is of."""
+    return busy_of(fix.times) if fix.basis == "GPU-busy time" else wall_of(fix.times)
+
+
 def wall_cell(times: ArmTimes, *, struck: bool = False) -> Cell:
     """Wall time; struck out where the output fails."""
     text = decimals(times.wall.value)
@@ -64,11 +69,19 @@ def gain_cells(change: Verdict | None, sources: tuple[Source, ...]) -> tuple[Cel
     return percent(1 - found.value, *sources), between(percent, low, high, *sources)
 
 
+def busy_gain(times: ArmTimes) -> Line:
+    """Share of GPU-busy time saved, with its interval."""
+    gain, interval = gain_cells(times.busy_change, busy_of(times))
+    return line(gain) if interval == NOTHING else line(gain, " (", interval, ")")
+
+
 def verdict_cell(times: ArmTimes) -> Cell:
-    """The verdict on wall time, or why there is none."""
+    """The verdict on wall time, and that on GPU-busy time where it alone decides; or why none."""
     few = too_few(times)
     if few or times.wall_change is None:
         return Cell(few) if few else NOTHING
+    if decided_by(times) == "GPU-busy time" and times.busy_change is not None:
+        return Cell(f"{times.wall_change.call}; GPU-busy {times.busy_change.call}")
     return Cell(times.wall_change.call)
 
 

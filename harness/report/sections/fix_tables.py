@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from harness.analysis.arm_power import arm_power
 from harness.analysis.claims import RootCause
 from harness.analysis.fix_arms import ArmTimes
-from harness.analysis.fixes import FIX_TARGETS, Fixes, SingleFix, StackStep, Target, targets
+from harness.analysis.fix_targets import FIX_TARGETS, Target, targets
+from harness.analysis.fixes import Fixes, SingleFix, StackStep
 from harness.analysis.output_errors import output_of
 from harness.report.cells import (
     INTERVAL,
@@ -24,7 +25,9 @@ from harness.report.material import MODE_LABELS, of
 from harness.report.sections.arm_power import clock, watts
 from harness.report.sections.fix_cells import (
     COST_HEADS,
+    basis_of,
     busy_cell,
+    busy_gain,
     busy_of,
     cost_cells,
     gain_cells,
@@ -71,11 +74,11 @@ def _single(
         gain,
         interval,
         verdict_cell(times),
-        gain_cells(times.busy_change, busy_of(times))[0],
+        busy_gain(times),
         predicted_cell(fix.name, causes, home),
         _in_stack(fix) if fixes.steps else line("no stack in this run"),
         count(fix.risk, case),
-        percent(fix.gain_per_risk, *wall_of(times)),
+        percent(fix.gain_per_risk, *basis_of(fix)),
         output_cell(fix.output, times),
     )
 
@@ -129,7 +132,7 @@ def _step(step: StackStep) -> Row:
         wall_cell(times, struck=struck),
         busy_cell(times, struck=struck),
         gain_cells(step.step.wall_change, wall)[0],
-        gain_cells(step.step.busy_change, busy_of(times))[0],
+        busy_gain(step.step),
         Cell(f"{1 / change.value:.2f}", wall) if change is not None else NOTHING,
         interval,
         verdict_cell(times),

@@ -21,7 +21,7 @@ from harness.report.cells import (
 )
 from harness.report.material import MODE_LABELS, Material, of
 from harness.report.sections.arm_power import PowerSection, power_section
-from harness.report.sections.fix_cells import gain_cells, output_cell, wall_of
+from harness.report.sections.fix_cells import basis_of, gain_cells, output_cell, wall_of
 from harness.report.sections.fix_output import OutputGroup, output_groups, rule_line, wrong_line
 from harness.report.sections.fix_published import advice_note, advice_rows, longlive_line
 from harness.report.sections.fix_tables import (
@@ -207,11 +207,12 @@ def _stack_sentence(fixes: Fixes) -> Line | None:
 
 
 def _best_sentence(fixes: Fixes) -> Line | None:
-    """The largest gain of a fix alone."""
+    """The largest gain of a fix alone: of those that wall time decides, else of all."""
     sound = [fix for fix in fixes.singles if not fix.struck]
     if not sound:
         return None
-    best = max(sound, key=lambda fix: fix.times.gain)
+    decided = [fix for fix in sound if fix.basis == "wall time"]
+    best = max(decided or sound, key=lambda fix: fix.times.gain)
     wall, change = wall_of(best.times), best.times.wall_change
     if change is None or best.times.gain <= 0:
         return line("No fix alone saves wall time.")
@@ -224,16 +225,16 @@ def _best_sentence(fixes: Fixes) -> Line | None:
 
 
 def _calls_sentence(fixes: Fixes) -> Line | None:
-    """How many single fixes came out how, those whose output fails apart."""
+    """How many single fixes came out how, and on which time; those whose output fails apart."""
     if not fixes.singles:
         return None
     calls: dict[str, list[tuple[Source, ...]]] = {}
     for fix in fixes.singles:
-        change, few = fix.times.wall_change, too_few(fix.times)
-        call = change.call if change is not None else "undecided"
-        key = "struck out" if fix.struck else few or str(call)
-        calls.setdefault(key, []).append(wall_of(fix.times))
-    words: list[Inline | str] = ["Fixes alone, by wall time: "]
+        few = too_few(fix.times)
+        call = f"{fix.change.call} by {fix.basis}" if fix.change and fix.basis else "undecided"
+        key = "struck out" if fix.struck else few or call
+        calls.setdefault(key, []).append(basis_of(fix))
+    words: list[Inline | str] = ["Fixes alone: "]
     for position, (key, found) in enumerate(calls.items()):
         at = tuple(dict.fromkeys(source for sources in found for source in sources))
         words += [", " * bool(position), count(len(found), *at), f" {key}"]
