@@ -131,6 +131,11 @@ FIXES: dict[str, Fix] = _fixes(
         needs=("ring-cache", "compiled-blocks"),
     ),
     Fix(
+        name="one-pass-rows",
+        title="norms and other reductions of a row read it once, where that is faster",
+        needs=("compiled-blocks",),
+    ),
+    Fix(
         name="graph-forward",
         title="one CUDA graph a forward",
         needs=("ring-cache", "rope-real", "once"),
@@ -199,7 +204,7 @@ BUNDLES: dict[str, tuple[str, ...]] = {
         "graph-loop",
         "wan-compiled",
     ),
-    FASTEST: (*STACKS[LOSSLESS], "fp8-linears", "fp8-attention", "fused-keys"),
+    FASTEST: (*STACKS[LOSSLESS], "fp8-linears", "fp8-attention", "fused-keys", "whole-waves"),
 }
 WRONG = tuple(fix.name for fix in FIXES.values() if fix.claim == "wrong")
 

@@ -95,6 +95,7 @@ def test_the_fastest_has_fp8_in_the_place_of_the_epilogue_and_claims_a_budget() 
         "fp8-linears",
         "fp8-attention",
         "fused-keys",
+        "whole-waves",
     }
     assert is_bounded("fastest") and not is_bounded("lossless")
 

@@ -66,7 +66,7 @@ def test_an_arm_that_claims_no_error_is_judged_as_a_fix_and_not_by_the_budget(
     tmp_path: Path,
 ) -> None:
     run = stored(tmp_path)
-    tried = TRIED[-1]
+    tried = TRIED
     key, result = next(
         (key, results[0])
         for key, results in run.processes.items()

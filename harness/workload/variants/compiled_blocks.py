@@ -33,7 +33,8 @@ Half = Callable[..., tuple[Tensor, ...]]
 Rotate = Callable[[Tensor, Tensor, Tensor], Tensor]
 Three = tuple[Tensor, Tensor, Tensor]  # of queries, keys and values
 # Inductor's own search for better block sizes of its kernels, which reduce rows of a few thousand.
-TUNED: dict[str, str | int | bool | Callable[..., object]] = {"coordinate_descent_tuning": True}
+Options = dict[str, str | int | bool | Callable[..., object]]
+TUNED: Options = {"coordinate_descent_tuning": True}
 RECOMPILE_LIMIT = 64  # shapes of first, filling and steady chunks, with and without hints
 
 
@@ -114,15 +115,15 @@ class Halves:
     restored_second: Half = _restored_base_second
 
     @classmethod
-    def compiled(cls) -> "Halves":
+    def compiled(cls, options: Options = TUNED) -> "Halves":
         """All of them."""
-        return cls(*map(compiled, astuple(cls())))
+        return cls(*(compiled(half, options) for half in astuple(cls())))
 
 
-def compiled(half: Half) -> Half:
+def compiled(half: Half, options: Options = TUNED) -> Half:
     """A half through torch.compile: the whole graph, static shapes. What cannot be, raises."""
     torch._dynamo.config.recompile_limit = RECOMPILE_LIMIT
-    return torch.compile(half, fullgraph=True, dynamic=False, options=TUNED)
+    return torch.compile(half, fullgraph=True, dynamic=False, options=options)
 
 
 class CompiledBaseBlock(BaseBlock):

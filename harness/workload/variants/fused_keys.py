@@ -10,7 +10,7 @@ other way, through keys and values of their own.
 Letters: N tokens, d width, n heads, D head size, C = D/2 columns.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 
 import torch
 from torch import Tensor
@@ -20,9 +20,11 @@ from harness.workload.layers import Block
 from harness.workload.rollout import Pipeline
 from harness.workload.transformer import Embedded
 from harness.workload.variants.compiled_blocks import (
+    TUNED,
     CompiledBaseBlock,
     CompiledVaceBlock,
     Half,
+    Options,
     Three,
     before_attention,
     compiled,
@@ -79,9 +81,9 @@ class Writing:
     without_ring: Half = swapped_first
 
     @classmethod
-    def compiled(cls) -> "Writing":
+    def compiled(cls, options: Options = TUNED) -> "Writing":
         """All of them."""
-        return cls(compiled(written), compiled(rounded_written), compiled(swapped_first))
+        return cls(*(compiled(half, options) for half in astuple(cls())))
 
 
 class KeysInPlace(CompiledBaseBlock):

@@ -9,7 +9,7 @@ from harness.workload.conformance import check_file, main
 from harness.workload.conformance_subject import Subject
 
 GOLDEN = Path(__file__).parents[2] / "golden"
-COMPILED = ("tae-compiled", "wan-compiled", "compiled-blocks", "fused-keys")
+COMPILED = ("tae-compiled", "wan-compiled", "compiled-blocks", "fused-keys", "one-pass-rows")
 PORTABLE = [fix.name for fix in FIXES.values() if fix.claim == "float32" and not fix.gpu_only]
 QUICK = [name for name in PORTABLE if name not in COMPILED]
 
@@ -34,7 +34,7 @@ def test_all_quick_fixes_together_reproduce_every_file() -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("fresh_dynamo")
-@pytest.mark.parametrize("halves", ["compiled-blocks", "fused-keys"])
+@pytest.mark.parametrize("halves", ["compiled-blocks", "fused-keys", "fused-keys+one-pass-rows"])
 def test_compiled_halves_reproduce_forwards_with_and_without_hints(halves: str) -> None:
     assert problems("dit_lora", f"{halves}+lora-merged+fused-qkv+ring-cache+once") == []
 
