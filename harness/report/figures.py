@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from harness.analysis.chunks import grouped_stages
 from harness.analysis.comparisons import TIMES, compare_arms, process_values
 from harness.analysis.components import component_times
-from harness.analysis.experiment import MIN_EFFECT, Location, Verdict
+from harness.analysis.experiment import MIN_EFFECT, Verdict
 from harness.analysis.interval import median
 from harness.analysis.part_groups import grouping
 from harness.analysis.profile import Slot, main_slot
@@ -15,7 +15,7 @@ from harness.analysis.unprofiled import real_idle
 from harness.arms import BASE_ARM
 from harness.matrix import Case, Kind
 from harness.profiled import Timeline
-from harness.report.beside import fixes_of_run
+from harness.report.figures_fixes import alone_svg, fixes_svg
 from harness.report.figures_limit import floors_svg, growth_svg, leave_out_svg, map_svg
 from harness.report.figures_power import power_svg
 from harness.report.material import MODE_LABELS, MODES, Material, case_label, mode_label
@@ -27,12 +27,10 @@ from harness.report.plots import (
     own_colours,
     stage_figure,
 )
-from harness.report.plots_fixes import StackBar, fixes_figure
 from harness.report.plots_profile import idle_figure, parts_figure
 from harness.report.plots_timeline import timeline_figure
 from harness.report.plots_trust import ArmRow, Bar, trust_figure
 from harness.report.sections.components import component_label
-from harness.report.sections.fixes import floor_of
 from harness.report.sections.profiling import profiled_modes
 from harness.result import Result
 
@@ -52,7 +50,8 @@ def draw(material: Material, trust: Trust | None) -> dict[str, bytes]:
         "idle.svg": _idle(material),
         "timeline.svg": _timeline(material),
         "components.svg": _components(material),
-        "fixes.svg": _fixes(material),
+        "fixes.svg": fixes_svg(material),
+        "alone.svg": alone_svg(material),
         "power.svg": power_svg(material),
         "floors.svg": floors_svg(material),
         "leave_out.svg": leave_out_svg(material),
@@ -162,22 +161,6 @@ def _track(result: Result) -> CaseTrack | None:
         t_s=tuple(t_s - first_s for t_s in series.t_s),
         fields={name: tuple(column) for name, column in series.fields.items()},
     )
-
-
-def _fixes(material: Material) -> bytes | None:
-    """The stack as it grows, each bar an arm; the floor below it where it is known."""
-    fixes = fixes_of_run(material)
-    if fixes is None or fixes.base is None or not fixes.steps:
-        return None
-    bars = [StackBar("Baseline", fixes.base.wall.value, _ms(fixes.base.busy), False)]
-    for step in fixes.steps:
-        fails = step.output is not None and step.output.fails
-        bars.append(StackBar(step.title, step.times.wall.value, _ms(step.times.busy), fails))
-    return fixes_figure(bars, floor_of(material, fixes).ms)
-
-
-def _ms(location: Location | None) -> float | None:
-    return location.value if location is not None else None
 
 
 def _trust(trust: Trust) -> bytes | None:

@@ -170,13 +170,12 @@ def predicted_cell(name: str, causes: Sequence[RootCause] | None, home: str) -> 
         return line("no rule predicts this")
     if causes is None:
         return line("no profile")
-    found = [cause for cause in causes if cause.id in rules and cause.ceiling is not None]
-    ranked = sorted(found, key=lambda cause: -_wall_share(cause))
+    ranked = ceilings_of(name, causes)
     words: list[Inline | str] = []
     for cause in ranked[:RULES_SHOWN]:
         paths = (*cause.ceiling_paths, "/profile/wall_median_ms")
         at = tuple(home + of(cause.subject.result, path) for path in paths)
-        words += ["; " * bool(words), percent(_wall_share(cause), *at), f" ({cause.title})"]
+        words += ["; " * bool(words), percent(wall_share(cause), *at), f" ({cause.title})"]
     more = "; others less" if len(ranked) > RULES_SHOWN else ""
     return line(*words, more) if words else line("its rules found nothing")
 
@@ -184,5 +183,13 @@ def predicted_cell(name: str, causes: Sequence[RootCause] | None, home: str) -> 
 RULES_SHOWN = 2
 
 
-def _wall_share(cause: RootCause) -> float:
+def ceilings_of(name: str, causes: Sequence[RootCause]) -> list[RootCause]:
+    """Root causes whose ceilings predict a fix, the largest first."""
+    rules = rules_of(name)
+    found = [cause for cause in causes if cause.id in rules and cause.ceiling is not None]
+    return sorted(found, key=lambda cause: -wall_share(cause))
+
+
+def wall_share(cause: RootCause) -> float:
+    """Its ceiling as a share of wall time; none where it has no ceiling."""
     return cause.ceiling.wall_share if cause.ceiling is not None else 0.0

@@ -1,0 +1,59 @@
+"""Figures of measured fixes: the stack as a waterfall, and every fix alone."""
+
+from harness.analysis.experiment import Location, Verdict
+from harness.analysis.fixes import SingleFix
+from harness.report.beside import fixes_of_run
+from harness.report.material import Material
+from harness.report.plots_alone import AloneRow, Gain, alone_figure
+from harness.report.plots_fixes import StackBar, fixes_figure
+from harness.report.sections.fix_cells import ceilings_of, wall_share
+from harness.report.sections.fixes import Profiled, floor_of, profiled_beside
+
+
+def fixes_svg(material: Material) -> bytes | None:
+    """The stack as it grows, each bar an arm; the floor below it where it is known."""
+    fixes = fixes_of_run(material)
+    if fixes is None or fixes.base is None or not fixes.steps:
+        return None
+    bars = [StackBar("Baseline", fixes.base.wall.value, _ms(fixes.base.busy), False)]
+    for step in fixes.steps:
+        fails = step.output is not None and step.output.fails
+        bars.append(StackBar(step.title, step.times.wall.value, _ms(step.times.busy), fails))
+    return fixes_figure(bars, floor_of(material, fixes).ms)
+
+
+def alone_svg(material: Material) -> bytes | None:
+    """Every fix alone in the order of its table."""
+    fixes = fixes_of_run(material)
+    if fixes is None:
+        return None
+    profiled = profiled_beside(material, fixes)
+    rows = [_row(fix, profiled) for fix in fixes.singles]
+    shown = [row for row in rows if row is not None]
+    return alone_figure(shown) if shown else None
+
+
+def _row(fix: SingleFix, profiled: Profiled | None) -> AloneRow | None:
+    wall, busy = fix.times.wall_change, fix.times.busy_change
+    if wall is None:
+        return None
+    causes = profiled.causes if profiled is not None else None
+    found = ceilings_of(fix.name, causes or ())
+    return AloneRow(
+        label=fix.name,
+        wall=_gain(wall),
+        busy=None if busy is None else _gain(busy),
+        predicted=100 * wall_share(found[0]) if found else None,
+        fails=fix.struck,
+    )
+
+
+def _gain(change: Verdict) -> Gain:
+    """A ratio of times as the share that is saved: its low end is the gain's high one."""
+    ratio = change.ratio
+    low, high = (None if end is None else 100 * (1 - end) for end in (ratio.high, ratio.low))
+    return Gain(100 * (1 - ratio.value), low, high)
+
+
+def _ms(location: Location | None) -> float | None:
+    return location.value if location is not None else None
