@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from harness.analysis.chunks import fps_over_processes
 from harness.analysis.experiment import Location
+from harness.analysis.fix_arms import ArmTimes
+from harness.matrix import schedule
 from harness.origin import ADDED, origin
 from harness.report.beside import fixes_of_run
 from harness.report.cells import (
@@ -22,6 +24,7 @@ from harness.report.cells import (
 from harness.report.material import Material, of_all, plan
 from harness.report.plots_runs import GpuBar, gpus_figure
 from harness.report.sections.compiled import chunk_change
+from harness.report.sections.fix_cells import FRAMES, wall_of
 from harness.report.view import device_name
 from harness.result import Result
 from harness.run import Run
@@ -52,6 +55,7 @@ def index_view(runs: list[Run]) -> IndexView:
         ">Cases",
         ">Inpainting chunk (ms)",
         ">FPS",
+        ">Stack of fixes (FPS)",
         ">Compiled / eager",
         "What it is",
         "From",
@@ -104,12 +108,24 @@ def _rates(material: Material) -> Iterator[tuple[str, Location]]:
     fps = fps_over_processes(material.processes(result)) if result is not None else None
     if fps is not None:
         yield "", fps
+    if (stack := _proven_stack(material)) is not None:
+        yield stack.arm, stack.rates
+
+
+def _proven_stack(material: Material) -> ArmTimes | None:
+    """The whole stack of fixes in inpainting, unless its output is worse or not proven."""
     fixes = fixes_of_run(material)
     last = fixes.final if fixes is not None else None
     if last is None or last.output is None or last.output.fails:
-        return
-    if last.times.case.mode == "inpainting":
-        yield last.times.arm, last.times.rates
+        return None
+    return last.times if last.times.case.mode == "inpainting" else None
+
+
+def _stack(material: Material) -> Cell:
+    times = _proven_stack(material)
+    if times is None:
+        return NOTHING
+    return rate(times.fps, *wall_of(times), *of_all(times.results, FRAMES))
 
 
 def _row(run: Run) -> tuple[Inline | str, ...]:
@@ -121,7 +137,6 @@ def _row(run: Run) -> tuple[Inline | str, ...]:
         return f"{home}/{plan(path)}"
 
     chunk, fps, compiled = _figures(material)
-    finished = len(manifest.cases) - len(run.missing)
     presets = ", ".join(sorted({case.preset for case in manifest.cases}))
     return (
         Link(at_home(device_name(material), home), f"{manifest.gpu_slug}/{PAGE}"),
@@ -130,13 +145,23 @@ def _row(run: Run) -> tuple[Inline | str, ...]:
         presets,
         Cell(manifest.matrix, (at("/matrix"),)),
         "container" if manifest.runtime == "docker" else "local",
-        Cell(f"{finished} of {len(manifest.cases)}", (at("/cases"),)),
+        Cell(_done(run), (at("/cases"),)),
         at_home(chunk, home),
         at_home(fps, home),
+        at_home(_stack(material), home),
         at_home(compiled, home),
         _kind(material, at("/cases/*/variant")),
         _from(run, home),
     )
+
+
+def _done(run: Run) -> str:
+    """Cases that have all their processes; and processes, where that says more."""
+    cases, planned = len(run.manifest.cases), len(schedule(run.manifest.cases))
+    words = f"{cases - len(run.missing)} of {cases}"
+    if not run.missing or planned == cases:
+        return words
+    return f"{words}; {planned - len(run.todo)} of {planned} processes"
 
 
 def _kind(material: Material, source: Source) -> Cell:
