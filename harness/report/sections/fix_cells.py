@@ -69,9 +69,9 @@ def gain_cells(change: Verdict | None, sources: tuple[Source, ...]) -> tuple[Cel
     return percent(1 - found.value, *sources), between(percent, low, high, *sources)
 
 
-def busy_gain(times: ArmTimes) -> Line:
-    """Share of GPU-busy time saved, with its interval."""
-    gain, interval = gain_cells(times.busy_change, busy_of(times))
+def gain_line(change: Verdict | None, sources: tuple[Source, ...]) -> Line:
+    """The same in one cell."""
+    gain, interval = gain_cells(change, sources)
     return line(gain) if interval == NOTHING else line(gain, " (", interval, ")")
 
 

@@ -12,6 +12,7 @@ from harness.report.cells import (
     INTERVAL,
     NOTHING,
     Cell,
+    Column,
     Inline,
     Line,
     Table,
@@ -27,10 +28,10 @@ from harness.report.sections.fix_cells import (
     COST_HEADS,
     basis_of,
     busy_cell,
-    busy_gain,
     busy_of,
     cost_cells,
     gain_cells,
+    gain_line,
     output_cell,
     predicted_cell,
     verdict_cell,
@@ -48,10 +49,9 @@ def single_table(fixes: Fixes, causes: Sequence[RootCause] | None, home: str) ->
         ">Rank",
         "Fix",
         ">Wall (ms)",
-        ">Gain on wall",
-        INTERVAL,
+        _with_interval("Gain on wall"),
+        _with_interval("Gain on GPU-busy"),
         "Verdict",
-        ">Gain on GPU-busy",
         "Predicted, at most",
         "Gain in the stack",
         ">Risk",
@@ -61,20 +61,24 @@ def single_table(fixes: Fixes, causes: Sequence[RootCause] | None, home: str) ->
     return table(heads, rows)
 
 
+def _with_interval(words: str) -> Column:
+    """Head of a value that has its interval in the same cell."""
+    label = INTERVAL.label
+    return Column(Cell(f"{words} ({label.text})", label.sources), numeric=True)
+
+
 def _single(
     place: int, fix: SingleFix, fixes: Fixes, causes: Sequence[RootCause] | None, home: str
 ) -> Row:
     times = fix.times
-    gain, interval = gain_cells(times.wall_change, wall_of(times))
     case = of(times.results[0], "/case/arms")
     return (
         NOTHING if fix.struck else count(place, *wall_of(times)),
         line(Cell(fix.name, (case,), "code"), ": ", Cell(fix.title, (case,))),
         wall_cell(times, struck=fix.struck),
-        gain,
-        interval,
+        gain_line(times.wall_change, wall_of(times)),
+        gain_line(times.busy_change, busy_of(times)),
         verdict_cell(times),
-        busy_gain(times),
         predicted_cell(fix.name, causes, home),
         _in_stack(fix) if fixes.steps else line("no stack in this run"),
         count(fix.risk, case),
@@ -132,7 +136,7 @@ def _step(step: StackStep) -> Row:
         wall_cell(times, struck=struck),
         busy_cell(times, struck=struck),
         gain_cells(step.step.wall_change, wall)[0],
-        busy_gain(step.step),
+        gain_line(step.step.busy_change, busy_of(step.step)),
         Cell(f"{1 / change.value:.2f}", wall) if change is not None else NOTHING,
         interval,
         verdict_cell(times),

@@ -232,7 +232,7 @@ def _calls_sentence(fixes: Fixes) -> Line | None:
     for fix in fixes.singles:
         few = too_few(fix.times)
         call = f"{fix.change.call} by {fix.basis}" if fix.change and fix.basis else "undecided"
-        key = "struck out" if fix.struck else few or call
+        key = "struck out" if fix.struck else f"with {few}" if few else call
         calls.setdefault(key, []).append(basis_of(fix))
     words: list[Inline | str] = ["Fixes alone: "]
     for position, (key, found) in enumerate(calls.items()):
