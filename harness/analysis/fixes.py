@@ -11,8 +11,9 @@ from typing import Literal
 
 from harness.analysis.experiment import MIN_PROCESSES, Verdict
 from harness.analysis.fix_arms import ArmTimes, arm_times
+from harness.analysis.limit_cases import has_fixes
 from harness.analysis.output_errors import ArmOutput, fixes_of, output_of
-from harness.analysis.proofs_beside import has_fixes, own_proofs
+from harness.analysis.proofs_beside import own_proofs
 from harness.arms import BASE_ARM, is_variant_arm
 from harness.cost import chunk_flops
 from harness.cost_case import cost_config

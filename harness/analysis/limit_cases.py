@@ -30,4 +30,9 @@ def is_of_limit(case: Case) -> bool:
     return leaves_out(case) or allows_error(case) or compares_vae(case)
 
 
+def has_fixes(case: Case) -> bool:
+    """Whether variants are among its arms, and the section of the fixes tells it."""
+    return any(map(is_variant_arm, case.arms)) and not is_of_limit(case)
+
+
 VAE_LABEL = "vae"  # of the TAE's part: its arms alone do not tell what it is for

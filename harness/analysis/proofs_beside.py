@@ -7,7 +7,7 @@ of the same changes on the same workload.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from harness.analysis.limit_cases import is_of_limit
+from harness.analysis.limit_cases import has_fixes
 from harness.analysis.output_errors import ArmOutput, fixes_of, output_errors, output_of
 from harness.analysis.pooled import fixes_recorded
 from harness.arms import is_variant_arm
@@ -28,11 +28,6 @@ SHARED = (
     "weights",
 )
 Timed = Mapping[str, Sequence[Result]]  # arm -> records that time it
-
-
-def has_fixes(case: Case) -> bool:
-    """Whether variants are among its arms, and the section of the fixes tells it."""
-    return any(map(is_variant_arm, case.arms)) and not is_of_limit(case)
 
 
 def own_proofs(processes: Mapping[str, Sequence[Result]]) -> list[ArmOutput]:

@@ -22,6 +22,7 @@ from harness.report.material import MODE_LABELS, MODES, Material, case_label, mo
 from harness.report.plots import (
     STAGE_COLOURS,
     CaseTrack,
+    Percent,
     component_figure,
     gpu_figure,
     own_colours,
@@ -29,7 +30,7 @@ from harness.report.plots import (
 )
 from harness.report.plots_profile import idle_figure, parts_figure
 from harness.report.plots_timeline import timeline_figure
-from harness.report.plots_trust import ArmRow, Bar, trust_figure
+from harness.report.plots_trust import ArmRow, trust_figure
 from harness.report.sections.components import component_label
 from harness.report.sections.profiling import profiled_modes
 from harness.result import Result
@@ -172,7 +173,7 @@ def _trust(trust: Trust) -> bytes | None:
     groups |= {item.results[0].case_id: item.results for item in trust.planted}
     rows = []
     for results, arm in ((r, arm) for r in groups.values() for arm in r[0].case.arms[1:]):
-        bars: dict[str, Bar] = {}
+        bars: dict[str, Percent] = {}
         for measure in TIMES:
             if (found := compare_arms(results, arm, measure)) is not None:
                 bars[measure] = _bar(found)
@@ -186,7 +187,7 @@ def _trust(trust: Trust) -> bytes | None:
     return trust_figure(rows, dots, 100 * MIN_EFFECT) if rows else None
 
 
-def _bar(found: Verdict) -> Bar:
+def _bar(found: Verdict) -> Percent:
     ratio = found.ratio
     low, high = (None if end is None else 100 * (end - 1) for end in (ratio.low, ratio.high))
-    return Bar(100 * (ratio.value - 1), low, high)
+    return Percent(100 * (ratio.value - 1), low, high)

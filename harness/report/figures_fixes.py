@@ -4,7 +4,8 @@ from harness.analysis.experiment import Location, Verdict
 from harness.analysis.fixes import SingleFix
 from harness.report.beside import fixes_of_run
 from harness.report.material import Material
-from harness.report.plots_alone import AloneRow, Gain, alone_figure
+from harness.report.plots import Percent
+from harness.report.plots_alone import AloneRow, alone_figure
 from harness.report.plots_fixes import StackBar, fixes_figure
 from harness.report.sections.fix_cells import ceilings_of, wall_share
 from harness.report.sections.fixes import Profiled, floor_of, profiled_beside
@@ -41,18 +42,18 @@ def _row(fix: SingleFix, profiled: Profiled | None) -> AloneRow | None:
     found = ceilings_of(fix.name, causes or ())
     return AloneRow(
         label=fix.name,
-        wall=_gain(wall),
-        busy=None if busy is None else _gain(busy),
+        wall=saved(wall),
+        busy=None if busy is None else saved(busy),
         predicted=100 * wall_share(found[0]) if found else None,
         fails=fix.struck,
     )
 
 
-def _gain(change: Verdict) -> Gain:
+def saved(change: Verdict) -> Percent:
     """A ratio of times as the share that is saved: its low end is the gain's high one."""
     ratio = change.ratio
     low, high = (None if end is None else 100 * (1 - end) for end in (ratio.high, ratio.low))
-    return Gain(100 * (1 - ratio.value), low, high)
+    return Percent(100 * (1 - ratio.value), low, high)
 
 
 def _ms(location: Location | None) -> float | None:

@@ -1,6 +1,5 @@
 """Figures of the limit: the numbers of floors, leave-one-out and growth handed to the plots."""
 
-from harness.analysis.experiment import Verdict
 from harness.analysis.growth import (
     REAL_TIME_FPS,
     Axis,
@@ -10,10 +9,11 @@ from harness.analysis.growth import (
 )
 from harness.analysis.leave_out import alone_of, left_out_fixes
 from harness.analysis.work_kinds import PLACES
+from harness.report.figures_fixes import saved
 from harness.report.material import Material, case_label
 from harness.report.plots_floors import FloorBar, floors_figure
 from harness.report.plots_growth import Curve, FpsMap, MapField, growth_figure, map_figure
-from harness.report.plots_limit import GainDot, GainRow, leave_out_figure
+from harness.report.plots_limit import GainRow, leave_out_figure
 from harness.report.sections.growth import TITLES, place_cell
 from harness.report.sections.leave_out import alone_beside
 from harness.report.sections.roofline_stack import stack_rooflines
@@ -49,20 +49,14 @@ def leave_out_svg(material: Material) -> bytes | None:
     rows = []
     for one in left:
         single = alone_of(alone.fixes, one.fix) if alone is not None else None
-        before = _dot(single.times.wall_change) if single is not None else None
-        brings = _dot(one.brings.wall_change)
+        before = single.times.wall_change if single is not None else None
+        brings = one.brings.wall_change
         if brings is not None:
             label = f"{one.fix} (with {', '.join(one.with_it)})" if one.with_it else one.fix
-            rows.append(GainRow(label, before, brings))
+            rows.append(
+                GainRow(label, saved(before) if before is not None else None, saved(brings))
+            )
     return leave_out_figure(rows) if rows else None
-
-
-def _dot(change: Verdict | None) -> GainDot | None:
-    if change is None:
-        return None
-    found = change.ratio
-    low, high = (None if end is None else 100 * (1 - end) for end in (found.high, found.low))
-    return GainDot(100 * (1 - found.value), low, high)
 
 
 def growth_svg(material: Material) -> bytes | None:

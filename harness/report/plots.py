@@ -82,6 +82,15 @@ STYLE: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
+class Percent:
+    """A share in percent, with its interval where there is one."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
 class CaseTrack:
     """GPU samples of one case for the run's figure; times are seconds since the case began."""
 

@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from harness.report.plots import FAINT, INK, LEGEND, bars_figure, name_rows, style
+from harness.report.plots import FAINT, INK, LEGEND, Percent, bars_figure, name_rows, style
 from harness.report.svg import svg
 
 BUSY, WALL = "#2f6f9f", "#d9742b"
@@ -16,21 +16,15 @@ ROOM = 6.0  # percent, on both sides of what is shown whole
 
 
 @dataclass(frozen=True)
-class Gain:
-    """Share of time saved in percent with its interval; below zero where a fix costs."""
-
-    value: float
-    low: float | None
-    high: float | None
-
-
-@dataclass(frozen=True)
 class AloneRow:
-    """One fix; `predicted` is the largest ceiling of its rules, in percent of wall time."""
+    """One fix: what it saves, below zero where it costs.
+
+    `predicted` is the largest ceiling of its rules, in percent of wall time.
+    """
 
     label: str
-    wall: Gain
-    busy: Gain | None
+    wall: Percent
+    busy: Percent | None
     predicted: float | None
     fails: bool  # its output is worse
 
@@ -66,7 +60,7 @@ def _span(rows: Sequence[AloneRow]) -> tuple[float, float]:
 
 
 def _mark(
-    axes: Axes, place: float, gain: Gain, span: tuple[float, float], colour: str, *, hollow: bool
+    axes: Axes, place: float, gain: Percent, span: tuple[float, float], colour: str, *, hollow: bool
 ) -> None:
     low, high = span
     if gain.low is not None and gain.high is not None:

@@ -9,20 +9,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from harness.report.plots import FAINT, INK, LEGEND, name_rows, style
+from harness.report.plots import FAINT, INK, LEGEND, Percent, name_rows, style
 from harness.report.svg import svg
 
 BAND = "#e4e7eb"
 SERIES = {"busy": ("GPU-busy time", "#2f6f9f", -0.16), "wall": ("Wall time", "#d9742b", 0.16)}
-
-
-@dataclass(frozen=True)
-class Bar:
-    """A change against the base in percent, with its interval where there is one."""
-
-    value: float
-    low: float | None
-    high: float | None
 
 
 @dataclass(frozen=True)
@@ -31,7 +22,7 @@ class ArmRow:
 
     label: str
     planted: float | None
-    bars: dict[str, Bar]  # by the keys of SERIES
+    bars: dict[str, Percent]  # changes against the base, by the keys of SERIES
 
 
 def trust_figure(

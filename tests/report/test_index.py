@@ -3,7 +3,9 @@ from pathlib import Path
 import pytest
 
 from harness.report.index import index_view
+from harness.report.render import render_index
 from harness.store import RunFolder
+from tests.records import build
 from tests.report import made_fixes
 
 
@@ -30,3 +32,26 @@ def test_processes_are_told_where_a_run_lacks_some_of_a_case(tmp_path: Path) -> 
     gone = next((made / "cases").glob("paired-inpainting-stack.process-3.json"))
     gone.unlink()
     assert row(made)["Cases"].endswith(" processes")
+
+
+def test_the_index_lists_all_runs_measurements_first(tmp_path: Path) -> None:
+    build.cpu_run(tmp_path)
+    cases = build.gpu_cases()
+    build.gpu_run(tmp_path)
+    newer = build.manifest(cases, run_id="20261124-080000-full", runtime="local")
+    build.store(tmp_path, newer, [build.result(cases[2])])
+    index = render_index(tmp_path)[-1].read_text()
+    rows = [row for row in index.splitlines() if "report.md" in row]
+    assert [row.split("(")[2].split("/")[1] for row in rows] == [
+        "20261124-080000-full",
+        "20261123-080000-full",
+        "20261123-070000-quick",
+    ]
+    assert "| local | 0 of 11; 1 of 21 processes | 493.3 | 24.32 | – | – | measurement |" in rows[0]
+    assert "| container | 11 of 11 | 492.9 | 24.34 | – | 0.990 | measurement |" in rows[1]
+    assert "| [CPU](cpu/README.md) |" in rows[2]
+    assert "functional check" in rows[2]
+
+
+def test_the_index_without_runs(tmp_path: Path) -> None:
+    assert "No run yet" in render_index(tmp_path)[-1].read_text()

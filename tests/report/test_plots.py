@@ -7,13 +7,20 @@ import pytest
 
 from harness.analysis.part_groups import GROUPS
 from harness.analysis.profile import IDLE_CAUSES
-from harness.report.plots import BUCKETS, CaseTrack, component_figure, gpu_figure, stage_figure
+from harness.report.plots import (
+    BUCKETS,
+    CaseTrack,
+    Percent,
+    component_figure,
+    gpu_figure,
+    stage_figure,
+)
 from harness.report.plots_profile import FAMILY_COLOURS, IDLE_COLOURS, idle_figure, parts_figure
-from harness.report.plots_trust import ArmRow, Bar, trust_figure
+from harness.report.plots_trust import ArmRow, trust_figure
 
 ARMS = [
-    ArmRow("delay5", 5.0, {"busy": Bar(5.0, 4.9, 5.1), "wall": Bar(4.0, 1.0, 7.0)}),
-    ArmRow("again", None, {"wall": Bar(0.1, None, None)}),
+    ArmRow("delay5", 5.0, {"busy": Percent(5.0, 4.9, 5.1), "wall": Percent(4.0, 1.0, 7.0)}),
+    ArmRow("again", None, {"wall": Percent(0.1, None, None)}),
 ]
 BARS = [("Inpainting", {"encode": 17.0, "denoise": 268.0}), ("Text-only", {"denoise": 268.0})]
 

@@ -12,7 +12,7 @@ import pytest
 from harness.errors import RecordError, StorageError
 from harness.matrix import Case
 from harness.record_parts import ClipUse, Convergence
-from harness.report.render import render_all, render_index, render_run
+from harness.report.render import render_all, render_run
 from harness.result import SCHEMA_VERSION, Failure
 from harness.store import RunFolder
 from tests.records import build
@@ -374,29 +374,6 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (path / "figures").write_text("a file where the folder belongs")
     with pytest.raises(StorageError, match="into figures/"):
         render_run(path)
-
-
-def test_the_index_lists_all_runs_measurements_first(tmp_path: Path) -> None:
-    build.cpu_run(tmp_path)
-    cases = build.gpu_cases()
-    build.gpu_run(tmp_path)
-    newer = build.manifest(cases, run_id="20261124-080000-full", runtime="local")
-    build.store(tmp_path, newer, [build.result(cases[2])])
-    index = render_index(tmp_path)[-1].read_text()
-    rows = [row for row in index.splitlines() if "report.md" in row]
-    assert [row.split("(")[2].split("/")[1] for row in rows] == [
-        "20261124-080000-full",
-        "20261123-080000-full",
-        "20261123-070000-quick",
-    ]
-    assert "| local | 0 of 11; 1 of 21 processes | 493.3 | 24.32 | – | – | measurement |" in rows[0]
-    assert "| container | 11 of 11 | 492.9 | 24.34 | – | 0.990 | measurement |" in rows[1]
-    assert "| [CPU](cpu/README.md) |" in rows[2]
-    assert "functional check" in rows[2]
-
-
-def test_the_index_without_runs(tmp_path: Path) -> None:
-    assert "No run yet" in render_index(tmp_path)[-1].read_text()
 
 
 def test_render_all_returns_what_it_wrote(tmp_path: Path) -> None:
