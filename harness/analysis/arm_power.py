@@ -13,8 +13,9 @@ clock of the last chunk of each block stands beside the median.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from harness.analysis.chunks import steady_chunks
 from harness.analysis.claims import Measured, Unit, Words
-from harness.analysis.fix_arms import ArmTimes, steady
+from harness.analysis.fix_arms import ArmTimes
 from harness.analysis.interval import median
 from harness.record_parts import ChunkSample, CounterReading
 from harness.result import Result
@@ -59,12 +60,14 @@ class ArmPower:
 
 def case_power(results: Sequence[Result], arm: str | None) -> ArmPower | None:
     """Of the processes of a case, or of one of its arms; None where no chunk has a clock."""
-    chunks = [chunk for result in results for chunk in steady(result, arm)]
+    chunks = [chunk for result in results for chunk in steady_chunks(result, arm)]
     clocks = _known(chunks, "sm_clock_mhz")
     if not clocks:
         return None
     power_mw = _known(chunks, "power_mw")
-    last = _known([c for result in results for c in _last(steady(result, arm))], "sm_clock_mhz")
+    last = _known(
+        [c for result in results for c in _last(steady_chunks(result, arm))], "sm_clock_mhz"
+    )
     return ArmPower(
         results=tuple(results),
         arm=arm,
@@ -122,7 +125,7 @@ def _capped_share(results: Sequence[Result], arm: str | None) -> float | None:
     capped_ns, counted_s = 0, 0.0
     for result in results:
         readings = {reading.label: reading for reading in result.gpu.counters}
-        for block in dict.fromkeys(chunk.block for chunk in steady(result, arm)):
+        for block in dict.fromkeys(chunk.block for chunk in steady_chunks(result, arm)):
             start, end = (readings.get(f"steady.{block}.{arm}.{at}") for at in ("start", "end"))
             if start is None or end is None:
                 return None

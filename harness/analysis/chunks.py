@@ -1,6 +1,6 @@
 """End to end: what a chunk takes in steady state, how it splits into stages, and how it began."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.analysis.experiment import Location, location
@@ -59,43 +59,47 @@ def base_arm(case: Case) -> str | None:
     return BASE_ARM if case.kind == "paired" else None
 
 
-def steady_chunks(result: Result) -> list[ChunkSample]:
-    """Chunks of the steady phase, in order; of a paired case those of its base arm."""
-    arm = base_arm(result.case)
+def steady_chunks(result: Result, arm: str | None = None) -> list[ChunkSample]:
+    """Chunks of the steady phase, in order; of a paired case those of an arm, the base if None."""
+    arm = arm or base_arm(result.case)
     return [chunk for chunk in result.chunks if chunk.phase == "steady" and chunk.arm == arm]
 
 
-def chunk_timing(result: Result) -> ChunkTiming | None:
-    """Times of the steady chunks; None if there is none.
-
-    The window is the sum over timed blocks from the start of the first chunk to the end of the
-    last, so that time between the chunks of a block counts and time between blocks does not.
-    """
-    chunks = steady_chunks(result)
-    wall_ms = spread(chunk.wall_ms for chunk in chunks)
-    if wall_ms is None:
-        return None
+def block_spans(chunks: Iterable[ChunkSample]) -> list[tuple[float, float]]:
+    """Seconds of each timed block, from the start of its first chunk to the end of its last."""
     blocks: dict[int | None, list[ChunkSample]] = {}
     for chunk in chunks:
         blocks.setdefault(chunk.block, []).append(chunk)
-    seconds = sum(
-        max(chunk.start_s + chunk.wall_ms / 1e3 for chunk in block)
-        - min(chunk.start_s for chunk in block)
+    return [
+        (min(c.start_s for c in block), max(c.start_s + c.wall_ms / 1e3 for c in block))
         for block in blocks.values()
-    )
+    ]
+
+
+def chunk_timing(result: Result, arm: str | None = None) -> ChunkTiming | None:
+    """Times of the steady chunks, of a paired case those of an arm; None if there is none.
+
+    The window is the sum over timed blocks, so that time between the chunks of a block counts and
+    time between blocks does not.
+    """
+    chunks = steady_chunks(result, arm)
+    wall_ms = spread(chunk.wall_ms for chunk in chunks)
+    if wall_ms is None:
+        return None
+    spans = block_spans(chunks)
     events = [chunk.event_ms for chunk in chunks if chunk.event_ms is not None]
     return ChunkTiming(
         wall_ms=wall_ms,
         event_ms=spread(events) if len(events) == len(chunks) else None,
         frames=sum(chunk.frames for chunk in chunks),
-        seconds=seconds,
-        blocks=len(blocks),
+        seconds=sum(end_s - start_s for start_s, end_s in spans),
+        blocks=len(spans),
     )
 
 
-def fps_over_processes(results: Sequence[Result]) -> Location | None:
+def fps_over_processes(results: Sequence[Result], arm: str | None = None) -> Location | None:
     """Geometric mean of the processes' FPS, with its interval; None without steady chunks."""
-    timings = (chunk_timing(result) for result in results)
+    timings = (chunk_timing(result, arm) for result in results)
     rates = [timing.fps for timing in timings if timing is not None]
     return location(rates) if rates else None
 

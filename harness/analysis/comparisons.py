@@ -71,15 +71,29 @@ def compare_arms(
     results: Sequence[Result], arm: str, measure: Measure, base: str = BASE_ARM
 ) -> Verdict | None:
     """An arm against the base of the same processes; None where either has no samples."""
-    both = [
-        (before, after)
+    both = _medians(results, arm, measure, base)
+    if not both:
+        return None
+    ratio = paired_ratio([before for before, _ in both], [after for _, after in both])
+    return verdict(ratio, looks=looks(results[0].case))
+
+
+def ratios_each(
+    results: Sequence[Result], arm: str, measure: Measure, base: str = BASE_ARM
+) -> list[float]:
+    """An arm over the base in each process that has samples of both, in order."""
+    return [after / before for before, after in _medians(results, arm, measure, base)]
+
+
+def _medians(
+    results: Sequence[Result], arm: str, measure: Measure, base: str
+) -> list[tuple[float, float]]:
+    """Of each process with samples of both: the base's median, the arm's."""
+    return [
+        (median(before), median(after))
         for result in results
         if (before := samples(result, measure, base)) and (after := samples(result, measure, arm))
     ]
-    if not both:
-        return None
-    ratio = paired_ratio([median(a) for a, _ in both], [median(b) for _, b in both])
-    return verdict(ratio, looks=looks(results[0].case))
 
 
 def compare_cases(

@@ -3,13 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.analysis.chunks import start_of
+from harness.analysis.chunks import (
+    block_spans,
+    fps_over_processes,
+    start_of,
+    steady_chunks,
+)
 from harness.analysis.comparisons import compare_arms, over_processes
 from harness.analysis.experiment import MIN_PROCESSES, Location, Verdict
 from harness.analysis.interval import median
 from harness.arms import BASE_ARM
 from harness.matrix import Case
-from harness.record_parts import ChunkSample, Memory
+from harness.record_parts import Memory
 from harness.result import Result
 
 MIN_POWER_SAMPLES = 3  # inside an arm's steady blocks, in each process
@@ -25,6 +30,7 @@ class ArmTimes:
     against: str
     wall: Location
     busy: Location | None  # None on a CPU
+    fps: Location  # frames over the seconds of its blocks
     wall_change: Verdict | None  # None for the base itself
     busy_change: Verdict | None
 
@@ -44,27 +50,6 @@ class ArmTimes:
         return 1 - self.busy.value / self.wall.value if self.busy else None
 
     @property
-    def frames(self) -> int:
-        """Frames of a steady chunk."""
-        return round(median(c.frames for r in self.results for c in steady(r, self.arm)))
-
-    @property
-    def fps(self) -> float:
-        """Frames of a steady chunk over its wall time."""
-        return 1e3 * self.frames / self.wall.value
-
-    @property
-    def rates(self) -> Location:
-        """Frames a second, with the interval of its wall time."""
-        frames, wall = 1e3 * self.frames, self.wall
-        return Location(
-            value=self.fps,
-            low=None if wall.high is None else frames / wall.high,
-            high=None if wall.low is None else frames / wall.low,
-            processes=wall.processes,
-        )
-
-    @property
     def enough(self) -> bool:
         """Whether a verdict may rest on its processes."""
         return len(self.results) >= MIN_PROCESSES
@@ -80,8 +65,8 @@ class ArmEnergy:
 
 def arm_times(results: Sequence[Result], arm: str, against: str = BASE_ARM) -> ArmTimes | None:
     """None where no process has steady chunks of the arm."""
-    wall = over_processes(results, "wall", arm)
-    if wall is None:
+    wall, fps = over_processes(results, "wall", arm), fps_over_processes(results, arm)
+    if wall is None or fps is None:
         return None
     same = arm == against
     return ArmTimes(
@@ -90,14 +75,10 @@ def arm_times(results: Sequence[Result], arm: str, against: str = BASE_ARM) -> A
         against=against,
         wall=wall,
         busy=over_processes(results, "busy", arm),
+        fps=fps,
         wall_change=None if same else compare_arms(results, arm, "wall", against),
         busy_change=None if same else compare_arms(results, arm, "busy", against),
     )
-
-
-def steady(result: Result, arm: str | None) -> list[ChunkSample]:
-    """An arm's steady chunks; None is that of a case without arms."""
-    return [c for c in result.chunks if c.phase == "steady" and c.arm == arm]
 
 
 def first_chunk_s(times: ArmTimes) -> float | None:
@@ -131,25 +112,14 @@ def energy_per_frame(times: ArmTimes) -> ArmEnergy:
     for result in times.results:
         if result.gpu.source == "none":
             return ArmEnergy(None, result.gpu.reason or "the GPU's state was not sampled")
-        spans = _spans(steady(result, times.arm))
+        spans = block_spans(steady_chunks(result, times.arm))
         watts = _watts(result, spans)
         if len(watts) < MIN_POWER_SAMPLES:
             known = result.gpu.unsupported.get(POWER_FIELD)
             return ArmEnergy(None, known or "too few power samples in its blocks")
         joules += sum(watts) / len(watts) * sum(end_s - start_s for start_s, end_s in spans)
-        frames += sum(chunk.frames for chunk in steady(result, times.arm))
+        frames += sum(chunk.frames for chunk in steady_chunks(result, times.arm))
     return ArmEnergy(joules / frames) if frames else ArmEnergy(None, "no frame in its blocks")
-
-
-def _spans(chunks: Sequence[ChunkSample]) -> list[tuple[float, float]]:
-    """Begin and end of each block, in seconds."""
-    blocks: dict[int | None, list[ChunkSample]] = {}
-    for chunk in chunks:
-        blocks.setdefault(chunk.block, []).append(chunk)
-    return [
-        (min(c.start_s for c in block), max(c.start_s + c.wall_ms / 1e3 for c in block))
-        for block in blocks.values()
-    ]
 
 
 def _watts(result: Result, spans: Sequence[tuple[float, float]]) -> list[float]:

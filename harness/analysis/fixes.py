@@ -123,6 +123,13 @@ class Fixes:
         return (*base, *steps, *singles, *self.others)
 
     @property
+    def not_alone(self) -> tuple[str, ...]:
+        """Fixes of the stack that no arm measures alone, where others are."""
+        alone = {fix.name for fix in self.singles}
+        added = (name for step in self.steps for name in step.added)
+        return tuple(name for name in added if name not in alone) if alone else ()
+
+    @property
     def main(self) -> ArmTimes | None:
         """An arm of the mode and size that the tables are of."""
         return self.base or next((fix.times for fix in self.singles), None)

@@ -52,8 +52,8 @@ class GrowthPoint:
 
     @property
     def fps(self) -> float:
-        """Frames of a steady chunk over its wall time."""
-        return 1e3 * self.timing.frames_per_chunk / self.wall_ms
+        """Frames over the seconds of its blocks."""
+        return self.timing.fps
 
     @property
     def error(self) -> float:

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from harness.analysis.chunks import steady_chunks
 from harness.analysis.comparisons import compare_cases
 from harness.analysis.experiment import Verdict
-from harness.analysis.fix_arms import ArmTimes, arm_times, steady
+from harness.analysis.fix_arms import ArmTimes, arm_times
 from harness.analysis.interval import median
 from harness.analysis.limit_cases import compares_vae
 from harness.analysis.output_errors import fixes_of
@@ -65,6 +66,6 @@ def _stage_ms(times: ArmTimes, stage: str) -> float | None:
     """Median over all steady chunks of the arm, on the device's clock."""
     if "graph-chunk" in fixes_of(times.arm):
         return None
-    chunks = (chunk for result in times.results for chunk in steady(result, times.arm))
+    chunks = (chunk for result in times.results for chunk in steady_chunks(result, times.arm))
     taken = [chunk.stage_ms[stage] for chunk in chunks if stage in chunk.stage_ms]
     return median(taken) if taken else None

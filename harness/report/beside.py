@@ -4,7 +4,7 @@ What lies beside a run may be damaged or newer than this version. That is told, 
 fail the report of a run that is sound.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from harness.analysis.repeatability import COMPILED
 from harness.analysis.trust import Trust, compiled_processes, trust
 from harness.errors import RecordError
 from harness.matrix import Case, Mode
-from harness.report.cells import Source
+from harness.report.cells import Cell, Line, Source, line
 from harness.report.material import Material, of
 from harness.result import Result
 from harness.run import Manifest, Run
@@ -55,8 +55,13 @@ def find_trust(material: Material) -> TrustFound:
     return TrustFound(trust(checked, compiled), tuple(dict.fromkeys(troubles)))
 
 
-def find_profiled(material: Material, mode: Mode, size: tuple[int, int]) -> Run | None:
-    """A run with a profiled baseline of this mode and size (width, height, px): own or beside."""
+def find_profiled(
+    material: Material, mode: Mode, size: tuple[int, int], troubles: list[Trouble] | None = None
+) -> Run | None:
+    """A run with a profiled baseline of this mode and size (width, height, px): own or beside.
+
+    Runs that cannot be read are passed over, and told in `troubles`.
+    """
 
     def fits(manifest: Manifest) -> bool:
         return any(
@@ -69,7 +74,7 @@ def find_profiled(material: Material, mode: Mode, size: tuple[int, int]) -> Run 
     preset = material.run.manifest.cases[0].preset
     if fits(material.run.manifest) and material.profiled(mode) is not None:
         return material.run
-    return _newest(material.run, fits, [])
+    return _newest(material.run, fits, troubles)
 
 
 def find_rate(material: Material, case: Case) -> tuple[Run, Result] | None:
@@ -85,16 +90,19 @@ def find_rate(material: Material, case: Case) -> tuple[Run, Result] | None:
 
     if (own := rated(material.run)) is not None:
         return material.run, own
-    run = _newest(material.run, fits, [])
+    run = _newest(material.run, fits)
     result = rated(run) if run is not None else None
     return (run, result) if run is not None and result is not None else None
 
 
-def fixes_of_run(material: Material) -> Fixes | None:
-    """The run's measured fixes; what it does not prove is proven by the newest run beside it."""
+def fixes_of_run(material: Material, troubles: list[Trouble] | None = None) -> Fixes | None:
+    """The run's measured fixes; what it does not prove is proven by the newest run beside it.
+
+    Runs that cannot be read prove nothing, and are told in `troubles`.
+    """
     processes, found = material.run.processes, list[ArmOutput]()
     wanted = unproven(processes)
-    fitting = _fitting(material.run, lambda manifest: may_prove(manifest.cases, wanted), [])
+    fitting = _fitting(material.run, lambda manifest: may_prove(manifest.cases, wanted), troubles)
     while wanted and (run := next(fitting, None)) is not None:
         found += proofs_of(run.processes, wanted, run.path.name)
         wanted = {
@@ -122,7 +130,7 @@ def find_fixes(material: Material, case: Case) -> tuple[Run, Fixes] | None:
 
     if (own := alone(material.run)) is not None:
         return material.run, own
-    run = _newest(material.run, fits, [])
+    run = _newest(material.run, fits)
     found = alone(run) if run is not None else None
     return (run, found) if run is not None and found is not None else None
 
@@ -143,16 +151,30 @@ def home_of(name: str) -> str:
     return f"../{name}/" if name else ""
 
 
+def trouble_lines(troubles: Iterable[Trouble]) -> tuple[Line, ...]:
+    """Each run that cannot be read, once."""
+    told = []
+    for one in dict.fromkeys(troubles):
+        at = (f"beside#{one.run_id}",)
+        name, message = Cell(one.run_id, at, "code"), Cell(one.message, at)
+        told.append(line("Run ", name, " beside this one is left out: ", message))
+    return tuple(told)
+
+
 def _has_compiled_arm(manifest: Manifest) -> bool:
     return any(COMPILED in case.arms for case in manifest.cases)
 
 
-def _newest(run: Run, fits: Callable[[Manifest], bool], troubles: list[Trouble]) -> Run | None:
+def _newest(
+    run: Run, fits: Callable[[Manifest], bool], troubles: list[Trouble] | None = None
+) -> Run | None:
     """The newest run beside `run` whose plan fits and that has results."""
     return next(_fitting(run, fits, troubles), None)
 
 
-def _fitting(run: Run, fits: Callable[[Manifest], bool], troubles: list[Trouble]) -> Iterator[Run]:
+def _fitting(
+    run: Run, fits: Callable[[Manifest], bool], troubles: list[Trouble] | None
+) -> Iterator[Run]:
     """Runs beside `run` whose plan fits and that have results, newest first."""
     for path in _siblings(run.path):
         folder = RunFolder(path)
@@ -160,7 +182,8 @@ def _fitting(run: Run, fits: Callable[[Manifest], bool], troubles: list[Trouble]
             if fits(folder.manifest()) and (found := folder.load()).processes:
                 yield found
         except RecordError as error:
-            troubles.append(Trouble(path.name, error.what))
+            if troubles is not None:
+                troubles.append(Trouble(path.name, error.what))
 
 
 def _siblings(path: Path) -> Iterator[Path]:

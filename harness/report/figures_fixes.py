@@ -1,5 +1,6 @@
 """Figures of measured fixes: the stack as a waterfall, and every fix alone."""
 
+from harness.analysis.comparisons import ratios_each
 from harness.analysis.experiment import Location, Verdict
 from harness.analysis.fixes import SingleFix
 from harness.report.beside import fixes_of_run
@@ -35,7 +36,8 @@ def alone_svg(material: Material) -> bytes | None:
 
 
 def _row(fix: SingleFix, profiled: Profiled | None) -> AloneRow | None:
-    wall, busy = fix.times.wall_change, fix.times.busy_change
+    times = fix.times
+    wall, busy = times.wall_change, times.busy_change
     if wall is None:
         return None
     causes = profiled.causes if profiled is not None else None
@@ -43,6 +45,7 @@ def _row(fix: SingleFix, profiled: Profiled | None) -> AloneRow | None:
     return AloneRow(
         label=fix.name,
         wall=saved(wall),
+        each=tuple(100 * (1 - r) for r in ratios_each(times.results, times.arm, "wall")),
         busy=None if busy is None else saved(busy),
         predicted=100 * wall_share(found[0]) if found else None,
         fails=fix.struck,

@@ -109,7 +109,7 @@ def _rates(material: Material) -> Iterator[tuple[str, Location]]:
     if fps is not None:
         yield "", fps
     if (stack := _proven_stack(material)) is not None:
-        yield stack.arm, stack.rates
+        yield stack.arm, stack.fps
 
 
 def _proven_stack(material: Material) -> ArmTimes | None:
@@ -125,7 +125,7 @@ def _stack(material: Material) -> Cell:
     times = _proven_stack(material)
     if times is None:
         return NOTHING
-    return rate(times.fps, *wall_of(times), *of_all(times.results, FRAMES))
+    return rate(times.fps.value, *wall_of(times), *of_all(times.results, FRAMES))
 
 
 def _row(run: Run) -> tuple[Inline | str, ...]:

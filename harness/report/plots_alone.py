@@ -19,11 +19,13 @@ ROOM = 6.0  # percent, on both sides of what is shown whole
 class AloneRow:
     """One fix: what it saves, below zero where it costs.
 
-    `predicted` is the largest ceiling of its rules, in percent of wall time.
+    `each` is what it saves of wall time in each process, `predicted` the largest ceiling of its
+    rules; both in percent of wall time.
     """
 
     label: str
     wall: Percent
+    each: tuple[float, ...]
     busy: Percent | None
     predicted: float | None
     fails: bool  # its output is worse
@@ -35,6 +37,8 @@ def alone_figure(rows: Sequence[AloneRow]) -> bytes:
         figure, axes = bars_figure(height_in=1.35 + 0.32 * len(rows))
         low, high = _span(rows)
         for place, row in enumerate(rows):
+            heights = [place - LIFT] * len(row.each)
+            axes.plot(row.each, heights, color=WALL, linestyle="none", marker="|", markersize=7)
             _mark(axes, place - LIFT, row.wall, (low, high), WALL, hollow=True)
             if row.busy is not None:
                 _mark(axes, place + LIFT, row.busy, (low, high), BUSY, hollow=False)
@@ -50,10 +54,10 @@ def alone_figure(rows: Sequence[AloneRow]) -> bytes:
 
 
 def _span(rows: Sequence[AloneRow]) -> tuple[float, float]:
-    """The axis: every value, every ceiling and the intervals of GPU-busy time are inside."""
+    """The axis: every value of a process or of all, every ceiling, intervals of GPU-busy time."""
     inside = [0.0]
     for row in rows:
-        inside += [row.wall.value, *([] if row.predicted is None else [row.predicted])]
+        inside += [row.wall.value, *row.each, *([] if row.predicted is None else [row.predicted])]
         known = () if row.busy is None else (row.busy.value, row.busy.low, row.busy.high)
         inside += [value for value in known if value is not None]
     return min(inside) - ROOM, max(inside) + ROOM
@@ -77,6 +81,9 @@ def _mark(
 def _handles(rows: Sequence[AloneRow]) -> list[Line2D]:
     dots: dict[str, Any] = {"linestyle": "none", "marker": "o", "markersize": 5}
     found = [Line2D([], [], color=WALL, markerfacecolor="white", label="Wall time", **dots)]
+    tick: dict[str, Any] = {"linestyle": "none", "marker": "|"}
+    if any(len(row.each) > 1 for row in rows):
+        found.append(Line2D([], [], color=WALL, markersize=7, label="in one process", **tick))
     if any(row.busy is not None for row in rows):
         found.append(Line2D([], [], color=BUSY, label="GPU-busy time", **dots))
     if any(row.predicted is not None for row in rows):
@@ -84,11 +91,10 @@ def _handles(rows: Sequence[AloneRow]) -> list[Line2D]:
             Line2D(
                 *([], []),
                 color=INK,
-                linestyle="none",
-                marker="|",
                 markersize=9,
                 markeredgewidth=1.6,
                 label="Predicted of wall time, at most",
+                **tick,
             )
         )
     return found

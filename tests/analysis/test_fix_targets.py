@@ -34,6 +34,19 @@ def test_one_process_meets_no_target(tmp_path: Path) -> None:
     assert {target.must_met for target in targets(fixes)} == {"too few processes"}
 
 
+def test_no_target_is_met_without_a_proof(tmp_path: Path) -> None:
+    run = run_of(made_fixes.run(tmp_path))
+    paired = {name: one for name, one in run.processes.items() if name.startswith("paired")}
+    fixes = measured_fixes(paired)
+    assert fixes is not None and fixes.final is not None and fixes.final.output is None
+    assert {target.must_met for target in targets(fixes)} == {"output not proven"}
+
+
+def test_no_target_is_met_with_an_output_that_is_worse(tmp_path: Path) -> None:
+    fixes = found(run_of(made_fixes.run(tmp_path, worse={"lossless": 5.0})))
+    assert {target.must_met for target in targets(fixes)} == {"output not proven"}
+
+
 def test_targets_are_of_the_stack_alone(tmp_path: Path) -> None:
     run = run_of(made_fixes.run(tmp_path))
     depth = measured_fixes({"depth": run.processes["paired-depth-lossless"]})

@@ -109,3 +109,12 @@ def test_a_proof_of_other_fixes_is_not_taken(tmp_path: Path) -> None:
     made_fixes.run(tmp_path, only="quality-text-stack", run_id=NEWER)
     assert fixes_in(path).outputs == ()
     assert "not examined in this run" in row_of_ring(path)
+
+
+def test_a_proof_beside_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    path = made_fixes.run(tmp_path, only="paired-inpainting-*", processes=1)
+    broken = made_fixes.run(tmp_path, only=ALONE, run_id=NEWER)
+    (broken / "run.json").write_text("{")
+    text = section(render_run(path).read_text(), NAME)
+    assert f"Run `{NEWER}` beside this one is left out: " in text and "is damaged" in text
+    assert text.count(f"`{NEWER}`") == 1 and "not examined in this run" in row_of_ring(path)

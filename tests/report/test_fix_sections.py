@@ -103,6 +103,18 @@ def row_line(text: str, start: str) -> str:
     return next(row for row in text.splitlines() if row.startswith(f"| {start} |"))
 
 
+def test_a_fix_of_the_stack_without_a_row_is_named_with_its_proof(
+    alone: Path, tmp_path: Path
+) -> None:
+    lead = "In the stack, and not measured alone in this run: "
+    assert lead not in section(alone.read_text(), NAME)
+    only = "paired-inpainting-stack,paired-inpainting-cache,quality-inpainting-alone*"
+    text = section(render_run(made_fixes.run(tmp_path, only=only)).read_text(), NAME)
+    told = next(row for row in text.splitlines() if row.startswith(lead))
+    assert "`tae-explicit`: TAE with its memory as inputs and outputs. Its output: as the" in told
+    assert "`lora-merged`" in told and "`ring-cache`" not in told
+
+
 def test_without_a_profile_nothing_is_predicted_and_no_floor_drawn(alone: Path) -> None:
     text = section(alone.read_text(), NAME)
     assert "| no profile |" in text

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,9 @@ from tests.records import build
 from tests.report import made_fixes
 
 ROWS = [
-    AloneRow("ring-cache", Percent(12.0, -140.0, 67.0), Percent(3.5, 3.4, 3.6), 6.0, False),
-    AloneRow("once", Percent(-3.0, -4.0, -2.0), Percent(0.7, 0.5, 0.8), None, False),
-    AloneRow("a fix", Percent(20.0, None, None), None, 9.0, True),
+    AloneRow("ring-cache", Percent(12.0, -140.0, 67.0), (), Percent(3.5, 3.4, 3.6), 6.0, False),
+    AloneRow("once", Percent(-3.0, -4.0, -2.0), (), Percent(0.7, 0.5, 0.8), None, False),
+    AloneRow("a fix", Percent(20.0, None, None), (), None, 9.0, True),
 ]
 
 
@@ -29,12 +30,22 @@ def test_the_figure_is_the_same_every_time() -> None:
 
 def test_the_axis_holds_values_and_ceilings_but_not_the_widest_intervals() -> None:
     assert _span(ROWS) == (-3.0 - ROOM, 20.0 + ROOM)
-    wide = [AloneRow("x", Percent(1.0, 0.0, 2.0), Percent(1.0, -30.0, 40.0), 70.0, False)]
+    wide = [AloneRow("x", Percent(1.0, 0.0, 2.0), (), Percent(1.0, -30.0, 40.0), 70.0, False)]
     assert _span(wide) == (-30.0 - ROOM, 70.0 + ROOM)
 
 
+def test_every_process_has_a_mark_and_lies_on_the_axis() -> None:
+    (row,) = (one for one in ROWS if one.label == "once")
+    several = replace(row, each=(-9.0, 30.0))
+    assert _span([several]) == (-9.0 - ROOM, 30.0 + ROOM)
+    one_more = replace(row, each=(-9.0, 10.0, 30.0))
+    assert marks(alone_figure([one_more])) == marks(alone_figure([several])) + 1
+
+
 def test_an_interval_beyond_the_axis_ends_in_an_arrow() -> None:
-    inside = [AloneRow("ring-cache", Percent(12.0, 11.0, 13.0), Percent(3.5, 3.4, 3.6), 6.0, False)]
+    inside = [
+        AloneRow("ring-cache", Percent(12.0, 11.0, 13.0), (), Percent(3.5, 3.4, 3.6), 6.0, False)
+    ]
     assert marks(alone_figure([ROWS[0]])) == marks(alone_figure(inside)) + 2
 
 

@@ -112,7 +112,7 @@ def _sentence(found: Fastest, outputs: Sequence[BudgetOutput]) -> Line:
     wall = wall_of(found.fastest)
     told: list[Inline | str] = ["The stack ", name, " takes "]
     told += [Cell(f"{decimals(found.fastest.wall.value)} ms", wall, "strong"), " a chunk, "]
-    told += [Cell(f"{found.fastest.fps:.1f} FPS", wall, "strong")]
+    told += [Cell(f"{found.fastest.fps.value:.1f} FPS", wall, "strong")]
     if found.step is not None and found.step.wall_change is not None:
         gain = gain_cells(found.step.wall_change, wall)[0]
         told += [", and saves ", gain, " over the lossless stack; "]

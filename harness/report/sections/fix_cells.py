@@ -95,7 +95,7 @@ def cost_cells(times: ArmTimes) -> tuple[Inline, ...]:
         wall_cell(times),
         busy_cell(times),
         percent(times.idle_share, *both),
-        rate(times.fps, *wall_of(times), *of_all(times.results, FRAMES)),
+        rate(times.fps.value, *wall_of(times), *of_all(times.results, FRAMES)),
         gibibytes(peak_bytes(times), *of_all(times.results, f"{arm}/memory")),
         seconds(first_chunk_s(times), *of_all(times.results, first)),
         number(used.joules, *(of_all(times.results, POWER) if used.joules is not None else ())),

@@ -38,6 +38,7 @@ from harness.report.sections.fix_cells import (
     wall_cell,
     wall_of,
 )
+from harness.variants import FIXES
 
 Row = tuple[Inline | str, ...]
 
@@ -97,6 +98,19 @@ def _in_stack(fix: SingleFix) -> Line:
     if others:
         words += [", shared with ", Cell(", ".join(others))]
     return line(*words)
+
+
+def not_alone_line(fixes: Fixes) -> Line | None:
+    """Which fixes of the stack have no row, and what their proof says; None where each has one."""
+    if fixes.base is None or not fixes.not_alone:
+        return None
+    times, words = fixes.base, list[Inline | str]()
+    at = (of(times.results[0], "/case/arms"),)
+    for name in fixes.not_alone:
+        words += ["; " * bool(words), Cell(name, at, "code"), ": ", Cell(FIXES[name].title, at)]
+        words += [". Its output: "]
+        words += [output_cell(output_of(fixes.outputs, name, times.case.mode), times)]
+    return line("In the stack, and not measured alone in this run: ", *words, ".")
 
 
 def stack_table(fixes: Fixes) -> Table | None:

@@ -7,7 +7,14 @@ from harness.analysis.claims import RootCause
 from harness.analysis.fix_arms import ArmTimes, energy_per_frame
 from harness.analysis.fixes import Fixes, floor_ms, too_few
 from harness.profiled import Ceilings
-from harness.report.beside import find_profiled, find_rate, fixes_of_run, home
+from harness.report.beside import (
+    Trouble,
+    find_profiled,
+    find_rate,
+    fixes_of_run,
+    home,
+    trouble_lines,
+)
 from harness.report.cells import (
     INTERVAL,
     Cell,
@@ -26,6 +33,7 @@ from harness.report.sections.fix_output import OutputGroup, output_groups, rule_
 from harness.report.sections.fix_published import advice_note, advice_rows, longlive_line
 from harness.report.sections.fix_tables import (
     cost_table,
+    not_alone_line,
     others_table,
     single_table,
     stack_table,
@@ -44,6 +52,7 @@ class FixSection:
     sentences: tuple[Line, ...]
     predictions: Line
     singles: Table | None
+    not_alone: Line | None
     stack: Table | None
     targets: Table | None
     floor: Line
@@ -56,6 +65,7 @@ class FixSection:
     cost_notes: tuple[Line, ...]
     published: Table | None
     published_note: Line
+    troubles: tuple[Line, ...]
 
 
 @dataclass(frozen=True)
@@ -79,10 +89,11 @@ class FloorFound:
 
 def fix_section(material: Material) -> FixSection | None:
     """None where the run has no variant as an arm."""
-    fixes = fixes_of_run(material)
+    troubles = list[Trouble]()
+    fixes = fixes_of_run(material, troubles)
     if fixes is None:
         return None
-    profiled = profiled_beside(material, fixes)
+    profiled = profiled_beside(material, fixes, troubles)
     causes = profiled.causes if profiled is not None else None
     origin = home(material, profiled.run) if profiled is not None else ""
     return FixSection(
@@ -90,6 +101,7 @@ def fix_section(material: Material) -> FixSection | None:
         sentences=tuple(_sentences(fixes)),
         predictions=_predictions(material, profiled),
         singles=single_table(fixes, causes, origin),
+        not_alone=not_alone_line(fixes),
         stack=stack_table(fixes),
         targets=target_table(fixes),
         floor=_floor_line(floor_of(material, fixes)),
@@ -102,6 +114,7 @@ def fix_section(material: Material) -> FixSection | None:
         cost_notes=tuple(_cost_notes(fixes)),
         published=advice_rows(material),
         published_note=advice_note(),
+        troubles=trouble_lines(troubles),
     )
 
 
@@ -121,13 +134,15 @@ def fix_sentences(material: Material) -> list[Line]:
     return [one for one in found if one is not None]
 
 
-def profiled_beside(material: Material, fixes: Fixes) -> Profiled | None:
+def profiled_beside(
+    material: Material, fixes: Fixes, troubles: list[Trouble] | None = None
+) -> Profiled | None:
     """The profiled baseline of the same mode and size whose causes predict the gains."""
     if fixes.main is None:
         return None
     case = fixes.main.case
     size = (case.width_px, case.height_px)
-    run = find_profiled(material, case.mode, size)
+    run = find_profiled(material, case.mode, size, troubles)
     own = Material(run) if run is not None else None
     result = own.profiled(case.mode) if own is not None else None
     if run is None or own is None or result is None:
@@ -197,7 +212,7 @@ def _stack_sentence(fixes: Fixes) -> Line | None:
         return line("The output of ", name, " is worse, so its time means nothing: ", output, ".")
     words: list[Inline | str] = ["The stack ", name, " takes "]
     words += [Cell(ms(times.wall.value).text, wall, "strong"), " a chunk, "]
-    words += [Cell(f"{times.fps:.1f} FPS", wall, "strong"), ", and is "]
+    words += [Cell(f"{times.fps.value:.1f} FPS", wall, "strong"), ", and is "]
     words += [Cell(f"{1 / ratio.value:.2f}", wall), " times as fast as the baseline"]
     if ratio.low is not None and ratio.high is not None:
         ends = Cell(f"{1 / ratio.high:.2f} to {1 / ratio.low:.2f}", wall)

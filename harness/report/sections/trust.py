@@ -9,7 +9,7 @@ from harness.analysis.experiment import Verdict
 from harness.analysis.planted import Planted
 from harness.analysis.targets import PATHS, TARGETS
 from harness.analysis.trust import Trust
-from harness.report.beside import TrustFound, home, source
+from harness.report.beside import TrustFound, home, source, trouble_lines
 from harness.report.cells import (
     INTERVAL,
     NOTHING,
@@ -49,7 +49,7 @@ class TrustSection:
 
 def trust_section(material: Material, found: TrustFound) -> TrustSection:
     """The section from the run itself, or from the self-check beside it."""
-    troubles = tuple(_trouble(item.run_id, item.message) for item in found.troubles)
+    troubles = trouble_lines(found.troubles)
     if found.trust is None:
         command = Cell("invoke selfcheck", form="code")
         missing = line("Not measured yet on this GPU; ", command, " does.")
@@ -65,13 +65,6 @@ def trust_section(material: Material, found: TrustFound) -> TrustSection:
         causes_note=_causes_note() if causes else None,
         planted=told.planted(),
         planted_note=told.planted_note(),
-    )
-
-
-def _trouble(run_id: str, message: str) -> Line:
-    at = (f"beside#{run_id}",)
-    return line(
-        "Run ", Cell(run_id, at, "code"), " beside this one is left out: ", Cell(message, at)
     )
 
 

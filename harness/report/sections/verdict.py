@@ -63,9 +63,10 @@ def _speed(
         *_size(result),
         " takes ",
         Cell(ms(steady.chunk_ms.value).text, steady.wall, "strong"),
-        ", that is ",
-        Cell(f"{steady.fps_cell().text} FPS", (*steady.wall, *steady.frames), "strong"),
         *_basis(steady),
+        " Over whole blocks that is ",
+        Cell(f"{steady.fps_cell().text} FPS", (*steady.wall, *steady.frames), "strong"),
+        ".",
     )
 
 
@@ -114,7 +115,7 @@ def _busy(material: Material, result: Result, steady: Steady) -> tuple[Inline | 
         return ()
     at = of_all(processes, "/busy/*/busy_ms")
     share = percent(busy.value / steady.chunk_ms.value, *at, *steady.wall)
-    return (" The GPU is busy for ", ms(busy.value, *at), " of it, ", share, ".")
+    return (" The GPU is busy for ", ms(busy.value, *at), " of a chunk, ", share, ".")
 
 
 def _sureness(material: Material, result: Result) -> tuple[Inline | str, ...]:
