@@ -10,6 +10,7 @@ from harness.errors import UsageError
 from harness.intake import read_file
 from harness.matrices_limit import (
     AUTOENCODERS,
+    BEYOND,
     COLD,
     COLD_START,
     FASTEST_CASES,
@@ -184,9 +185,13 @@ MATRICES: dict[str, Matrix] = {
     "cold-start": Matrix(name="cold-start", cases=[COLD, *COLD_START]),
     "fastest": Matrix(name="fastest", cases=FASTEST_CASES),
     "floors": Matrix(name="floors", cases=FLOORS),
+    "beyond": Matrix(name="beyond", cases=BEYOND),
     "limit": Matrix(
         name="limit",
-        cases=[*FASTEST_CASES, *FLOORS, *AUTOENCODERS, *GROWTH, *COLD_START, *LEAVE_ONE_OUT],
+        cases=[
+            *(*FASTEST_CASES, *FLOORS, *AUTOENCODERS, *GROWTH, *COLD_START),
+            *(*LEAVE_ONE_OUT, *BEYOND),
+        ],
     ),
 }
 

@@ -17,7 +17,8 @@ from harness.matrices import MATRICES, NEEDS, load_matrix
 from harness.variants import FIXES, STACKS, WRONG
 from tests.expanded import CPU, GPU, ids, one
 
-ON_GPU = ("fixes", "leave-one-out", "vae", "growth", "cold-start", "fastest", "floors", "limit")
+LIMIT = ("leave-one-out", "vae", "growth", "cold-start", "fastest", "floors", "beyond")
+ON_GPU = ("fixes", *LIMIT, "limit")
 OWN = Settings(preset="full", device="cuda", pipeline="mine", pipeline_sha256="ab" * 32)
 
 
@@ -54,7 +55,7 @@ def test_a_matrix_of_a_gpu_is_refused_on_a_cpu_in_one_line(name: str) -> None:
 
 
 def test_the_matrix_limit_is_its_parts() -> None:
-    parts = {name for part in ON_GPU[1:-1] for name in ids(MATRICES[part])}
+    parts = {name for part in LIMIT for name in ids(MATRICES[part])}
     assert set(ids(MATRICES["limit"])) == parts
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from harness.errors import UsageError
-from harness.matrices_limit import LEFT_OUT
+from harness.matrices_limit import LEFT_OUT, LEFT_OUT_OF_FASTEST
 from harness.variants import (
     BASELINE,
     FIXES,
@@ -69,6 +69,11 @@ def test_a_bundle_without_a_fix_lacks_it_and_what_needs_it() -> None:
 def test_every_fix_of_the_stack_is_left_out_once() -> None:
     left = [fix for fixes in LEFT_OUT.values() for fix in fixes if WITHOUT not in fix]
     assert sorted(left) == sorted(STACKS["lossless"])
+
+
+def test_what_the_fastest_stack_has_beyond_the_lossless_one_is_left_out_too() -> None:
+    assert set(LEFT_OUT_OF_FASTEST) == set(names("fastest")) - set(names("lossless"))
+    assert all(left_out(f"fastest{WITHOUT}{fix}") for fix in LEFT_OUT_OF_FASTEST)
 
 
 def test_what_goes_with_a_fix_is_left_out_without_it_too() -> None:

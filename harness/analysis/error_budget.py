@@ -7,13 +7,13 @@ ratio of the yardstick, which shows what bf16 does over that time. Arms of the s
 no error are judged as fixes are, by `output_errors`; their cosines stand beside.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from harness.analysis.fix_arms import ArmTimes, arm_times
 from harness.analysis.interval import median
-from harness.analysis.limit_cases import allows_error
+from harness.analysis.limit_cases import allows_error, leaves_out
 from harness.analysis.output_errors import (
     LEAST_CHUNKS,
     QUANTITIES,
@@ -102,11 +102,12 @@ def budget_outputs(processes: Mapping[str, Sequence[Result]]) -> list[BudgetOutp
     return found
 
 
-def fastest_of(processes: Mapping[str, Sequence[Result]]) -> Fastest | None:
-    """The first paired case that measures the fastest stack; None where there is none."""
+def fastest_of(processes: Mapping[str, Sequence[Result]]) -> list[Fastest]:
+    """Every paired case that measures the fastest stack, those apart that leave a fix out."""
+    found = []
     for results in processes.values():
         case = results[0].case
-        if case.kind != "paired" or FASTEST not in case.arms:
+        if case.kind != "paired" or FASTEST not in case.arms or leaves_out(case):
             continue
         base, fastest = arm_times(results, BASE_ARM), arm_times(results, FASTEST)
         if base is not None and fastest is not None:
@@ -115,8 +116,16 @@ def fastest_of(processes: Mapping[str, Sequence[Result]]) -> Fastest | None:
             arms = {arm: times for arm in case.arms if (times := arm_times(results, arm))}
             steps = {arm: step for arm in against if (step := arm_times(results, arm, LOSSLESS))}
             lossless, step = arms.get(LOSSLESS), steps.get(FASTEST)
-            return Fastest(base, lossless, fastest, step, tuple(arms.values()), steps)
-    return None
+            found.append(Fastest(base, lossless, fastest, step, tuple(arms.values()), steps))
+    return found
+
+
+def arms_once(cases: Iterable[Fastest]) -> list[ArmTimes]:
+    """Every arm of several cases, each in the first that has it."""
+    found: dict[str, ArmTimes] = {}
+    for times in (times for case in cases for times in case.arms):
+        found.setdefault(times.arm, times)
+    return list(found.values())
 
 
 def proofs_of(outputs: Sequence[BudgetOutput], arm: str, mode: Mode) -> list[BudgetOutput]:

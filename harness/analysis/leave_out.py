@@ -57,7 +57,7 @@ class LeftOut:
 
 
 def left_out_fixes(processes: Mapping[str, Sequence[Result]]) -> list[LeftOut]:
-    """Every fix that some case of the run leaves out, largest gain first."""
+    """Every fix that some case of the run leaves out: by bundle, largest gain first."""
     found: list[LeftOut] = []
     for results in processes.values():
         case = results[0].case
@@ -74,7 +74,8 @@ def left_out_fixes(processes: Mapping[str, Sequence[Result]]) -> list[LeftOut]:
             if without is not None and brings is not None and brings.wall_change is not None:
                 title = "; ".join(FIXES[fix].title for fix in named)
                 found.append(LeftOut(named, title, bundle, with_it, without, brings))
-    return sorted(found, key=lambda one: -one.gain)
+    bundles = list(dict.fromkeys(one.bundle for one in found))
+    return sorted(found, key=lambda one: (bundles.index(one.bundle), -one.gain))
 
 
 def alone_of(fixes: Fixes | None, fix: str) -> SingleFix | None:
@@ -99,10 +100,8 @@ def net_brings(left: LeftOut, others: Sequence[LeftOut]) -> Verdict | None:
     """The fix in the stack without those that need it; None where these were not left out alone."""
     if not left.with_it:
         return left.brings.wall_change
-    rest = next(
-        (one for one in others if one.fixes == set(left.with_it)),
-        None,
-    )
+    same = (one for one in others if one.bundle == left.bundle)
+    rest = next((one for one in same if one.fixes == set(left.with_it)), None)
     return None if rest is None else _over(left.brings.wall_change, rest.brings.wall_change)
 
 

@@ -46,6 +46,7 @@ def leave_out_svg(material: Material) -> bytes | None:
     if not left:
         return None
     alone = alone_beside(material, left[0])
+    several = len({one.bundle for one in left}) > 1
     rows = []
     for one in left:
         single = alone_of(alone.fixes, one.fix) if alone is not None else None
@@ -53,6 +54,7 @@ def leave_out_svg(material: Material) -> bytes | None:
         brings = one.brings.wall_change
         if brings is not None:
             label = f"{one.fix} (with {', '.join(one.with_it)})" if one.with_it else one.fix
+            label = f"{one.bundle}: {label}" if several else label
             rows.append(
                 GainRow(label, saved(before) if before is not None else None, saved(brings))
             )

@@ -1,7 +1,7 @@
 """The figure of power: the arms that a section tells of, handed to the plot."""
 
 from harness.analysis.arm_power import arms_power
-from harness.analysis.error_budget import fastest_of
+from harness.analysis.error_budget import arms_once, fastest_of
 from harness.report.beside import fixes_of_run
 from harness.report.material import Material
 from harness.report.plots_power import PowerRow, power_figure
@@ -13,8 +13,8 @@ def power_svg(material: Material) -> bytes | None:
     """Of the measured fixes, else of the fastest stack; None where the cap holds none of them."""
     fixes = fixes_of_run(material)
     found = arms_power(powered(fixes)) if fixes is not None else ()
-    if not found and (fastest := fastest_of(material.run.processes)) is not None:
-        found = arms_power(fastest.arms)
+    if not found:
+        found = arms_power(arms_once(fastest_of(material.run.processes)))
     if not found:
         return None
     rows = []

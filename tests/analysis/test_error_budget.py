@@ -4,16 +4,16 @@ from pathlib import Path
 
 import msgspec
 
-from harness.analysis.error_budget import BudgetOutput, budget_outputs, fastest_of
+from harness.analysis.error_budget import BudgetOutput, arms_once, budget_outputs, fastest_of
 from harness.analysis.output_errors import YARDSTICK, output_errors
-from harness.matrices_limit import TRIED
+from harness.matrices_limit import FASTEST_TRIED, TRIED
 from harness.run import Run
 from harness.store import RunFolder
 from tests.report import made_limit
 
 
-def stored(folder: Path, **truth: float) -> Run:
-    return RunFolder(made_limit.run(folder, name="fastest", **truth)).load()  # type: ignore[arg-type]
+def stored(folder: Path, name: str = "fastest", **truth: float) -> Run:
+    return RunFolder(made_limit.run(folder, name=name, **truth)).load()  # type: ignore[arg-type]
 
 
 def proofs(run: Run, arm: str) -> list[BudgetOutput]:
@@ -22,14 +22,24 @@ def proofs(run: Run, arm: str) -> list[BudgetOutput]:
 
 def test_an_error_within_the_budget_that_stays_there(tmp_path: Path) -> None:
     run = stored(tmp_path)
-    short, long = proofs(run, "fastest")
+    (long,) = proofs(run, "fastest")
+    (short,) = proofs(stored(tmp_path, "beyond"), FASTEST_TRIED)
     assert (short.call, short.drift_call) == ("within the budget", "too short to tell")
     assert (long.call, long.drift_call) == ("within the budget", "no drift")
     assert short.chunks == 18 and long.chunks == 66 and not (short.fails or long.fails)
     assert set(long.drift.values()) == {1.0}
     assert {one.bounded for one in proofs(run, "lossless")} == {False}
-    found = fastest_of(run.processes)
-    assert found is not None and found.step is not None and found.step.against == "lossless"
+    (found,) = fastest_of(run.processes)
+    assert found.step is not None and found.step.against == "lossless"
+
+
+def test_cases_that_leave_a_fix_out_are_not_those_of_the_fastest_stack(tmp_path: Path) -> None:
+    run = stored(tmp_path, "limit", processes=1)
+    first, beyond = fastest_of(run.processes)
+    assert [times.arm for times in first.arms] == ["base", "lossless", "fastest"]
+    arms = ["base", "lossless", "fastest", TRIED, FASTEST_TRIED]
+    assert [times.arm for times in arms_once([first, beyond])] == arms
+    assert {times.case.label for times in arms_once([first, beyond])[:3]} == {"fastest"}
 
 
 def test_an_error_beyond_the_budget_fails_though_it_does_not_grow(tmp_path: Path) -> None:
@@ -38,7 +48,7 @@ def test_an_error_beyond_the_budget_fails_though_it_does_not_grow(tmp_path: Path
 
 
 def test_an_error_that_grows_drifts_though_it_is_within_the_budget(tmp_path: Path) -> None:
-    _, long = proofs(stored(tmp_path, drift=1.0, fp8_error=0.03), "fastest")
+    (long,) = proofs(stored(tmp_path, drift=1.0, fp8_error=0.03), "fastest")
     assert long.call == "within the budget"
     assert long.drift_call == "drifts" and long.fails
     # The error at the middle of the last third over that at the middle of the stretch.
@@ -65,7 +75,7 @@ def test_what_lacks_cosines_chunks_or_the_yardstick_is_not_judged(tmp_path: Path
 def test_an_arm_that_claims_no_error_is_judged_as_a_fix_and_not_by_the_budget(
     tmp_path: Path,
 ) -> None:
-    run = stored(tmp_path)
+    run = stored(tmp_path, "beyond")
     tried = TRIED
     key, result = next(
         (key, results[0])
@@ -87,8 +97,9 @@ def test_an_arm_that_claims_no_error_is_judged_as_a_fix_and_not_by_the_budget(
     # Its cosines are within the budget of what allows an error, and it fails nevertheless.
     assert bad[tried].verdict == "fails" and bad[tried].fails
     assert bad[tried].call == "within the budget"
-    assert bad["lossless"].verdict == "passes" and bad["base"].verdict == "noise floor"
-    assert bad["fastest"].no_worse is None and bad["fastest"].verdict == bad["fastest"].call
+    assert good["base"].verdict == bad["base"].verdict == "noise floor"
+    fp8 = bad[FASTEST_TRIED]
+    assert fp8.no_worse is None and fp8.verdict == fp8.call
     # Neither its own cosines nor those of the others stand in for a proof that is not there.
     for absent in (YARDSTICK, tried):
         one = judged(1.0, without=absent)[tried]

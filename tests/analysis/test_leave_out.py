@@ -14,6 +14,7 @@ from harness.analysis.leave_out import (
     net_alone,
     net_brings,
 )
+from harness.matrices_limit import LEFT_OUT_OF_FASTEST
 from harness.store import RunFolder
 from harness.variants import STACKS
 from tests.report import made_fixes, made_limit
@@ -24,8 +25,13 @@ from tests.report.made_fixes import LEFT, arm_ms
 def left(tmp_path_factory: pytest.TempPathFactory) -> dict[str, LeftOut]:
     path = made_limit.run(tmp_path_factory.mktemp("reports"), name="leave-one-out")
     found = left_out_fixes(RunFolder(path).load().processes)
-    assert [one.gain for one in found] == sorted((one.gain for one in found), reverse=True)
-    return {one.fix: one for one in found}
+    lossless = [one for one in found if one.bundle == "lossless"]
+    fastest = found[len(lossless) :]
+    for own in (lossless, fastest):
+        assert [one.gain for one in own] == sorted((one.gain for one in own), reverse=True)
+    assert {one.bundle for one in fastest} == {"fastest"}
+    assert {one.fix for one in fastest} == set(LEFT_OUT_OF_FASTEST)
+    return {one.fix: one for one in lossless}
 
 
 def test_every_fix_of_the_stack_has_its_gain_in_it(left: dict[str, LeftOut]) -> None:

@@ -47,12 +47,13 @@ def test_the_fastest_stack_stands_beside_the_lossless_one_with_its_proof(report:
     assert row_of(text, "`lossless`")[-2:] == ["–", "passes"]
     assert row_of(text, f"`{TRIED}`")[-1] == "passes"
     proof = text.split("arms fastest.**")[1]
+    proof = proof.split("### ")[0].split("| Arm | Verdict |")[1]
     assert row_of(proof, "`lossless`")[8] == "1.00" and row_of(proof, "`fastest`")[8] == "–"
 
 
 def test_a_fix_that_fails_is_struck_out_and_what_has_no_proof_says_so(tmp_path: Path) -> None:
-    made = made_limit.run(tmp_path, name="fastest", processes=1)
-    record = made / "cases" / "quality-inpainting-fastest.json"
+    made = made_limit.run(tmp_path, name="beyond", processes=1)
+    record = made / "cases" / "quality-inpainting-beyond.json"
     proof = msgspec.json.decode(record.read_bytes())
     for error in proof["output_errors"]:
         error["values"] *= 1.3 if error["arm"] == TRIED else 1.0
@@ -63,7 +64,7 @@ def test_a_fix_that_fails_is_struck_out_and_what_has_no_proof_says_so(tmp_path: 
     text = section(render_run(made).read_text(), NAME)
     row = row_of(text, f"`{TRIED}`")
     assert not row[1].startswith("~~") and row[-1] == "not examined in this run"
-    assert row_of(text, "`lossless`")[-1] == "passes"  # in the proof over 60 chunks
+    assert row_of(text, "`fastest`")[-1] == "not examined in this run"
 
 
 def test_an_output_that_no_proof_is_of_or_judges_meets_no_target(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from harness.analysis.error_budget import (
     BudgetOutput,
     Fastest,
     LeastCosine,
+    arms_once,
     budget_outputs,
     fastest_of,
     proofs_of,
@@ -54,8 +55,8 @@ BUDGET_HEADS = (
 
 
 @dataclass(frozen=True)
-class BudgetGroup:
-    """The proof of one case."""
+class CaseTable:
+    """A table of one case: its arms' speed, or their proof."""
 
     title: Cell
     rows: Table | None
@@ -66,24 +67,30 @@ class FastestSection:
     """The section, in its order."""
 
     sentence: Line | None
-    speed: Table | None
+    speed: tuple[CaseTable, ...]
     targets: Table | None
     power: PowerSection | None
     rule: Line
-    budgets: tuple[BudgetGroup, ...]
+    budgets: tuple[CaseTable, ...]
 
 
 def fastest_section(material: Material) -> FastestSection | None:
-    """None where the run neither times nor proves a variant with an error budget."""
-    found = fastest_of(material.run.processes)
+    """None where the run neither times nor proves a variant with an error budget.
+
+    The first case that times the fastest stack is the one that sentence and targets are of.
+    """
+    cases = fastest_of(material.run.processes)
     outputs = budget_outputs(material.run.processes)
-    if found is None and not outputs:
+    if not cases and not outputs:
         return None
+    first = cases[0] if cases else None
     return FastestSection(
-        sentence=_sentence(found, outputs) if found is not None else None,
-        speed=_speed(found, outputs) if found is not None else None,
-        targets=_targets(found, outputs) if found is not None else None,
-        power=power_section(found.arms) if found is not None else None,
+        sentence=_sentence(first, outputs) if first is not None else None,
+        speed=tuple(
+            CaseTable(case_label(one.base.results[0]), _speed(one, outputs)) for one in cases
+        ),
+        targets=_targets(first, outputs) if first is not None else None,
+        power=power_section(arms_once(cases)),
         rule=_rule(),
         budgets=_groups(outputs),
     )
@@ -190,12 +197,12 @@ def _rule() -> Line:
     )
 
 
-def _groups(outputs: Sequence[BudgetOutput]) -> tuple[BudgetGroup, ...]:
+def _groups(outputs: Sequence[BudgetOutput]) -> tuple[CaseTable, ...]:
     cases: dict[str, list[BudgetOutput]] = {}
     for output in outputs:
         cases.setdefault(output.result.case_id, []).append(output)
     return tuple(
-        BudgetGroup(case_label(found[0].result), table(BUDGET_HEADS, [_row(one) for one in found]))
+        CaseTable(case_label(found[0].result), table(BUDGET_HEADS, [_row(one) for one in found]))
         for found in cases.values()
     )
 

@@ -35,12 +35,19 @@ HEADS = (
 
 
 @dataclass(frozen=True)
-class LeaveOutSection:
-    """The table, and where gains alone come from."""
+class BundleTable:
+    """One stack without each of its fixes, and what that says."""
 
     sentence: Line
-    alone: Line
     rows: Table | None
+
+
+@dataclass(frozen=True)
+class LeaveOutSection:
+    """A table a stack, and where gains alone come from."""
+
+    alone: Line
+    bundles: tuple[BundleTable, ...]
 
 
 @dataclass(frozen=True)
@@ -58,8 +65,14 @@ def leave_out_section(material: Material) -> LeaveOutSection | None:
     if not left:
         return None
     alone = alone_beside(material, left[0])
-    rows = table(HEADS, [_row(one, left, alone) for one in left])
-    return LeaveOutSection(_sentence(left), _alone_line(alone), rows)
+    bundles: dict[str, list[LeftOut]] = {}
+    for one in left:
+        bundles.setdefault(one.bundle, []).append(one)
+    tables = (
+        BundleTable(_sentence(own), table(HEADS, [_row(one, own, alone) for one in own]))
+        for own in bundles.values()
+    )
+    return LeaveOutSection(_alone_line(alone), tuple(tables))
 
 
 def alone_beside(material: Material, left: LeftOut) -> Alone | None:
@@ -121,7 +134,9 @@ def _sentence(left: list[LeftOut]) -> Line:
     """Which fix the stack could least do without, and which it could."""
     most = left[0]
     words: list[Inline | str] = [
-        "With all others in, ",
+        "In ",
+        Cell(most.bundle, form="code"),
+        ", with all others in, ",
         Cell(most.fix, form="code"),
         " brings most: ",
     ]
