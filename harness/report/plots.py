@@ -8,6 +8,7 @@ gpu_state.svg    clock, power and temperature over the run, phases shaded, cases
 """
 
 import itertools
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -151,7 +152,10 @@ def component_figure(bars: Sequence[tuple[str, float, int]]) -> bytes:
 def gpu_figure(tracks: Sequence[CaseTrack]) -> bytes:
     """Clock, power and temperature over the run, cases one after the other on one axis."""
     with style():
-        figure = Figure(figsize=(9.2, 6.0), layout="constrained")
+        columns = _key_columns(tracks)
+        more_rows = max(0, math.ceil(len(tracks) / columns) - KEY_ROWS)
+        height_in = 6.0 + KEY_ROW_IN * more_rows  # a long key takes nothing from the panels
+        figure = Figure(figsize=(9.2, height_in), layout="constrained")
         FigureCanvasSVG(figure)
         panels = figure.subplots(len(GPU_PANELS), 1, sharex=True)
         run_s = sum(track.length_s for track in tracks)
@@ -170,11 +174,11 @@ def gpu_figure(tracks: Sequence[CaseTrack]) -> bytes:
             axes.set_xlim(0, run_s)
             axes.margins(y=0.08)
         panels[-1].set_xlabel("Seconds of measuring (time between cases left out)")
-        _gpu_legends(figure, tracks)
+        _gpu_legends(figure, tracks, columns)
         return svg(figure)
 
 
-def _gpu_legends(figure: Figure, tracks: Sequence[CaseTrack]) -> None:
+def _gpu_legends(figure: Figure, tracks: Sequence[CaseTrack], columns: int) -> None:
     seen = {name for track in tracks for name, _, _ in track.phases}
     phases = [
         Patch(facecolor=colour, edgecolor=FAINT, linewidth=0.5, label=name)
@@ -182,17 +186,22 @@ def _gpu_legends(figure: Figure, tracks: Sequence[CaseTrack]) -> None:
         if name in seen
     ]
     figure.legend(handles=phases, loc="outside upper left", ncols=len(PHASE_COLOURS), **LEGEND)
-    names = [
-        Patch(alpha=0, label=f"{number}  {shown(track.label)}")
-        for number, track in enumerate(tracks, start=1)
-    ]
-    longest = max((len(str(name.get_label())) for name in names), default=0)
-    columns = 2 if len(names) > 1 and longest <= HALF_WIDTH_CHARACTERS else 1
+    names = [Patch(alpha=0, label=name) for name in _key_names(tracks)]
     options = {**LEGEND, "handlelength": 0.0, "handletextpad": 0.0}
     figure.legend(handles=names, loc="outside lower left", ncols=columns, **options)
 
 
+def _key_names(tracks: Sequence[CaseTrack]) -> list[str]:
+    return [f"{number}  {shown(track.label)}" for number, track in enumerate(tracks, start=1)]
+
+
+def _key_columns(tracks: Sequence[CaseTrack]) -> int:
+    longest = max(map(len, _key_names(tracks)), default=0)
+    return 2 if len(tracks) > 1 and longest <= HALF_WIDTH_CHARACTERS else 1
+
+
 HALF_WIDTH_CHARACTERS = 60  # of a name in the key, where two stand side by side
+KEY_ROWS, KEY_ROW_IN = 8, 0.18  # rows that the figure has room for, and the height of a further one
 
 LEGEND: dict[str, Any] = {
     "frameon": False,

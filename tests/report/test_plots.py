@@ -1,4 +1,5 @@
 import re
+import warnings
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 
@@ -100,3 +101,10 @@ def test_long_names_of_cases_have_a_line_each() -> None:
     short, long = heights("Inpainting, eager"), heights("Inpainting, " + "variant fastest, " * 4)
     assert len(short) == len(long) == 2
     assert short[0] == short[1] and long[0] != long[1]
+
+
+def test_a_key_of_many_cases_leaves_the_panels_their_room() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # matplotlib warns where panels have no height left
+        long = gpu_figure([replace(track(20), label="a long name of a case" * 4)] * 33)
+    assert b"33" in long
