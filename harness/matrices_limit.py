@@ -76,12 +76,12 @@ def _vae(vae: Vae, *arms: str) -> Axes:
     )
 
 
-def _growth(**axis: Any) -> Axes:
-    """Baseline and stack at other points of one axis, each in a process of its own."""
+def _growth(*variants: str, **axis: Any) -> Axes:
+    """Variants at other points of one axis, each in a process of its own."""
     return Axes(
         kind=("e2e",),
         mode=("inpainting",),
-        variant=(BASELINE, LOSSLESS),
+        variant=variants,
         blocks=2,
         chunks_per_block=4,
         warmup_max_chunks=40,  # a window of 24 is settled, its graphs captured, at chunk 22
@@ -108,15 +108,19 @@ AUTOENCODERS = [
     _vae("tae", "tae-compiled", LOSSLESS),
     _vae("wanvae", "wan-compiled", LOSSLESS_WANVAE),
 ]
-# The points of the three axes share the preset's own one, which is the cold start of both.
-COLD = _cold(BASELINE, LOSSLESS)
+# The points of the three axes share the preset's own one, which is the cold start of all three.
+COLD = _cold(BASELINE, LOSSLESS, FASTEST)
+POINTS: tuple[dict[str, Any], ...] = (
+    {"size": ("320x320", "832x480", "1024x1024")},
+    {"steps": (1, 8)},
+    {"window": (3, 24)},
+)
 GROWTH = [
     COLD,
-    _growth(size=("320x320", "832x480", "1024x1024")),
-    _growth(steps=(1, 8)),
-    _growth(window=(3, 24)),
+    *(_growth(BASELINE, LOSSLESS, **axis) for axis in POINTS),
+    *(_growth(FASTEST, **axis) for axis in POINTS),
 ]
-COLD_START = [_cold("tae-compiled", "compiled-blocks", "graph-chunk", FASTEST)]
+COLD_START = [_cold("tae-compiled", "compiled-blocks", "graph-chunk")]
 # Both stacks without their CUDA graph: kernels of a replay have no place on the host's time line.
 FLOORS = [
     Axes(

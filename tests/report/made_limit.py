@@ -1,6 +1,7 @@
 """A made-up run of the matrix `limit`: the fixes' truth of `made_fixes`, and that of growth."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -73,7 +74,7 @@ def paired(case: Case, number: int, left: dict[str, tuple[float, float]]) -> Res
     """As in `made_fixes`, slower with the WanVAE."""
     made = made_fixes.paired(case, number, left)
     factor = WAN_FACTOR if case.vae == "wanvae" else 1.0
-    return msgspec.structs.replace(made, chunks=[_scaled(chunk, factor) for chunk in made.chunks])
+    return msgspec.structs.replace(made, chunks=_scaled(made.chunks, factor))
 
 
 def end_to_end(case: Case, left: dict[str, tuple[float, float]]) -> Result:
@@ -92,7 +93,7 @@ def end_to_end(case: Case, left: dict[str, tuple[float, float]]) -> Result:
     anchor = msgspec.structs.replace(made, case=own)
     growth = predicted_ms(anchor, case) / predicted_ms(anchor, own)
     factor = share * growth * (LONG_WINDOW if case.window == 24 else 1.0)
-    chunks = [_scaled(chunk, factor) for chunk in made.chunks]
+    chunks = _scaled(made.chunks, factor)
     if case.variant != BASELINE:
         chunks[0] = _cold(chunks[0], COMPILE_S, compiled=True)
         first = case.first_steady_chunk
@@ -103,8 +104,17 @@ def end_to_end(case: Case, left: dict[str, tuple[float, float]]) -> Result:
     )
 
 
-def _scaled(chunk: ChunkSample, factor: float) -> ChunkSample:
-    return msgspec.structs.replace(chunk, wall_ms=chunk.wall_ms * factor)
+def _scaled(chunks: Sequence[ChunkSample], factor: float) -> list[ChunkSample]:
+    """Each takes that many times as long, and so does each block from where it began."""
+    begun: dict[tuple[str, int | None, str | None], float] = {}
+    for one in chunks:
+        begun.setdefault((one.phase, one.block, one.arm), one.start_s)
+    scaled = []
+    for one in chunks:
+        start_s = begun[one.phase, one.block, one.arm]
+        later_s = start_s + factor * (one.start_s - start_s)
+        scaled.append(msgspec.structs.replace(one, wall_ms=one.wall_ms * factor, start_s=later_s))
+    return scaled
 
 
 def _cold(chunk: ChunkSample, seconds: float, *, compiled: bool) -> ChunkSample:
