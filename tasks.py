@@ -30,7 +30,7 @@ REPORTS = PROJECT / "reports"
 @takes(BENCH_HELP)
 def bench(context: Context, **given: Given) -> None:
     """Measure a matrix of cases, in containers where possible, and write the report."""
-    with one_line_errors():
+    with one_line_errors(PROJECT):
         _bench(given)
 
 
@@ -78,14 +78,14 @@ def _tools(*, web: bool = False) -> "Tools":
 @takes(SELFCHECK_HELP)
 def selfcheck(context: Context, **given: Given) -> None:
     """Measure how far this host's numbers can be trusted; a section of the GPU's reports."""
-    with one_line_errors():
+    with one_line_errors(PROJECT):
         _bench({**given, "matrix": "selfcheck"})
 
 
 @takes(PROFILE_HELP)
 def profile(context: Context, case: str | None = None, **given: Given) -> None:
     """Attribute a few chunks of each mode to their parts, and say what could be gained."""
-    with one_line_errors():
+    with one_line_errors(PROJECT):
         _bench({**given, "matrix": "profile", "only": case})
 
 
@@ -95,7 +95,7 @@ def profile(context: Context, case: str | None = None, **given: Given) -> None:
 )
 def new_matrix(context: Context, name: str = "", out: str | None = None) -> None:
     """Write a commented matrix of your own, which editors complete by its schema."""
-    with one_line_errors():
+    with one_line_errors(PROJECT):
         from harness.host.matrix_form import new_matrix as write_matrix
 
         path = write_matrix(PROJECT, name, out)
@@ -107,7 +107,7 @@ def submit(
     context: Context, to: str, launcher: str, image: str, out: str | None = None, **given: Given
 ) -> None:
     """Write a folder that Slurm or Kubernetes runs with the image built here."""
-    with one_line_errors():
+    with one_line_errors(PROJECT):
         from harness.host.engine import connect
         from harness.host.ready import Place
         from harness.host.submit import Wish
@@ -121,7 +121,7 @@ def submit(
 @task(help={"source": "folder that `invoke submit` wrote"}, auto_shortflags=False)
 def collect(context: Context, source: str = "") -> None:
     """Make a run of what a submission brought back, and write its report."""
-    with one_line_errors():
+    with one_line_errors(PROJECT):
         from harness.host.collect import collect as collect_run
         from harness.host.ready import Place
         from harness.host.screen import Screen
@@ -132,7 +132,7 @@ def collect(context: Context, source: str = "") -> None:
 @takes(IMAGE_HELP)
 def build(context: Context, **given: Given) -> None:
     """Build the image, if the tree has changed since the last time."""
-    with one_line_errors():
+    with one_line_errors(PROJECT):
         from harness.host.engine import connect
         from harness.host.image import ensure_image
         from harness.host.options import BenchOptions
@@ -143,7 +143,7 @@ def build(context: Context, **given: Given) -> None:
 @takes({"out": "file to write", **IMAGE_HELP})
 def sbom(context: Context, out: str | None, **given: Given) -> None:
     """Write the bill of materials of the image (CycloneDX); needs the development packages."""
-    with one_line_errors():
+    with one_line_errors(PROJECT):
         from harness.host.bill import write_bill
         from harness.host.engine import connect
         from harness.host.image import ensure_image
@@ -157,7 +157,7 @@ def sbom(context: Context, out: str | None, **given: Given) -> None:
 @task
 def audit(context: Context) -> None:
     """Known vulnerabilities of the locked packages: exit code 1 if any is not explained."""
-    with one_line_errors():
+    with one_line_errors(PROJECT):
         from harness.host.audit import audit as audit_locks
 
         answer = audit_locks(PROJECT)
@@ -177,7 +177,7 @@ def report(
     context: Context, run: str | None = None, public: bool = False, html: bool = False
 ) -> None:
     """Render reports from their records; needs no torch, Docker or GPU."""
-    with one_line_errors():
+    with one_line_errors(PROJECT):
         from harness.report.public import scan
         from harness.report.render import render_all, render_run
         from harness.store import RunFolder
@@ -194,7 +194,7 @@ def report(
 @task(help={"run": "id or folder of a run"}, auto_shortflags=False)
 def compact(context: Context, run: str = "") -> None:
     """Compress the large records of a finished run, for version control."""
-    with one_line_errors():
+    with one_line_errors(PROJECT):
         from harness.errors import UsageError
         from harness.store import RunFolder
 
@@ -216,7 +216,7 @@ def repro(
     **given: Given,
 ) -> None:
     """Run an earlier run again, say what is not as it was, compare: exit codes of compare."""
-    with one_line_errors():
+    with one_line_errors(PROJECT):
         from harness.host.bench import repeat
         from harness.host.ready import Place
         from harness.host.repro import repetition
@@ -247,7 +247,7 @@ def repro(
 )
 def share(context: Context, run: str = "", out: str | None = None) -> None:
     """Pack a run into one file to send, once it is shown to name neither host nor user."""
-    with one_line_errors():
+    with one_line_errors(PROJECT):
         from harness.report.share import share as share_run
 
         print(share_run(REPORTS, run, out))
@@ -259,7 +259,7 @@ def share(context: Context, run: str = "", out: str | None = None) -> None:
 )
 def add(context: Context, file: str = "", by: str | None = None) -> None:
     """Check a packed run, which may come from anyone, and add it to the reports."""
-    with one_line_errors():
+    with one_line_errors(PROJECT):
         from harness.host.locks import hold_reports
         from harness.report.share import add as add_run
 
@@ -278,7 +278,7 @@ def compare(
     json: bool = False,
 ) -> None:
     """Hold run B against run A: exit code 0 same or faster, 3 undecided, 4 slower."""
-    with one_line_errors():
+    with one_line_errors(PROJECT):
         from harness.report.compare import compare_runs
 
         answer = compare_runs(
@@ -299,7 +299,7 @@ def gate(
 ) -> None:
     """For CI: exit code 0 if no case is slower by the margin, 3 undecided, 4 regressed."""
     given = {name: value for name, value in locals().items() if name != "context"}
-    with one_line_errors():
+    with one_line_errors(PROJECT):
         from harness.report.gate import gate_runs
 
         answer = gate_runs(REPORTS, **given)
@@ -310,15 +310,18 @@ def gate(
 @takes({"host": "another host, ssh://user@box", "gpu": BENCH_HELP["gpu"], **IMAGE_HELP})
 def doctor(context: Context, **given: Given) -> None:
     """Say what this host offers, what stands in the way, and what `auto` would choose."""
-    with one_line_errors():
+    with one_line_errors(PROJECT):
         from harness.host.choice import look
         from harness.host.doctor import examine
+        from harness.host.last_error import last_finding
         from harness.host.options import BenchOptions
 
         options = BenchOptions.parse(given)
         around = look(options.gpu, options.reaching(os.environ))
         for finding in examine(options, around, PROJECT, REPORTS):
             print(finding.line, flush=True)
+        if (kept := last_finding(PROJECT)) is not None:
+            print(kept.line)
 
 
 @task
@@ -334,7 +337,7 @@ def lint(context: Context) -> None:
         for check in ("ruff check", "ruff format --check", "mypy"):
             context.run(f"{sys.executable} -m {check}")
         context.run(f"{Path(sys.executable).parent}/lint-imports")
-    with one_line_errors():
+    with one_line_errors(PROJECT):
         from harness.report.audit import check_reports
 
         check_reports(REPORTS)
@@ -343,7 +346,7 @@ def lint(context: Context) -> None:
 @task
 def clean(context: Context) -> None:
     """Remove the project's images, compile-cache volumes and leftovers of killed runs."""
-    with one_line_errors():
+    with one_line_errors(PROJECT):
         from harness.host.engine import connect
         from harness.host.leftovers import remove_from_engine, remove_local
         from harness.host.locks import hold_reports

@@ -4,11 +4,13 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from inspect import Parameter, Signature
+from pathlib import Path
 from typing import Any
 
 from invoke.tasks import Task, task
 
 from harness.errors import HarnessError
+from harness.host.last_error import forget, keep
 
 
 class TwoDashes(str):
@@ -77,11 +79,16 @@ def takes(options: dict[str, str]) -> Callable[[Callable[..., None]], Task[Any]]
 
 
 @contextmanager
-def one_line_errors() -> Iterator[None]:
-    """An expected failure is one line and exit code 2; anything else keeps its traceback."""
+def one_line_errors(project: Path) -> Iterator[None]:
+    """An expected failure is one line and exit code 2; anything else keeps its traceback.
+
+    The line is kept in the project's folder for `invoke doctor`, until the task succeeds.
+    """
     try:
         yield
+        forget(project)
     except HarnessError as error:
+        keep(project, error)
         print(f"error: {error.line}", file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
