@@ -155,6 +155,19 @@ def test_links_between_documents_resolve(path: Path) -> None:
     assert [target for target in targets if not (path.parent / target).exists()] == []
 
 
+def test_the_readmes_sample_is_what_the_report_says() -> None:
+    readme = (ROOT / "README.md").read_text()
+    sample = readme.split("<!-- sample report: begin -->")[1].split("<!-- sample report: end -->")[
+        0
+    ]
+    linked = re.search(r"\[one of them\]\(([^)]+)\)", sample)
+    assert linked is not None
+    report = (ROOT / linked[1]).read_text().splitlines()
+    quoted = [row.removeprefix("> ") for row in sample.splitlines() if row.startswith("> ")]
+    assert len(quoted) >= 5
+    assert [row for row in quoted if row not in report] == []
+
+
 def test_no_file_names_a_package_index_or_a_developers_folder() -> None:
     hits = [
         f"{path.relative_to(ROOT)}: {found[0]}"

@@ -1,4 +1,4 @@
-"""harness.host.last_error: kept until the same task succeeds, told by the doctor, harmless if not ours."""
+"""harness.host.last_error: kept until the task succeeds, told by the doctor; others are none."""
 
 import os
 import sys
