@@ -16,6 +16,7 @@ from harness.analysis.fix_arms import ArmTimes
 from harness.analysis.fixes import too_few
 from harness.analysis.output_errors import OUTPUT_LIMIT, QUANTITIES
 from harness.analysis.pooled import proves_others
+from harness.analysis.shown_frames import shown_frames
 from harness.report.cells import (
     INTERVAL,
     NOTHING,
@@ -39,6 +40,7 @@ from harness.report.sections.fix_cells import (
     wall_cell,
     wall_of,
 )
+from harness.report.sections.frames import frames_line
 
 BUDGET_HEADS = (
     "Arm",
@@ -71,6 +73,7 @@ class FastestSection:
     power: PowerSection | None
     rule: Line
     budgets: tuple[BudgetGroup, ...]
+    frames: Line | None
 
 
 def fastest_section(material: Material) -> FastestSection | None:
@@ -86,6 +89,7 @@ def fastest_section(material: Material) -> FastestSection | None:
         power=power_section(found.arms) if found is not None else None,
         rule=_rule(),
         budgets=_groups(outputs),
+        frames=frames_line(shown_frames(material.run.processes), [one.result for one in outputs]),
     )
 
 

@@ -1,0 +1,66 @@
+"""The last frame of a chunk as every pipeline of a proof made it, small enough for a record.
+
+Frames are averaged over areas, and so are their differences from the float32 run's, which are taken
+at full resolution first: averaged frames would have lost the noise of single pixels.
+"""
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from harness.record_parts import FrameSample
+
+LONGEST_SIDE_PX = 128  # about 130 kB of a record each; half of it packed
+DECIMALS = 8
+
+
+def frame_samples(chunk: int, exact: Tensor, arms: Mapping[str, Tensor]) -> list[FrameSample]:
+    """The float32 run's frame first, then the arms', in their order.
+
+    All are the frames of one chunk, [T, H, W, 3] in [0, 1], of any type and on any device.
+    """
+    reference = _last(exact)
+    samples = [_sample(None, chunk, exact.shape[0] - 1, reference, reference)]
+    for arm, frames in arms.items():
+        samples.append(_sample(arm, chunk, frames.shape[0] - 1, _last(frames), reference))
+    return samples
+
+
+def _last(frames: Tensor) -> Tensor:
+    """[T, H, W, 3] -> [3, H, W], float32 on the CPU."""
+    return frames[-1].detach().to("cpu", torch.float32).permute(2, 0, 1)
+
+
+def _sample(
+    arm: str | None, chunk: int, frame: int, picture: Tensor, reference: Tensor
+) -> FrameSample:
+    """Of pictures [3, H, W]."""
+    small = _averaged(picture)
+    off = _averaged((picture - reference).abs().mean(dim=0, keepdim=True))
+    largest = float(off.max())
+    return FrameSample(
+        arm=arm,
+        chunk=chunk,
+        frame=frame,
+        width_px=small.shape[2],
+        height_px=small.shape[1],
+        rgb=_bytes(small),
+        difference=None if arm is None else _bytes(off / largest if largest else off),
+        largest_difference=round(largest, DECIMALS),
+    )
+
+
+def _averaged(picture: Tensor) -> Tensor:
+    """[C, H, W] -> [C, H', W'] of the same shape of picture, as it is where that is small."""
+    height, width = picture.shape[1:]
+    share = min(1.0, LONGEST_SIDE_PX / max(height, width))
+    size = [max(1, round(side * share)) for side in (height, width)]
+    return F.interpolate(picture[None], size=size, mode="area")[0]
+
+
+def _bytes(picture: Tensor) -> str:
+    """[C, H, W] in [0, 1] as hexadecimal bytes of [H, W, C]."""
+    scaled = (picture.clamp(0, 1) * 255).round().to(torch.uint8)
+    return scaled.permute(1, 2, 0).contiguous().numpy().tobytes().hex()
