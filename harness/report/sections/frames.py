@@ -17,7 +17,7 @@ def frames_line(shown: ShownFrames | None, proofs: Sequence[Result]) -> Line | N
         return _told(shown)
     own = [clip for proof in proofs for clip in proof.clips if clip.source == "file"]
     if own:
-        return line("No frames are shown: a record holds none that are made from a video of yours.")
+        return line("No frames are shown: a record holds none that are made from clips of yours.")
     return None
 
 
@@ -29,11 +29,15 @@ def _told(shown: ShownFrames) -> Line:
     told: list[Inline | str] = [
         *("Frames side by side: ", case_label(result)),
         *(", frame ", count(frame.frame, f"{at}/frame")),
-        *(" of chunk ", count(frame.chunk, f"{at}/chunk"), ", both counted from zero, from "),
+        *(
+            " of chunk ",
+            count(frame.chunk, f"{at}/chunk"),
+            ", both counted from zero, averaged from ",
+        ),
         Cell(size_px, (of(result, "/case/width_px"), of(result, "/case/height_px"))),
-        *(" averaged to ", Cell(small_px, (f"{at}/width_px", f"{at}/height_px"))),
-        ". Below each its absolute difference from the float32 run's frame, taken before averaging "
-        "and the mean of the channels, all on one scale that ends at the largest: ",
+        *(" to ", Cell(small_px, (f"{at}/width_px", f"{at}/height_px"))),
+        ". Below each the mean of its absolute differences from the float32 run's frame, over the "
+        "pixels and channels of each area, on one scale that ends at the largest: ",
         percent(most.largest_difference, f"{at_most}/largest_difference"),
         *(" of the range, ", Cell(str(most.arm), (f"{at_most}/arm",), "code"), "."),
     ]
