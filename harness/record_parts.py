@@ -177,6 +177,7 @@ class FrameSample(Strict, frozen=True):
 
     `difference` is taken at full resolution, from the float32 run's frame: the mean over an area's
     pixels and channels of the absolute difference. Its byte 255 is the largest of the picture.
+    An arm's picture is the float32 run's plus its own `rgb`, mostly zeros, so that it packs.
     """
 
     arm: str | None  # null: the float32 run
@@ -184,7 +185,7 @@ class FrameSample(Strict, frozen=True):
     frame: Count  # of the chunk
     width_px: SidePx
     height_px: SidePx
-    rgb: Hex  # rows from the top, three bytes a pixel
+    rgb: Hex  # rows from the top, three bytes a pixel; of an arm what it adds, modulo 256
     difference: Hex | None  # likewise, one byte a pixel; null of the float32 run
     largest_difference: Share = 0.0  # of the range of a frame
 

@@ -1,6 +1,7 @@
 """The figure of frames side by side: the bytes of a record handed to the plot."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.analysis.output_errors import YARDSTICK
 from harness.analysis.shown_frames import shown_frames
@@ -16,16 +17,21 @@ def frames_svg(material: Material) -> bytes | None:
     found = shown_frames(material.run.processes)
     if found is None:
         return None
-    samples = [one.sample for one in (found.reference, *found.arms)]
-    return frames_figure([_column(sample) for sample in samples])
+    exact = _pixels(found.reference.sample, found.reference.sample.rgb)
+    arms = [_column(one.sample, exact) for one in found.arms]
+    return frames_figure([FrameColumn(REFERENCE, exact, None), *arms])
 
 
-def _column(sample: FrameSample) -> FrameColumn:
-    size = (sample.height_px, sample.width_px)
-    picture = np.frombuffer(bytes.fromhex(sample.rgb), np.uint8).reshape(*size, 3)
-    if sample.arm is None or sample.difference is None:
-        return FrameColumn(REFERENCE, picture, None)
-    shades = np.frombuffer(bytes.fromhex(sample.difference), np.uint8).reshape(size)
+def _column(sample: FrameSample, exact: NDArray[np.uint8]) -> FrameColumn:
+    """An arm's picture is the float32 run's and what it adds to it, modulo 256."""
+    picture = exact + _pixels(sample, sample.rgb)
+    shades = _pixels(sample, sample.difference or "")[..., 0]
     difference_percent = shades.astype(np.float64) * (100 * sample.largest_difference / 255)
-    name = f"{sample.arm} (yardstick)" if sample.arm == YARDSTICK else sample.arm
+    name = f"{sample.arm} (yardstick)" if sample.arm == YARDSTICK else str(sample.arm)
     return FrameColumn(name, picture, difference_percent)
+
+
+def _pixels(sample: FrameSample, digits: str) -> NDArray[np.uint8]:
+    """[H, W, channels]."""
+    flat = np.frombuffer(bytes.fromhex(digits), np.uint8)
+    return flat.reshape(sample.height_px, sample.width_px, -1)

@@ -36,11 +36,17 @@ def test_noise_of_single_pixels_is_seen_in_the_difference_alone() -> None:
     noise = 0.1 * (1 - 2 * ((rows + columns) % 2).float())
     noise[:128] = 0
     reference, arm = frame_samples(0, grey, {"base": grey + noise[..., None]})
-    assert arm.rgb == reference.rgb
+    assert arm.rgb == "000000" * 128**2 and reference.rgb == "808080" * 128**2
     assert arm.largest_difference == pytest.approx(0.1, abs=1e-6)
     assert arm.difference is not None
     difference = pixels(arm.difference, 128, 128)
     assert difference[:64].eq(0).all() and difference[64:].eq(255).all()
+
+
+def test_an_arm_adds_to_the_float32_runs_picture_modulo_256() -> None:
+    exact, made = torch.rand(1, 4, 6, 3), torch.rand(1, 4, 6, 3)
+    reference, arm = (pixels(one.rgb, 4, 6, 3) for one in frame_samples(0, exact, {"base": made}))
+    assert torch.equal((reference + arm) % 256, (made[0] * 255).round().long())
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])

@@ -141,17 +141,24 @@ def frames(case: Case, errors: list[OutputError]) -> list[FrameSample]:
     y, x = np.mgrid[0:SIDE_PX, 0:SIDE_PX] / SIDE_PX
     smooth = 0.2 + 0.5 * np.stack([x, y, x * y], axis=-1)
     at = {"chunk": case.stretch - 1, "frame": 11, "width_px": SIDE_PX, "height_px": SIDE_PX}
-    found = [FrameSample(arm=None, rgb=picture(smooth), difference=None, **at)]
+    found = [FrameSample(arm=None, rgb=picture(smooth).tobytes().hex(), difference=None, **at)]
     for error in errors:
         if error.chunk == at["chunk"]:
             off = error.flow * x
-            changed = {"rgb": picture(smooth + off[..., None]), "difference": picture(x / x.max())}
-            largest = float(off.max())
-            found.append(FrameSample(arm=error.arm, largest_difference=largest, **changed, **at))
+            added = picture(smooth + off[..., None]) - picture(smooth)
+            found.append(
+                FrameSample(
+                    arm=error.arm,
+                    rgb=added.tobytes().hex(),
+                    difference=picture(x / x.max()).tobytes().hex(),
+                    largest_difference=float(off.max()),
+                    **at,
+                )
+            )
     return found
 
 
-def picture(values: NDArray[np.float64]) -> str:
-    """Of [0, 1] as a record holds it."""
+def picture(values: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Bytes of values in [0, 1]."""
     scaled: NDArray[np.uint8] = np.round(255 * np.clip(values, 0, 1)).astype(np.uint8)
-    return scaled.tobytes().hex()
+    return scaled

@@ -31,8 +31,8 @@ MARKERS = "\x02616263\x03 \x02 \x03"  # of ours, in a text that is not
 OUR_SCRIPTS = ({}, {"type": "application/json"})
 ALLOWED = {
     "aria-label", "charset", "class", "content", "d", "fill", "height", "href", "http-equiv", "id",
-    "image-rendering", "lang", "name", "open", "role", "scope", "tabindex", "title", "transform", "type", "viewbox",
-    "width", "x", "y", "clip-path",
+    "image-rendering", "lang", "name", "open", "role", "scope", "tabindex", "title", "transform",
+    "type", "viewbox", "width", "x", "y", "clip-path",
 }  # fmt: skip
 
 

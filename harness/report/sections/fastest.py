@@ -222,7 +222,7 @@ def _row(output: BudgetOutput) -> tuple[Inline | str, ...]:
         _against_yardstick(output),
         output.drift_call,
         growth,
-        count(output.chunks, f"{errors}/*/chunk"),
+        count(output.chunks, f"{errors}/*/chunk" if output.chunks else errors),
     )
 
 
