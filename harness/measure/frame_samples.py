@@ -1,10 +1,8 @@
-"""The last frame of a chunk as every pipeline of a proof made it, small enough for a record.
+"""The last frame of a chunk as a pipeline of a proof made it, small enough for a record.
 
 Frames are averaged over areas, and so are their differences from the float32 run's, which are taken
 at full resolution first: averaged frames would have lost the noise of single pixels.
 """
-
-from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
@@ -16,41 +14,31 @@ LONGEST_SIDE_PX = 128  # 512x512: means of 4x4 pixels
 DECIMALS = 8
 
 
-def frame_samples(chunk: int, exact: Tensor, arms: Mapping[str, Tensor]) -> list[FrameSample]:
-    """The float32 run's frame first, then the arms', in their order.
+def frame_sample(arm: str | None, chunk: int, frames: Tensor, exact: Tensor) -> FrameSample:
+    """Of an arm's and the float32 run's frames of a chunk; `arm` is None for that run's own.
 
-    All are the frames of one chunk, [T, H, W, 3] in [0, 1], of any type and on any device.
+    Both are [T, H, W, 3] in [0, 1], of any type and on any device.
     """
-    reference = _last(exact)
-    samples = [_sample(None, chunk, exact.shape[0] - 1, reference, reference)]
-    for arm, frames in arms.items():
-        samples.append(_sample(arm, chunk, frames.shape[0] - 1, _last(frames), reference))
-    return samples
-
-
-def _last(frames: Tensor) -> Tensor:
-    """[T, H, W, 3] -> [3, H, W], float32 on the CPU."""
-    return frames[-1].detach().to("cpu", torch.float32).permute(2, 0, 1)
-
-
-def _sample(
-    arm: str | None, chunk: int, frame: int, picture: Tensor, reference: Tensor
-) -> FrameSample:
-    """Of pictures [3, H, W]."""
+    picture, reference = _last(frames), _last(exact)
     small = _bytes(_averaged(picture))
     added = small if arm is None else small - _bytes(_averaged(reference))  # modulo 256
     off = _averaged((picture - reference).abs().mean(dim=0, keepdim=True))
-    largest = float(off.max())
+    largest = min(float(off.max()), 1.0)  # a mean of ones may be rounded up
     return FrameSample(
         arm=arm,
         chunk=chunk,
-        frame=frame,
+        frame=frames.shape[0] - 1,
         width_px=small.shape[1],
         height_px=small.shape[0],
         rgb=_hex(added),
         difference=None if arm is None else _hex(_bytes(off / largest if largest else off)),
         largest_difference=round(largest, DECIMALS),
     )
+
+
+def _last(frames: Tensor) -> Tensor:
+    """[T, H, W, 3] -> [3, H, W], float32 on the CPU."""
+    return frames[-1].detach().to("cpu", torch.float32).clamp(0, 1).permute(2, 0, 1)
 
 
 def _averaged(picture: Tensor) -> Tensor:
@@ -63,7 +51,7 @@ def _averaged(picture: Tensor) -> Tensor:
 
 def _bytes(picture: Tensor) -> Tensor:
     """[C, H, W] in [0, 1] -> [H, W, C] of bytes."""
-    return (picture.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0)
+    return (picture * 255).round().to(torch.uint8).permute(1, 2, 0)
 
 
 def _hex(picture: Tensor) -> str:

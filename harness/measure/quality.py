@@ -15,7 +15,7 @@ from torch import Tensor
 
 from harness.arms import BASE_ARM
 from harness.measure.bench import Bench
-from harness.measure.frame_samples import frame_samples
+from harness.measure.frame_samples import frame_sample
 from harness.measure.ssim import similarity
 from harness.record_parts import Event, OutputError
 from harness.variants import is_bounded
@@ -79,6 +79,7 @@ def measure(bench: Bench) -> None:
     _set_prompt(bench, case.seed, exact, arms.values())
     stretch = case.stretch
     total = stretch + CHUNKS_AFTER_PROMPT
+    shown = stretch - 1 if _keeps_frames(bench) else None  # where an error that grows is largest
     findings.enter("quality")
     for chunk in range(total):
         findings.progress(chunk, total, "chunk against float32")
@@ -87,12 +88,13 @@ def measure(bench: Bench) -> None:
         pixels, mask = base.prepare(chunk)
         with _without_tf32():
             exact.run(pixels, mask)
+        if chunk == shown:
+            findings.frames.append(frame_sample(None, chunk, exact.shown, exact.shown))
         for name, subject in arms.items():
             subject.run(pixels, mask)
             findings.output_errors.append(_error(name, chunk, _event(bench, chunk), subject, exact))
-        if chunk == stretch - 1 and _keeps_frames(bench):
-            made = {name: subject.shown for name, subject in arms.items()}
-            findings.frames = frame_samples(chunk, exact.shown, made)
+            if chunk == shown:
+                findings.frames.append(frame_sample(name, chunk, subject.shown, exact.shown))
     findings.progress(total, total)
     findings.close()
 

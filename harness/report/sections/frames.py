@@ -29,11 +29,8 @@ def _told(shown: ShownFrames) -> Line:
     told: list[Inline | str] = [
         *("Frames side by side: ", case_label(result)),
         *(", frame ", count(frame.frame, f"{at}/frame")),
-        *(
-            " of chunk ",
-            count(frame.chunk, f"{at}/chunk"),
-            ", both counted from zero, averaged from ",
-        ),
+        *(" of chunk ", count(frame.chunk, f"{at}/chunk")),
+        ", both counted from zero, averaged from ",
         Cell(size_px, (of(result, "/case/width_px"), of(result, "/case/height_px"))),
         *(" to ", Cell(small_px, (f"{at}/width_px", f"{at}/height_px"))),
         ". Below each the mean of its absolute differences from the float32 run's frame, over the "
