@@ -45,7 +45,8 @@ SERIAL = re.compile(
 )
 GPU_SERIAL = re.compile(r"(?<![\w.,-])[01]\d{12}(?![\w.,-])")  # as nvidia-smi prints it
 MAC = re.compile(r"(?i)(?<![\w:.])(?:[0-9a-f]{2}:){5}[0-9a-f]{2}(?![\w:.])")
-MAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+# From the start of a name alone: a long text without an @ would be read again from each letter.
+MAIL = re.compile(r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("full UUID", UUID),
     ("path of a host", HOME_PATH),

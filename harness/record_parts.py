@@ -8,9 +8,12 @@ from typing import Literal
 from harness.strict import (
     Count,
     Frames,
+    Hex,
     Key,
     NonNegative,
     Seconds,
+    Share,
+    SidePx,
     Stage,
     Strict,
     TookMs,
@@ -167,6 +170,33 @@ class OutputError(Strict, frozen=True):
     keys_cosine: float | None = None
     values_cosine: float | None = None
     frame_ssim: float | None = None
+
+
+class FrameSample(Strict, frozen=True):
+    """One frame of a proof of output as an arm made it, averaged over areas to a small picture.
+
+    `difference` is taken at full resolution, from the float32 run's frame: the mean over an area's
+    pixels and channels of the absolute difference. Its byte 255 is the largest of the picture.
+    An arm's picture is the float32 run's plus its own `rgb`, mostly zeros, so that it packs.
+    """
+
+    arm: str | None  # null: the float32 run
+    chunk: Count  # as in the errors
+    frame: Count  # of the chunk
+    width_px: SidePx
+    height_px: SidePx
+    rgb: Hex  # rows from the top, three bytes a pixel; of an arm what it adds, modulo 256
+    difference: Hex | None  # likewise, one byte a pixel; null of the float32 run
+    largest_difference: Share = 0.0  # of the range of a frame
+
+    def __post_init__(self) -> None:
+        digits = 2 * self.width_px * self.height_px
+        if len(self.rgb) != 3 * digits:
+            raise ValueError("rgb is not three bytes a pixel")
+        if (self.arm is None) != (self.difference is None):
+            raise ValueError("all but the float32 run have a difference")
+        if self.difference is not None and len(self.difference) != digits:
+            raise ValueError("difference is not one byte a pixel")
 
 
 class Operator(Strict, frozen=True):

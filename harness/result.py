@@ -13,6 +13,8 @@ Schema history
        their components beside the chunks; steps, window and stretch in the case, time to prepare a
        variant; of an output's errors the cosines and the frames' similarity
     6  the type of weights and activations in the case
+    7  a profile's stages with and without synchronising are the same ones
+    8  a frame of every arm of a proof of output
 """
 
 import re
@@ -34,6 +36,7 @@ from harness.record_parts import (
     Convergence,
     CountPass,
     DescribedWork,
+    FrameSample,
     GpuState,
     HostSeries,
     Memory,
@@ -42,7 +45,7 @@ from harness.record_parts import (
 )
 from harness.strict import Count, Key, NonNegative, Strict
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 RECORD_LIMIT_BYTES = 8 * 2**20
 
 
@@ -80,6 +83,7 @@ class Result(Strict, frozen=True, tag="ok", tag_field="status"):
     ceilings: Ceilings | None = None
     arms: dict[Key, ArmFacts] = {}
     output_errors: list[OutputError] = []
+    frames: list[FrameSample] = []  # of a proof with an arm that allows an error
     prepared_s: NonNegative | None = None  # changing the pipeline of a case that is a variant
     described: dict[
         Key, DescribedWork

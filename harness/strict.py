@@ -15,9 +15,14 @@ Seconds = Annotated[float, Meta(ge=0, le=1e9)]
 TookMs = Annotated[float, Meta(ge=1e-3, le=1e9)]
 # Of the loop, such as "denoise.2"; empty in a profile between and after the stages.
 Stage = Annotated[str, Meta(pattern=r"^([a-z_]{1,32}(\.[0-9]{1,3})?)?\Z")]
+SidePx = Annotated[int, Meta(ge=1, le=128)]  # of a picture in a record
 Frames = Annotated[int, Meta(ge=1, le=10**6)]  # of a chunk
 # Of a dictionary: a report names a value by the path to it, which these can be a step of.
 Key = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_. +-]{0,239}\Z")]
+
+# Bytes of a picture. Base64 would hold slashes and gaps between letters, which a scan for paths and
+# names takes for some; packed, both are as short.
+Hex = Annotated[str, Meta(pattern=r"^[0-9a-f]*\Z")]
 
 
 class Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

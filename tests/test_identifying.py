@@ -1,5 +1,6 @@
 """harness.identifying: what names a host or its user is found, and ordinary text is not."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,12 @@ def found(text: str) -> list[tuple[str, str]]:
 )
 def test_what_identifies_is_found(text: str, kind: str, what: str | None) -> None:
     assert (kind, what) in found(text) or (what is None and kind in dict(found(text)))
+
+
+def test_a_long_text_takes_no_longer_than_it_is_long() -> None:
+    start_s = time.process_time()
+    assert found("ab" * 50_000) == []
+    assert time.process_time() - start_s < 2
 
 
 @pytest.mark.parametrize(

@@ -3,15 +3,26 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import RecordError
-from harness.result import RECORD_LIMIT_BYTES, SCHEMA_VERSION, Record, decode, encode
+from harness.result import RECORD_LIMIT_BYTES, SCHEMA_VERSION, Record, Result, decode, encode
 from tests import samples
 
 RESULT = encode(samples.result())
+FRAME = {
+    "arm": "base",
+    "chunk": 3,
+    "frame": 11,
+    "width_px": 2,
+    "height_px": 2,
+    "rgb": "00" * 12,
+    "difference": "ff" * 4,
+    "largest_difference": 0.1,
+}
 FAILURE = encode(samples.failure())
 
 
@@ -27,6 +38,11 @@ def test_a_record_survives_storage(record: Record) -> None:
 def test_a_stored_record_reads_well_in_a_diff() -> None:
     assert RESULT.endswith(b"}\n")
     assert RESULT.count(b"\n") > 50
+
+
+def test_a_frame_that_fits_is_read() -> None:
+    record = decode(changed(frames=[FRAME]), name="x.json")
+    assert isinstance(record, Result) and msgspec.to_builtins(record.frames) == [FRAME]
 
 
 def test_a_newer_record_is_refused_by_name_and_version() -> None:
@@ -57,6 +73,15 @@ def test_a_version_that_is_none_is_refused(version: object) -> None:
         {"gpu": {**json.loads(RESULT)["gpu"], "series": {"t_s": [1.0], "fields": {"x": []}}}},
         {"chunks": [{**json.loads(RESULT)["chunks"][0], "wall_ms": 0.0}]},
         {"chunks": [{**json.loads(RESULT)["chunks"][0], "frames": 2**70}]},
+        {"frames": [FRAME | {"rgb": "00" * 11}]},
+        {"frames": [FRAME | {"rgb": "0g" * 12}]},
+        {"frames": [FRAME | {"rgb": "00 " * 8}]},
+        {"frames": [FRAME | {"difference": "00" * 5}]},
+        {"frames": [FRAME | {"difference": None}]},
+        {"frames": [FRAME | {"arm": None}]},
+        {"frames": [FRAME | {"width_px": 0, "rgb": "", "difference": ""}]},
+        {"frames": [FRAME | {"width_px": 129 * 4, "rgb": "00" * 129 * 12}]},
+        {"frames": [FRAME | {"largest_difference": 1.1}]},
         {"flags": [float("nan")]},
         {"flags": ["\ud800"]},
     ],

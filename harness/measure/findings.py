@@ -16,6 +16,7 @@ from harness.record_parts import (
     Convergence,
     CountPass,
     DescribedWork,
+    FrameSample,
     Memory,
     OutputError,
     Phase,
@@ -46,6 +47,7 @@ class Findings:
     ceilings: Ceilings | None = None
     arms: dict[str, ArmFacts] = field(default_factory=dict)
     output_errors: list[OutputError] = field(default_factory=list)
+    frames: list[FrameSample] = field(default_factory=list)
     prepared_s: float | None = None
     described: dict[str, DescribedWork] = field(default_factory=dict)
     stop_reason: str | None = None

@@ -15,8 +15,10 @@ from torch import Tensor
 
 from harness.arms import BASE_ARM
 from harness.measure.bench import Bench
+from harness.measure.frame_samples import frame_sample
 from harness.measure.ssim import similarity
 from harness.record_parts import Event, OutputError
+from harness.variants import is_bounded
 from harness.workload.prompt import seeded_prompt
 from harness.workload.rollout import Pipeline
 from harness.workload.variants.exact import exact_twin, set_exact_prompt
@@ -33,7 +35,7 @@ class Subject:
 
     pipeline: Pipeline
     seen: dict[str, Tensor] = field(default_factory=dict)
-    frames: Tensor | None = None  # [T, H, W, 3] in [0, 1]
+    frames: Tensor | None = None
 
     def run(self, pixels: Tensor | None, mask: Tensor | None) -> None:
         """One chunk, in the pipeline's own type."""
@@ -51,6 +53,12 @@ class Subject:
         """Flow or x0 of all steps as one vector, float64."""
         parts = [value for name, value in self.seen.items() if name.endswith(kind)]
         return torch.cat([part.flatten() for part in parts]).double()
+
+    @property
+    def shown(self) -> Tensor:
+        """The chunk's frames [T, H, W, 3] in [0, 1]."""
+        assert self.frames is not None
+        return self.frames
 
     @property
     def latent(self) -> Tensor:
@@ -71,6 +79,7 @@ def measure(bench: Bench) -> None:
     _set_prompt(bench, case.seed, exact, arms.values())
     stretch = case.stretch
     total = stretch + CHUNKS_AFTER_PROMPT
+    shown = stretch - 1 if _keeps_frames(bench) else None  # where an error that grows is largest
     findings.enter("quality")
     for chunk in range(total):
         findings.progress(chunk, total, "chunk against float32")
@@ -79,11 +88,21 @@ def measure(bench: Bench) -> None:
         pixels, mask = base.prepare(chunk)
         with _without_tf32():
             exact.run(pixels, mask)
+        if chunk == shown:
+            findings.frames.append(frame_sample(None, chunk, exact.shown, exact.shown))
         for name, subject in arms.items():
             subject.run(pixels, mask)
             findings.output_errors.append(_error(name, chunk, _event(bench, chunk), subject, exact))
+            if chunk == shown:
+                findings.frames.append(frame_sample(name, chunk, subject.shown, exact.shown))
     findings.progress(total, total)
     findings.close()
+
+
+def _keeps_frames(bench: Bench) -> bool:
+    """Only where an arm allows an error, and never of a video of the user's own."""
+    generated = all(clip.source == "generated" for clip in bench.findings.clips)
+    return generated and any(map(is_bounded, bench.case.arms[1:]))
 
 
 def _set_prompt(bench: Bench, seed: int, exact: Subject, arms: Iterable[Subject]) -> None:
@@ -109,8 +128,7 @@ def _event(bench: Bench, chunk: int) -> Event:
 def _error(arm: str, chunk: int, event: Event, subject: Subject, exact: Subject) -> OutputError:
     keys, values = _cache_distances(subject.pipeline, exact.pipeline)
     flow, x0 = (_distance(subject.joined(kind), exact.joined(kind)) for kind in ("/flow", "/x0"))
-    assert subject.frames is not None and exact.frames is not None
-    squared = float((subject.frames - exact.frames).double().square().mean())
+    squared = float((subject.shown - exact.shown).double().square().mean())
     latent = _distance(subject.latent, exact.latent)
     return OutputError(
         arm=arm,
@@ -126,7 +144,7 @@ def _error(arm: str, chunk: int, event: Event, subject: Subject, exact: Subject)
         x0_cosine=x0.cosine,
         keys_cosine=keys.cosine,
         values_cosine=values.cosine,
-        frame_ssim=round(similarity(subject.frames, exact.frames), DECIMALS),
+        frame_ssim=round(similarity(subject.shown, exact.shown), DECIMALS),
     )
 
 

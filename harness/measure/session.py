@@ -192,6 +192,7 @@ class Session:
             ceilings=findings.ceilings,
             arms=findings.arms,
             output_errors=findings.output_errors,
+            frames=findings.frames,
             prepared_s=findings.prepared_s,
             described=findings.described,
         )

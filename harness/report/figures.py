@@ -16,6 +16,7 @@ from harness.arms import BASE_ARM
 from harness.matrix import Case, Kind
 from harness.profiled import Timeline
 from harness.report.figures_fixes import alone_svg, fixes_svg
+from harness.report.figures_frames import frames_svg
 from harness.report.figures_limit import floors_svg, growth_svg, leave_out_svg, map_svg
 from harness.report.figures_power import power_svg
 from harness.report.material import MODE_LABELS, MODES, Material, case_label, mode_label
@@ -54,6 +55,7 @@ def draw(material: Material, trust: Trust | None) -> dict[str, bytes]:
         "fixes.svg": fixes_svg(material),
         "alone.svg": alone_svg(material),
         "power.svg": power_svg(material),
+        "frames.svg": frames_svg(material),
         "floors.svg": floors_svg(material),
         "leave_out.svg": leave_out_svg(material),
         "growth.svg": growth_svg(material),

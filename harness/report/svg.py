@@ -7,6 +7,8 @@ from matplotlib.figure import Figure
 
 PATH = re.compile(r'(\bd=")([^"]*)"')
 PLACE = re.compile(r'\b[xy]="[^"]*"|\btranslate\([^)]*\)')  # a scale keeps its digits
+# Nothing refers to a picture, and two that are equal have one id.
+PICTURE = re.compile(r'(data:image/png;base64,)(?:\s|&#10;)*([^"]+") id="[^"]+"')
 LONG_NUMBER = re.compile(r"\d+\.\d{3,}")
 TOKEN = re.compile(r"[A-Za-z]|-?[0-9.]+(?:e-?[0-9]+)?")
 IMPLIED = {"M": "L", "m": "l"}  # the command of further points, which need not be written
@@ -18,6 +20,7 @@ def svg(figure: Figure) -> bytes:
     metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
     figure.savefig(buffer, format="svg", metadata=metadata)
     text = PLACE.sub(lambda found: _rounded(found[0]), buffer.getvalue().decode())
+    text = PICTURE.sub(r"\1\2", text)
     text = PATH.sub(lambda path: f'{path[1]}{packed(_rounded(path[2]))}"', text)
     lines = text.splitlines()
     return ("\n".join(line.rstrip() for line in lines) + "\n").encode()

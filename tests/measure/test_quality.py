@@ -3,10 +3,13 @@
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save
 
+from harness.job import ClipFile
 from harness.measure import quality
 from harness.measure.session import run_job
-from harness.record_parts import OutputError
+from harness.record_parts import FrameSample, OutputError
 from harness.result import Result, decode, encode
 from tests.measure.cases import small_job
 
@@ -61,6 +64,56 @@ def test_right_variants_pass_and_wrong_ones_fail_over_a_hard_cut(tmp_path: Path)
         # Both of the same vectors: where lengths are about equal, error is the angle.
         assert error.flow_cosine == pytest.approx(1 - error.flow**2 / 2, abs=0.02)
         assert 0.9 < error.frame_ssim < 1
+
+
+def square_error(sample: FrameSample) -> float:
+    """Of what it adds to the float32 run's picture, modulo 256."""
+    added = torch.tensor(list(bytes.fromhex(sample.rgb))).to(torch.int8).double()
+    return float(added.square().mean())
+
+
+def test_frames_of_a_proof_differ_as_its_errors_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What allows an error needs a GPU: here a wrong variant counts as such."""
+    monkeypatch.setattr(quality, "is_bounded", lambda name: name == "wrong-no-lora")
+    case = {"kind": "quality", "arms": ("base", "lora-merged", "wrong-no-lora"), "stretch": 2}
+    record = run_job(small_job(**case), tmp_path, ignore)
+    assert isinstance(record, Result), record.detail
+    assert decode(encode(record), name="x") == record
+    reference, *arms = record.frames
+    assert reference.arm is None
+    assert [one.arm for one in arms] == [*case["arms"], quality.YARDSTICK]
+    psnr_db = {one.arm: one.frame_psnr_db for one in record.output_errors if one.chunk == 1}
+    for one in arms:
+        assert (one.chunk, one.frame, one.width_px, one.height_px) == (1, 11, 32, 32)
+        assert 0 < one.largest_difference < 1
+    by_psnr = sorted(arms, key=lambda one: psnr_db[one.arm] or 0)
+    assert by_psnr[0].arm == "wrong-no-lora"
+    off = [square_error(one) for one in by_psnr]
+    assert off[0] > 10 * max(off[1:])
+    assert by_psnr[0].largest_difference == max(one.largest_difference for one in arms)
+
+
+def test_no_frames_of_a_video_of_the_users_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quality, "is_bounded", lambda name: name == "lora-merged")
+    frames = torch.zeros(24, 3, 32, 32, dtype=torch.uint8)
+    (tmp_path / "video.safetensors").write_bytes(save({"frames": frames}))
+    clip = ClipFile(
+        role="video",
+        file="video.safetensors",
+        name="mine.mp4",
+        sha256="ab" * 32,
+        frames_in_file=24,
+        frames_used=24,
+        looped=False,
+    )
+    case = {"kind": "quality", "arms": ("base", "lora-merged"), "stretch": 1}
+    record = run_job(small_job(clips=[clip], **case), tmp_path, ignore)
+    assert isinstance(record, Result), record.detail
+    assert record.output_errors and not record.frames
 
 
 def test_a_recache_is_a_part_of_the_proof(tmp_path: Path) -> None:

@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from harness.analysis.growth import predicted_ms
 from harness.expansion import Settings, expand
 from harness.matrices import MATRICES
 from harness.matrix import Case, schedule
-from harness.record_parts import ChunkSample, OutputError
+from harness.record_parts import ChunkSample, FrameSample, OutputError
 from harness.result import Fact, Record, Result
 from harness.variants import BASELINE, is_bounded, resolve
 from tests.records import build, stacks
@@ -20,6 +22,7 @@ WAN_FACTOR = 1.25  # of a chunk with the WanVAE over one with the TAE
 LONG_WINDOW = 1.1  # of a chunk's time over what the cost model says, at a window of 24
 PREPARED_S, COMPILE_S, CAPTURE_S = 2.0, 40.0, 0.6
 GPU_BYTES = 144 * 2**30
+SIDE_PX = 16  # of a made-up frame
 FP8_ERROR = 0.05  # relative; its cosine is about 1 - error^2 / 2
 
 
@@ -138,4 +141,34 @@ def quality(case: Case, fp8_error: float, drift: float) -> Result:
                     arm, chunk, event, *[error] * 4, cosine, 40.0, *[cosine] * 4, 1 - error / 10
                 )  # type: ignore[arg-type]
             )
-    return msgspec.structs.replace(plain, case=case, case_id=case.id, output_errors=errors)
+    return msgspec.structs.replace(
+        plain, case=case, case_id=case.id, output_errors=errors, frames=frames(case, errors)
+    )
+
+
+def frames(case: Case, errors: list[OutputError]) -> list[FrameSample]:
+    """Of the stretch's last chunk: smooth pictures, brighter by an arm's error."""
+    y, x = np.mgrid[0:SIDE_PX, 0:SIDE_PX] / SIDE_PX
+    smooth = 0.2 + 0.5 * np.stack([x, y, x * y], axis=-1)
+    at = {"chunk": case.stretch - 1, "frame": 11, "width_px": SIDE_PX, "height_px": SIDE_PX}
+    found = [FrameSample(arm=None, rgb=picture(smooth).tobytes().hex(), difference=None, **at)]
+    for error in errors:
+        if error.chunk == at["chunk"]:
+            off = error.flow * x
+            added = picture(smooth + off[..., None]) - picture(smooth)
+            found.append(
+                FrameSample(
+                    arm=error.arm,
+                    rgb=added.tobytes().hex(),
+                    difference=picture(x / x.max()).tobytes().hex(),
+                    largest_difference=float(off.max()),
+                    **at,
+                )
+            )
+    return found
+
+
+def picture(values: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Bytes of values in [0, 1]."""
+    scaled: NDArray[np.uint8] = np.round(255 * np.clip(values, 0, 1)).astype(np.uint8)
+    return scaled

@@ -51,6 +51,30 @@ def test_the_fastest_stack_stands_beside_the_lossless_one_with_its_proof(report:
     assert row_of(proof, "`lossless`")[8] == "1.00" and row_of(proof, "`fastest`")[8] == "–"
 
 
+def test_frames_stand_side_by_side_below_the_budgets(path: Path, report: str) -> None:
+    text = section(report, NAME)
+    (told,) = (line for line in text.splitlines() if line.startswith("Frames side by side: "))
+    assert "arms fastest, 60 chunks, frame 11 of chunk 59, both counted from zero" in told
+    assert told.endswith(" ends at the largest: 4.7 % of the range, `fastest`.")
+    assert "averaged from 512x512 to 16x16" in told
+    assert text.index("proof of output, arms beyond.**") < text.index("figures/frames.svg")
+    assert (path.parent / "figures" / "frames.svg").is_file()
+
+
+def test_no_frames_of_a_users_video_and_the_reason(tmp_path: Path) -> None:
+    made = made_limit.run(tmp_path, name="fastest", processes=1)
+    for record in (made / "cases").glob("quality-*.json"):
+        proof = msgspec.json.decode(record.read_bytes())
+        del proof["frames"]
+        record.write_bytes(msgspec.json.encode(proof))
+    text = render_run(made).read_text()
+    assert "frames.svg" not in text and "No frames are shown" not in text  # an older record
+    for clip in proof["clips"]:
+        clip |= {"source": "file", "name": "mine.mp4"}
+    record.write_bytes(msgspec.json.encode(proof))
+    assert "No frames are shown" in render_run(made).read_text()
+
+
 def test_a_fix_that_fails_is_struck_out_and_what_has_no_proof_says_so(tmp_path: Path) -> None:
     made = made_limit.run(tmp_path, name="beyond", processes=1)
     record = made / "cases" / "quality-inpainting-beyond.json"

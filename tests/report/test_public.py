@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import re
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from harness.report.public import check_public, scan
 from harness.report.render import render_all, render_run
 from harness.store import runs
 from tests.records import build
+from tests.report import made_limit
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = Names({"lovelace": "host name", "charles": "user name"})
@@ -42,6 +44,24 @@ def plant(file: Path, path: tuple[str | int, ...], text: str) -> None:
 
 def test_a_run_that_names_nobody_passes(run: Path) -> None:
     assert check_public(run, NAMES) == len([path for path in run.rglob("*") if path.is_file()])
+
+
+def test_frames_name_nobody_by_chance(tmp_path: Path) -> None:
+    """Enough noise to spell a name of three letters, and paths, in base64."""
+    folder = made_limit.run(tmp_path, name="fastest", processes=1)
+    noise = random.Random(1)
+    for record in (folder / "cases").glob("quality-*.json"):
+        proof = json.loads(record.read_text())
+        for frame in proof["frames"]:
+            frame |= {"width_px": 128, "height_px": 128, "rgb": noise.randbytes(3 * 128**2).hex()}
+            frame["difference"] = frame["arm"] and noise.randbytes(128**2).hex()
+        record.write_text(json.dumps(proof))
+    render_run(folder, web=True)
+    check_public(folder, Names({"vax": "host name"}))
+    figure = folder / "figures" / "frames.svg"
+    figure.write_text(figure.read_text().replace("<image ", '<image title="/home/charles/x" ', 1))
+    with pytest.raises(PrivacyError, match=r"frames\.svg at line"):
+        check_public(folder, NAMES)
 
 
 @pytest.mark.parametrize(

@@ -24,14 +24,15 @@ from harness.report.web.prose import to_html
 from harness.report.web.timeline import timeline_data
 from harness.store import RunFolder
 from tests.records import build as records
+from tests.report import made_limit
 from tests.report.test_hostile import HOSTILE, TEXT, poisoned_run, words
 
 MARKERS = "\x02616263\x03 \x02 \x03"  # of ours, in a text that is not
 OUR_SCRIPTS = ({}, {"type": "application/json"})
 ALLOWED = {
     "aria-label", "charset", "class", "content", "d", "fill", "height", "href", "http-equiv", "id",
-    "lang", "name", "open", "role", "scope", "tabindex", "title", "transform", "type", "viewbox",
-    "width", "x", "y", "clip-path",
+    "image-rendering", "lang", "name", "open", "role", "scope", "tabindex", "title", "transform",
+    "type", "viewbox", "width", "x", "y", "clip-path",
 }  # fmt: skip
 
 
@@ -188,6 +189,7 @@ def test_the_policy_allows_this_style_and_this_script_alone(gpu_page: str) -> No
     assert rules == {
         "default-src": "'none'",
         **found,
+        "img-src": "data:",
         "base-uri": "'none'",
         "form-action": "'none'",
         "require-trusted-types-for": "'script'",
@@ -252,6 +254,12 @@ def test_a_drawing_keeps_its_styles_as_attributes_and_its_ids_apart() -> None:
     [
         "<script>alert(1)</script>",
         '<image xlink:href="http://example.org/pixel.png"/>',
+        '<image xlink:href="data:image/svg+xml;base64,PHN2Zz4="/>',
+        '<image xlink:href="data:image/png;base64,iVBO&quot; onload=&quot;x"/>',
+        '<image xlink:href="data:image/png,iVBO"/>',
+        '<image href="data:image/png;base64,iVBO"/>',
+        '<image xlink:href="data:image/png;base64,iVBO" onload="alert(1)"/>',
+        '<use xlink:href="data:image/png;base64,iVBO"/>',
         '<foreignObject><p xmlns="http://www.w3.org/1999/xhtml">x</p></foreignObject>',
         '<a xlink:href="http://example.org"><path d="M 0 0"/></a>',
         '<path d="M 0 0" onload="alert(1)"/>',
@@ -264,6 +272,20 @@ def test_a_drawing_keeps_its_styles_as_attributes_and_its_ids_apart() -> None:
 def test_a_drawing_that_does_more_than_draw_is_refused(inside: str) -> None:
     with pytest.raises(ValueError, match="figure one holds"):
         figure_html("one", "label", drawing(inside))
+
+
+def test_a_picture_inside_a_drawing_stays_as_it_is() -> None:
+    address = "data:image/png;base64,iVBORw0KGgo+/A=="
+    inside = f'<image xlink:href="{address}" style="image-rendering: pixelated" width="8"/>'
+    text = figure_html("one", "label", drawing(inside))
+    assert f'<image href="{address}" width="8" image-rendering="pixelated"></image>' in text
+
+
+def test_the_page_of_a_proof_has_its_frames(tmp_path: Path) -> None:
+    page = web_of(made_limit.run(tmp_path, name="fastest", processes=1))
+    assert Page(page).tags.count("image") == 14
+    ids = re.findall(r' id="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
 
 
 def test_the_timeline_is_data_that_nothing_ends(tmp_path: Path) -> None:

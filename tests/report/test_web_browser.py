@@ -13,6 +13,7 @@ from harness.report.view import build
 from harness.report.web.page import web_page
 from harness.store import RunFolder, runs
 from tests.records import build as records
+from tests.report import made_limit
 from tests.report.browser import Browser, find_browser, started
 
 REPORTS = Path(__file__).resolve().parents[2] / "reports"
@@ -38,6 +39,13 @@ def written(run: Path, folder: Path) -> Path:
     page = folder / "report.html"
     page.write_text(web_page(build(RunFolder(run).load())))
     return page
+
+
+@pytest.fixture(scope="module")
+def page_with_frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of a proof of output with frames side by side."""
+    folder = tmp_path_factory.mktemp("frames")
+    return written(made_limit.run(folder / "reports", name="fastest", processes=1), folder)
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +84,25 @@ def test_no_complaint_no_request_and_no_overflow(
     assert browser.run("document.documentElement.scrollWidth") <= screen[0]
     ground = browser.run("getComputedStyle(document.body).backgroundColor")
     assert (ground == "rgb(255, 255, 255)") is not dark
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_frames_are_drawn_from_the_page_alone(
+    browser: Browser, page_with_frames: Path, dark: bool
+) -> None:
+    """An image of a figure that the policy stops is a complaint."""
+    assert page_with_frames.stat().st_size < LIMIT_BYTES
+    browser.screen(*PHONE, dark=dark)
+    browser.load(page_with_frames)
+    assert complaints(browser) == []
+    addresses = [url for url in requested(browser) if not url.startswith("data:image/png;base64,")]
+    assert addresses == [page_with_frames.as_uri()]
+    assert browser.run("document.querySelectorAll('.figure image').length") == 14
+    assert browser.run("document.documentElement.scrollWidth") <= PHONE[0]
+    stopped = page_with_frames.with_name("stopped.html")
+    stopped.write_text(page_with_frames.read_text().replace("img-src data:; ", ""))
+    browser.load(stopped)
+    assert any("Content Security Policy" in told for told in complaints(browser))
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from harness.analysis.fix_arms import ArmTimes
 from harness.analysis.fixes import too_few
 from harness.analysis.output_errors import OUTPUT_LIMIT, QUANTITIES
 from harness.analysis.pooled import proves_others
+from harness.analysis.shown_frames import shown_frames
 from harness.report.cells import (
     INTERVAL,
     NOTHING,
@@ -40,6 +41,7 @@ from harness.report.sections.fix_cells import (
     wall_cell,
     wall_of,
 )
+from harness.report.sections.frames import frames_line
 
 BUDGET_HEADS = (
     "Arm",
@@ -72,6 +74,7 @@ class FastestSection:
     power: PowerSection | None
     rule: Line
     budgets: tuple[CaseTable, ...]
+    frames: Line | None
 
 
 def fastest_section(material: Material) -> FastestSection | None:
@@ -93,6 +96,7 @@ def fastest_section(material: Material) -> FastestSection | None:
         power=power_section(arms_once(cases)),
         rule=_rule(),
         budgets=_groups(outputs),
+        frames=frames_line(shown_frames(material.run.processes), [one.result for one in outputs]),
     )
 
 
@@ -225,7 +229,7 @@ def _row(output: BudgetOutput) -> tuple[Inline | str, ...]:
         _against_yardstick(output),
         output.drift_call,
         growth,
-        count(output.chunks, f"{errors}/*/chunk"),
+        count(output.chunks, f"{errors}/*/chunk" if output.chunks else errors),
     )
 
 

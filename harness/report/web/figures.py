@@ -9,17 +9,20 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 
 SVG = "http://www.w3.org/2000/svg"
+IMAGE = f"{{{SVG}}}image"
 LINK = "{http://www.w3.org/1999/xlink}href"
-ELEMENTS = {"svg", "g", "defs", "clipPath", "path", "rect", "use"}
+ELEMENTS = {"svg", "g", "defs", "clipPath", "path", "rect", "use", "image"}
 DROPPED = {"style", "metadata"}
 STYLES = {
-    "fill", "fill-opacity", "opacity", "stroke", "stroke-dasharray", "stroke-dashoffset",
-    "stroke-linecap", "stroke-linejoin", "stroke-miterlimit", "stroke-opacity", "stroke-width",
+    "fill", "fill-opacity", "image-rendering", "opacity", "stroke", "stroke-dasharray",
+    "stroke-dashoffset", "stroke-linecap", "stroke-linejoin", "stroke-miterlimit",
+    "stroke-opacity", "stroke-width",
 }  # fmt: skip
 NAMES = {"id", LINK, "clip-path"}  # that define or use an id of the figure
 SHAPES = {"d", "height", "transform", "viewBox", "width", "x", "y", *STYLES}
 VALUE = re.compile(r"[-#.,() \n\w]*")
 OWN = re.compile(r"#[\w.-]+|url\(#[\w.-]+\)|[\w.-]+")
+PICTURE = re.compile(r"data:image/png;base64,[A-Za-z0-9+/]+={0,2}")  # the only one of an image
 # What matplotlib says of every element in the style sheet of a figure.
 DEFAULTS = {"stroke-linejoin": "round", "stroke-linecap": "butt"}
 
@@ -61,7 +64,11 @@ def _attributes(element: ElementTree.Element, figure: str) -> Iterator[tuple[str
     declared = [rule.partition(":") for rule in own.pop("style", "").split(";") if rule.strip()]
     styles = {key.strip(): value.strip() for key, _, value in declared}
     for key, value in {**own, **styles}.items():
-        if key in NAMES and OWN.fullmatch(value):
+        if element.tag == IMAGE and key == LINK:
+            if not PICTURE.fullmatch(value):
+                raise ValueError(f"figure {figure} holds an image that is no PNG of its own")
+            yield "href", value
+        elif key in NAMES and OWN.fullmatch(value):
             unique = re.sub(r"^(#|url\(#|)", rf"\g<1>{figure}-", value)
             yield ("href" if key == LINK else key), unique
         elif key in SHAPES and VALUE.fullmatch(value):

@@ -73,6 +73,7 @@ def _policy(style: str, script: str) -> str:
             "default-src 'none'",
             f"style-src {_hash(style)}",
             f"script-src {_hash(script)}",
+            "img-src data:",  # the pictures inside of figures
             "base-uri 'none'",
             "form-action 'none'",
             "require-trusted-types-for 'script'",
