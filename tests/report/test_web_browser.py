@@ -97,7 +97,7 @@ def test_frames_are_drawn_from_the_page_alone(
     assert complaints(browser) == []
     addresses = [url for url in requested(browser) if not url.startswith("data:image/png;base64,")]
     assert addresses == [page_with_frames.as_uri()]
-    assert browser.run("document.querySelectorAll('.figure image').length") == 14
+    assert browser.run("document.querySelectorAll('.figure image').length") == 10
     assert browser.run("document.documentElement.scrollWidth") <= PHONE[0]
     stopped = page_with_frames.with_name("stopped.html")
     stopped.write_text(page_with_frames.read_text().replace("img-src data:; ", ""))
