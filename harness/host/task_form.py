@@ -86,10 +86,14 @@ def one_line_errors(project: Path) -> Iterator[None]:
     """
     try:
         yield
-        forget(project)
     except HarnessError as error:
         keep(project, error)
         print(f"error: {error.line}", file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
+    except SystemExit:  # an answer that is an exit code: the task has done its work
+        forget(project)
+        raise
+    else:
+        forget(project)

@@ -42,6 +42,15 @@ def test_the_last_error_and_its_remedy_stay_until_that_task_succeeds(
     assert last(tmp_path) is None and not (tmp_path / FILE).exists()
 
 
+def test_an_answer_that_is_an_exit_code_is_a_success_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail(tmp_path, "compare", monkeypatch)
+    with pytest.raises(SystemExit) as left, one_line_errors(tmp_path):
+        sys.exit(3)
+    assert left.value.code == 3 and last(tmp_path) is None
+
+
 def test_what_an_error_quotes_does_not_drive_the_terminal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
