@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.errors import DeviceError, UsageError
-from harness.host.beside import help_run, hold_run
+from harness.host.beside import help_run, hold_run, wait_for_others
 from harness.host.choice import look
 from harness.host.expected import expected_seconds
 from harness.host.facts import command_line, commit_facts, host_facts
@@ -69,7 +69,8 @@ def bench(given: Given, place: Place, tools: Tools, screen: Screen) -> Path:
 def repeat(source: Run, options: BenchOptions, place: Place, tools: Tools, screen: Screen) -> Path:
     """Runs the cases of an earlier run again, as a new one; returns its report's path.
 
-    Raises HarnessError; CaseError at the end if cases failed.
+    Benches that help it from other GPUs have ended their processes by then. Raises HarnessError;
+    CaseError at the end if cases failed.
     """
     folder = temporary_folder()
     try:
@@ -81,7 +82,9 @@ def repeat(source: Run, options: BenchOptions, place: Place, tools: Tools, scree
                 folder,
             )
             _check_same_clips(plan, source.finished)
-            return _start_plan(plan, options, place, tools, screen, source)
+            report = _start_plan(plan, options, place, tools, screen, source)
+            wait_for_others(report.parent, screen.say)
+            return report
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -8,7 +8,8 @@ or was cut off from one that has ended. The last bench to leave the run removes 
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ BESIDE_FACT = "run.beside"  # most benches on other GPUs as the process began an
 CLAIMS = ".claims"  # a folder of the run, not in git
 ENDED = b"ended"
 CONTENT_BYTES = 16
+POLL_S = 1.0
 FREE = "free space or fix the folder's permissions, then use --resume"
 
 
@@ -110,12 +112,26 @@ def saving(run: Path) -> Iterator[None]:
         os.close(folder)
 
 
+def wait_for_others(run: Path, say: Callable[[str], None]) -> None:
+    """Until no bench measures a process of the run; `say` is told how many, as that changes."""
+    said = 0
+    while count := _claimed(run):
+        if count != said:
+            processes = "1 process" if count == 1 else f"{count} processes"
+            say(f"waiting for {processes} of {run.name} that other benches measure")
+            said = count
+        time.sleep(POLL_S)
+
+
 def _claimed(run: Path) -> int:
     """Claims that some bench holds now."""
     count = 0
-    for path in (run / CLAIMS).iterdir():
+    for path in (run / CLAIMS).glob("*"):
         # Not to be written: the folder may have become read-only, which the record's writing tells.
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except FileNotFoundError:  # the last bench to leave the run has just removed it
+            continue
         try:
             count += not is_taken(handle, run, shared=True)
         finally:

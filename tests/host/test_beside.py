@@ -4,11 +4,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 
 from harness.errors import CaseError, EngineError, StorageError, UsageError
-from harness.host.beside import BESIDE_FACT, CLAIMS, claim, help_run, hold_run
+from harness.host.beside import BESIDE_FACT, CLAIMS, claim, help_run, hold_run, wait_for_others
 from harness.matrix import Case, Process, schedule
 from harness.result import Record
 from tests.host.test_session import CASES, TOOLS, FakeRunner, all_of, session, shown
@@ -78,6 +79,32 @@ def test_a_claim_counts_what_others_measure(run: Path) -> None:
         assert theirs is not None
         theirs.look()
         assert theirs.beside == 0
+
+
+def test_a_run_is_waited_for_until_others_have_measured_it(run: Path) -> None:
+    told: list[str] = []
+    wait_for_others(run, told.append)  # no claim was ever made
+    claimed, measured = Event(), Event()
+
+    def measure() -> None:
+        with help_run(run), claim(run, FIRST), claim(run, Process(CASES[1], 0)):
+            claimed.set()
+            measured.wait(60)
+            ended.append(True)
+
+    ended: list[bool] = []
+    other = Thread(target=measure)
+    other.start()
+    assert claimed.wait(60)
+
+    def say(line: str) -> None:
+        told.append(line)
+        measured.set()
+
+    wait_for_others(run, say)
+    other.join()
+    assert told == [f"waiting for 2 processes of {run.name} that other benches measure"]
+    assert ended == [True]
 
 
 def test_the_claim_of_a_killed_bench_is_free(run: Path) -> None:
