@@ -39,10 +39,11 @@ class IndexView:
 
     rows: Table | None
     figure: bytes | None
+    comparisons: Table | None
 
 
-def index_view(runs: list[Run]) -> IndexView:
-    """Runs by GPU, newest first."""
+def index_view(runs: list[Run], comparisons: Table | None = None) -> IndexView:
+    """Runs by GPU, newest first, and the comparisons that are kept beside them."""
     newest = newest_first(runs)
     ordered = sorted(newest, key=lambda run: (Material(run).functional_only, run.manifest.gpu_slug))
     heads = (
@@ -64,6 +65,7 @@ def index_view(runs: list[Run]) -> IndexView:
     return IndexView(
         rows=table(heads, [_row(run) for run in ordered]),
         figure=gpus_figure(bars) if bars else None,
+        comparisons=comparisons,
     )
 
 

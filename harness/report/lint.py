@@ -36,6 +36,7 @@ from harness.origin import ADDED, Added
 from harness.profile_checks import CHECKS, MOST_DISTORTION
 from harness.profile_witness import MOST_DEVIATION
 from harness.report.cells import Block, Cell
+from harness.report.kept import DOCUMENT, KeptComparison
 from harness.result import RECORD_LIMIT_BYTES, Record
 from harness.run import Manifest
 from harness.store import MANIFEST
@@ -61,6 +62,7 @@ RULES: dict[str, float] = {
     **{f"profile.{check.name}": check.least for check in CHECKS},
 }
 # A digit that begins a number; those inside a word (e2e, sha256) are part of a name.
+DOCUMENTS = {MANIFEST: Manifest, ADDED: Added, DOCUMENT: KeptComparison}  # all others: records
 NUMBER = re.compile(r"(?<![A-Za-z0-9_])\d")
 PUBLISHED = {
     *published.FIGURES,
@@ -123,8 +125,8 @@ def _resolves(source: str, folder: Path, documents: dict[str, Any]) -> bool:
 
 
 def _document(file: Path) -> Any:
-    """A plan or record as plain values, with those that the file leaves to their defaults."""
-    kind: Any = {MANIFEST: Manifest, ADDED: Added}.get(file.name, Record)
+    """A document as plain values, with those that the file leaves to their defaults."""
+    kind: Any = DOCUMENTS.get(file.name, Record)
     there = next((one for one in (file, file.with_name(file.name + SUFFIX)) if one.is_file()), None)
     if there is None:
         return None

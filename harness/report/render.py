@@ -11,6 +11,7 @@ from harness.errors import StorageError
 from harness.intake import refuse_links
 from harness.report.gpu_page import gpu_view
 from harness.report.index import PAGE, index_view
+from harness.report.kept import kept_comparisons, kept_table
 from harness.report.lint import check_view
 from harness.report.templates import rendered
 from harness.report.view import Report, build
@@ -70,7 +71,8 @@ def render_index(reports: Path) -> list[Path]:
     for slug, of_gpu in sorted(by_gpu.items()):
         own = gpu_view(of_gpu)
         pages.append(_over_runs(reports / slug, "gpu.md.j2", own, {TREND: own.figure}))
-    view = index_view([run for of_gpu in by_gpu.values() for run in of_gpu])
+    kept = kept_table(kept_comparisons(reports))
+    view = index_view([run for of_gpu in by_gpu.values() for run in of_gpu], kept)
     return [*pages, _over_runs(reports, "index.md.j2", view, {GPUS: view.figure})]
 
 

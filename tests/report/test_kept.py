@@ -1,0 +1,38 @@
+"""harness.report.kept: comparisons that lie beside the runs, in the index."""
+
+from pathlib import Path
+
+import pytest
+
+from harness.errors import RecordError
+from harness.report.compare import compare_runs
+from harness.report.kept import DOCUMENT, KEPT, kept_comparisons, kept_table
+from harness.report.render import render_index
+from tests.records import build
+
+
+def test_the_index_lists_what_is_kept(tmp_path: Path) -> None:
+    run = build.gpu_run(tmp_path).name
+    assert "Comparisons" not in render_index(tmp_path)[-1].read_text()
+    compare_runs(tmp_path, a=run, b=run, out=str(tmp_path / KEPT / "itself"))
+    index = render_index(tmp_path)[-1].read_text()
+    call = kept_comparisons(tmp_path)["itself"].call
+    row = (
+        f"| [itself](comparisons/itself/comparison.md) | {run} | {run} | the same again | {call} |"
+    )
+    assert row in index
+
+
+def test_without_any_there_is_no_table(tmp_path: Path) -> None:
+    assert kept_table(kept_comparisons(tmp_path)) is None
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"comparisons": []}', "[" * 100_000])
+def test_what_is_no_comparison_is_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / KEPT / "broken" / DOCUMENT
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    with pytest.raises(
+        RecordError, match=r"comparisons/broken/comparison.json is not a comparison"
+    ):
+        kept_comparisons(tmp_path)
