@@ -28,6 +28,7 @@ Steps = Annotated[int, Meta(ge=1, le=8)]
 Window = Annotated[int, Meta(ge=3, le=24, multiple_of=3)]  # a chunk has 3 latent frames
 DEFAULT_WINDOW = 12
 DEFAULT_STRETCH = 12  # CUDA graphs are replayed from chunk 10 on
+CHUNKS_AFTER_PROMPT = 6  # of a proof: with a steady chunk after a hard cut
 
 Arm = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9+-]{1,239}\Z")]  # harness.arms says which
 Variant = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9+-]{1,239}\Z")]

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from harness.arms import BASE_ARM
+from harness.matrix import CHUNKS_AFTER_PROMPT
 from harness.measure.bench import Bench
 from harness.measure.frame_samples import frame_sample
 from harness.measure.ssim import similarity
@@ -25,7 +26,6 @@ from harness.workload.variants.exact import exact_twin, set_exact_prompt
 from harness.workload.variants.registry import apply, twin
 
 YARDSTICK = "attention-sdpa"  # the baseline with PyTorch's attention: its error is the measure
-CHUNKS_AFTER_PROMPT = 6  # with a steady chunk after a hard cut
 DECIMALS = 8
 
 
