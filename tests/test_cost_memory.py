@@ -53,6 +53,17 @@ def on_gpus() -> Iterator[Result]:
         yield from (r for r in run.finished if r.case.device == "cuda" and not r.case.pipeline)
 
 
+def in_use(result: Result) -> int | None:
+    """The most that the device had in use: by the memory pass, where that ran all of the case.
+
+    Proofs of output have none, and that of components runs them alone: the sampler saw the rest.
+    """
+    if result.memory is not None and result.case.kind != "isolated":
+        return result.memory.device_peak_bytes
+    seen = result.gpu.series.fields["memory_used_bytes"] if result.gpu.series else []
+    return int(max((used for used in seen if used), default=0)) or None
+
+
 RECORDED = list(on_gpus())
 
 
@@ -66,6 +77,8 @@ def test_the_allocation_of_every_record_is_estimated() -> None:
     for result in RECORDED:
         if result.memory is None or result.memory.allocated_peak_bytes is None:
             continue
+        if result.case.kind == "isolated" and result.case.compiled:
+            continue  # its memory pass runs the VACE branch alone
         arms = [arm.memory.allocated_peak_bytes or 0 for arm in result.arms.values()]
         peak = max([result.memory.allocated_peak_bytes, *arms])
         errors[result.case_id] = memory_need(result.case).allocated_bytes / peak - 1
@@ -76,12 +89,9 @@ def test_the_allocation_of_every_record_is_estimated() -> None:
 
 
 def test_what_the_whole_device_had_in_use_is_estimated() -> None:
-    """Less what was in use before. Proofs of output have no memory pass: the sampler saw them."""
+    """Less what was in use before."""
     for result in RECORDED:
-        seen = result.gpu.series.fields["memory_used_bytes"] if result.gpu.series else []
-        sampled = max((used for used in seen if used), default=0)
-        memory = result.memory
-        peak = memory.device_peak_bytes if memory is not None else int(sampled)
+        peak = in_use(result)
         assert peak
         idle = result.provenance["gpu.idle.memory_used_bytes"].value
         assert isinstance(idle, int)
@@ -93,10 +103,10 @@ def test_a_case_that_ran_is_never_said_not_to_fit() -> None:
     """By the least need, in the memory that its whole device had in use."""
     for result in RECORDED:
         idle = result.provenance["gpu.idle.memory_used_bytes"].value
-        if result.memory is not None and result.memory.device_peak_bytes is not None:
+        if result.memory is not None and (peak := in_use(result)) is not None:
             assert isinstance(idle, int)
             least = memory_need(result.case).least_bytes
-            assert least < result.memory.device_peak_bytes - idle, result.case_id
+            assert least < peak - idle, result.case_id
 
 
 def test_weights_are_shared_and_caches_are_not() -> None:
