@@ -15,6 +15,7 @@ from harness.report.cells import NOTHING, Cell, Inline, Line, Source, Table, lin
 from harness.report.changed import changed_cases
 from harness.report.changed_view import ChangedView, changed_views
 from harness.report.comparison import Comparison
+from harness.report.kept import deciding
 from harness.report.lint import cells_of, check_template, check_view
 from harness.report.material import plan
 from harness.report.sides import Sides
@@ -31,6 +32,7 @@ SAMPLES: dict[Measure, tuple[str, ...]] = {
     "busy_cycles": ("/busy/*/busy_ms", "/busy/*/sm_clock_mhz"),
 }
 PLANS = ("a/run.json#/cases", "b/run.json#/cases")  # where the id of a case comes from
+REMARKS = {"run.beside": "benches on other GPUs meanwhile; recorded where there were some"}
 MEASURE_LABELS: dict[Time, str] = {"wall": "wall", "busy": "GPU-busy"}
 
 
@@ -45,6 +47,7 @@ class ComparisonView:
     not_compared: tuple[Line, ...]
     warnings: tuple[Line, ...]
     call: Cell
+    deciding: Cell  # the measures that the call rests on
     next_step: Line
 
 
@@ -61,6 +64,7 @@ def markdown(told: Comparison, sides: Sides) -> str:
         ),
         warnings=tuple(line(Cell(text, PLANS)) for text in told.warnings),
         call=Cell(told.call, form="strong"),
+        deciding=Cell(deciding(told.verdicts)),
         next_step=_next_step(told.next_step),
     )
     check_sides(view, sides.a.path, sides.b.path)
@@ -102,7 +106,8 @@ def _difference(pair: Pair, one: Difference) -> tuple[Inline, ...]:
     text_a, text_b = one.texts
     from_a = _fact_source("a", pair.a[0], one.key, one.a)
     from_b = _fact_source("b", pair.b[0], one.key, one.b)
-    remark = ": ".join(filter(None, ["the question" if one.role == "asked" else "", one.reason]))
+    asked = "the question" if one.role == "asked" else ""
+    remark = ": ".join(filter(None, [asked, one.reason or REMARKS.get(one.key, "")]))
     return (
         Cell(one.key, from_a + from_b, "code"),
         Cell(_shortened(text_a, text_b), from_a),

@@ -125,4 +125,7 @@ def _point(material: Material) -> RunPoint | None:
     preset = PRESETS[result.case.preset]
     if (result.case.width_px, result.case.height_px) != (preset.width_px, preset.height_px):
         return None
-    return RunPoint(material.run.manifest.created_utc[:10], wall, _busy(material))
+    manifest = material.run.manifest
+    return RunPoint(
+        f"{manifest.created_utc[5:16]}\n{manifest.matrix}".replace("T", " "), wall, _busy(material)
+    )

@@ -60,8 +60,8 @@ def test_only_steady_chunks_are_timed() -> None:
 def test_without_steady_chunks_there_is_no_timing() -> None:
     warmup = samples.result(chunks=[chunk(0, 900.0, 0.0, phase="warmup")])
     assert chunk_timing(warmup) is None
-    assert stage_times(warmup) == []
-    assert grouped_stages(warmup) == {}
+    assert stage_times([warmup]) == []
+    assert grouped_stages([warmup]) == {}
 
 
 def test_event_time_is_missing_if_one_chunk_lacks_it() -> None:
@@ -73,7 +73,7 @@ def test_event_time_is_missing_if_one_chunk_lacks_it() -> None:
 
 def test_stage_shares_are_of_the_sum_of_stages() -> None:
     result = samples.result(chunks=[chunk(4, 100.0, 1.0), chunk(5, 100.0, 1.1)])
-    stages = {stage.name: stage for stage in stage_times(result)}
+    stages = {stage.name: stage for stage in stage_times([result])}
     assert list(stages) == ["encode", "denoise.0", "hints.0"]
     assert stages["denoise.0"].share == pytest.approx(0.5)
     assert sum(stage.share for stage in stages.values()) == pytest.approx(1.0)
@@ -84,7 +84,7 @@ def test_stage_shares_are_of_the_sum_of_stages() -> None:
 def test_stages_of_one_kind_are_grouped() -> None:
     parts = {"denoise.0": 10.0, "denoise.1": 12.0, "prepare": 1.0, "finish": 2.0}
     result = samples.result(chunks=[chunk(4, 25.0, 1.0, stage_ms=parts)])
-    assert grouped_stages(result) == {"denoise": 22.0, "other": 3.0}
+    assert grouped_stages([result]) == {"denoise": 22.0, "other": 3.0}
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ def test_the_verdict_tells_speed_busy_time_and_confidence(tmp_path: Path) -> Non
     text = overview_of(build.gpu_run(tmp_path))
     verdict = next(row for row in text.splitlines() if row.startswith("**Verdict.**"))
     assert "takes **492.9 ms** (95 % interval " in verdict
-    assert " Over whole blocks that is **24.34 FPS**. " in verdict
+    assert " Over whole blocks, slow chunks too, that is **24.34 FPS**. " in verdict
     assert verdict.endswith("No rule lowers the confidence in this.")
     assert " The GPU is busy for " in verdict
 
