@@ -108,10 +108,12 @@ def _ours(material: Material) -> dict[str, Cell]:
     cells: dict[str, Cell] = {}
     whole = material.plain("e2e", "inpainting")
     timing = material.timing("inpainting")
+    eager = whole or material.plain("paired", "inpainting")
+    location = material.chunk(eager) if eager is not None else None
+    if eager is not None and location is not None:
+        wall = of_all(material.processes(eager), "/chunks/*/wall_ms")
+        cells["chunk"] = ms(location.value, *wall)
     if whole is not None and timing is not None:
-        wall = of_all(material.processes(whole), "/chunks/*/wall_ms")
-        location = material.chunk(whole)
-        cells["chunk"] = ms(location.value if location else None, *wall)
         processes = material.processes(whole)
         encode_ms = grouped_stages(processes).get("encode")
         encode = ms(encode_ms, *of_all(processes, "/chunks/*/stage_ms/encode"))
