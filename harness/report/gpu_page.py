@@ -125,7 +125,5 @@ def _point(material: Material) -> RunPoint | None:
     preset = PRESETS[result.case.preset]
     if (result.case.width_px, result.case.height_px) != (preset.width_px, preset.height_px):
         return None
-    manifest = material.run.manifest
-    return RunPoint(
-        f"{manifest.created_utc[5:16]}\n{manifest.matrix}".replace("T", " "), wall, _busy(material)
-    )
+    run_id, matrix = material.run.manifest.run_id, material.run.manifest.matrix
+    return RunPoint(f"{run_id.removesuffix(f'-{matrix}')}\n{matrix}", wall, _busy(material))

@@ -87,9 +87,7 @@ def test_figures_are_the_same_bytes_every_time() -> None:
     assert gpus_figure(bars) != gpus_figure([GpuBar("NVIDIA H200", times, changed=True)])
 
 
-def test_marks_of_a_trend_are_told_apart_by_hour_and_matrix(tmp_path: Path) -> None:
+def test_marks_of_a_trend_are_told_apart_by_their_runs(tmp_path: Path) -> None:
     path = run(tmp_path, "20261124-080000-full", only=(EAGER,))
     point = _point(Material(*loaded(path)))
-    created = RunFolder(path).load().manifest.created_utc
-    assert point is not None
-    assert point.label == f"{created[5:10]} {created[11:16]}\nfull"
+    assert point is not None and point.label == "20261124-080000\nfull"

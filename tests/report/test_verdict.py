@@ -133,3 +133,7 @@ def test_published_figures_without_a_counterpart_are_left_out(tmp_path: Path) ->
     assert row_of(text, "Inpainting chunk, end to end")[2].endswith(" ms")
     assert "Published figures that this run has no counterpart of are left out." in text
     assert "VACE forward, isolated" not in text
+
+
+def test_a_run_without_gpu_busy_time_has_no_column_for_it(tmp_path: Path) -> None:
+    assert "GPU busy" not in overview_of(build.cpu_run(tmp_path))

@@ -8,6 +8,7 @@ from harness.analysis.comparisons import over_processes
 from harness.analysis.findings import Evidence, case_findings
 from harness.analysis.gpu_state import REASONS_FIELD, energy, phase_states
 from harness.report.cells import (
+    NOTHING,
     Cell,
     Inline,
     Line,
@@ -189,24 +190,26 @@ def _gpu_sentence(material: Material) -> Line | None:
 
 def _rows(material: Material, steady: list[tuple[Result, Steady]]) -> Table | None:
     several = any(len(found.results) > 1 for _, found in steady)
+    busy = [_busy_cell(material, result) for result, _ in steady]
+    on_gpu = any(cell.text != NOTHING.text for cell in busy)
     rows: list[tuple[Inline | str, ...]] = [
         (
             case_label(result),
             *found.chunk_cells(several),
             found.spread_cell(),
             found.samples_cell(),
-            _busy_cell(material, result),
+            *([cell] if on_gpu else []),
             found.fps_cell(),
             doubts(material, [result]),
         )
-        for result, found in steady
+        for (result, found), cell in zip(steady, busy, strict=True)
     ]
     heads = (
         "Case",
         *chunk_heads(several),
         ">IQR / median",
         ">n",
-        ">GPU busy (ms)",
+        *([">GPU busy (ms)"] if on_gpu else []),
         ">FPS",
         "Low confidence",
     )
