@@ -4,6 +4,7 @@ Sources begin with the side they lie on, `a/` or `b/`; the lint then looks into 
 """
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def markdown(told: Comparison, sides: Sides) -> str:
     """The page. Raises UnsourcedNumberError for a number that no record contains."""
     view = ComparisonView(
         runs=_runs(sides),
-        differences=table(("Key", "A", "B", "Remark"), [_difference(*one) for one in sides.found]),
+        differences=table(("Key", "A", "B", "Remark"), _differences(sides)),
         verdicts=_verdicts(told, sides),
         changed=changed_views(changed_cases(sides)),
         not_compared=tuple(
@@ -102,17 +103,25 @@ def _runs(sides: Sides) -> Table | None:
     return table(("", "A", "B"), rows)
 
 
-def _difference(pair: Pair, one: Difference) -> tuple[Inline, ...]:
+def _differences(sides: Sides) -> list[tuple[Inline, ...]]:
+    """A row for each key; for each case of a key whose values the cases do not share."""
+    keys = Counter(one.key for _, one in sides.found)
+    return [_difference(pair, one, named=keys[one.key] > 1) for pair, one in sides.found]
+
+
+def _difference(pair: Pair, one: Difference, *, named: bool) -> tuple[Inline, ...]:
     text_a, text_b = one.texts
     from_a = _fact_source("a", pair.a[0], one.key, one.a)
     from_b = _fact_source("b", pair.b[0], one.key, one.b)
     asked = "the question" if one.role == "asked" else ""
     remark = ": ".join(filter(None, [asked, one.reason or REMARKS.get(one.key, "")]))
+    if named:
+        remark = "; ".join(filter(None, [f"in {pair.label}", remark]))
     return (
         Cell(one.key, from_a + from_b, "code"),
         Cell(_shortened(text_a, text_b), from_a),
         Cell(_shortened(text_b, text_a), from_b),
-        Cell(remark) if remark else NOTHING,
+        Cell(remark, PLANS) if remark else NOTHING,
     )
 
 
