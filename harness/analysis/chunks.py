@@ -10,6 +10,7 @@ from harness.matrix import Case
 from harness.record_parts import ChunkSample
 from harness.result import Result
 
+SEVERAL = 2  # processes that have a mean
 STAGE_GROUPS = ("encode", "hints", "denoise", "clean", "decode", "other")
 
 
@@ -36,11 +37,16 @@ class ChunkTiming:
 
 @dataclass(frozen=True)
 class StageTime:
-    """One stage of the steady chunk: device time, host time, and its part of the chunk."""
+    """One stage of the steady chunk: device time, host time, and its part of the chunk.
+
+    Times are geometric means of the processes' medians; quartiles are of the process where they
+    lie furthest apart.
+    """
 
     name: str
-    device_ms: Spread
-    host_ms: Spread | None
+    device_ms: float
+    iqr_ms: float
+    host_ms: float | None
     share: float
 
 
@@ -111,26 +117,37 @@ def event_over_processes(results: Sequence[Result]) -> Location | None:
     return location(medians) if medians else None
 
 
-def stage_times(result: Result) -> list[StageTime]:
-    """Median of each stage over the steady chunks, in the order of the loop.
+def stage_times(results: Sequence[Result]) -> list[StageTime]:
+    """Each stage over the steady chunks of a case's processes, in the order of the loop.
 
-    A share is the stage's median over the median of the chunk's sum of stages.
+    A share is the stage's time over that of the chunk's sum of stages, either over the processes.
     """
-    chunks = steady_chunks(result)
-    total = spread(sum(chunk.stage_ms.values()) for chunk in chunks)
-    if total is None or not total.median:
+    found = [chunks for result in results if (chunks := steady_chunks(result))]
+    sums = [spread(sum(chunk.stage_ms.values()) for chunk in chunks) for chunks in found]
+    total_ms = _middle([one.median for one in sums if one is not None])
+    if not total_ms:
         return []
-    names = list(dict.fromkeys(name for chunk in chunks for name in chunk.stage_ms))
+    names = dict.fromkeys(name for chunks in found for chunk in chunks for name in chunk.stage_ms)
     stages = []
     for name in names:
-        device_ms = spread(chunk.stage_ms.get(name, 0.0) for chunk in chunks)
-        if device_ms is None:
-            continue
-        host_ms = spread(
-            chunk.stage_host_ms[name] for chunk in chunks if name in chunk.stage_host_ms
-        )
-        stages.append(StageTime(name, device_ms, host_ms, device_ms.median / total.median))
+        device = [spread(chunk.stage_ms.get(name, 0.0) for chunk in chunks) for chunks in found]
+        host = [
+            spread(chunk.stage_host_ms[name] for chunk in chunks if name in chunk.stage_host_ms)
+            for chunks in found
+        ]
+        spreads = [one for one in device if one is not None]
+        device_ms = _middle([one.median for one in spreads]) or 0.0
+        iqr_ms = max(one.iqr for one in spreads)
+        host_ms = _middle([one.median for one in host if one is not None])
+        stages.append(StageTime(name, device_ms, iqr_ms, host_ms, device_ms / total_ms))
     return stages
+
+
+def _middle(values: Sequence[float]) -> float | None:
+    """Geometric mean, which is zero where a value is; None without values."""
+    if len(values) < SEVERAL:
+        return values[0] if values else None
+    return location(values).value if all(value > 0 for value in values) else 0.0
 
 
 def stage_kind(name: str) -> str:
@@ -144,11 +161,20 @@ def stage_group(name: str) -> str:
     return group if group in STAGE_GROUPS else "other"
 
 
-def grouped_stages(result: Result) -> dict[str, float]:
+def grouped_stages(results: Sequence[Result]) -> dict[str, float]:
     """Milliseconds of each group of stages: the median over chunks of the group's sum.
 
-    Stages of the user's own pipeline are grouped by what stands before their number.
+    Of several processes their geometric mean. Stages of the user's own pipeline are grouped by
+    what stands before their number.
     """
+    found = [_groups_of(result) for result in results]
+    names = dict.fromkeys(name for groups in found for name in groups)
+    return {
+        name: _middle([groups[name] for groups in found if name in groups]) or 0.0 for name in names
+    }
+
+
+def _groups_of(result: Result) -> dict[str, float]:
     chunks = steady_chunks(result)
     names = dict.fromkeys(name for chunk in chunks for name in chunk.stage_ms)
     group_of = stage_kind if result.case.pipeline else stage_group

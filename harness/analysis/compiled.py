@@ -2,7 +2,8 @@
 
 Both sides come from one process each. The spread within a process is not the error between two
 processes, so a difference is called only above a minimum effect and above that spread, and even
-then the verdict says how many processes stand behind it.
+then the verdict says how many processes stand behind it. A spread above the minimum effect could
+hide a difference, so there is no verdict then either.
 """
 
 from dataclasses import dataclass
@@ -41,9 +42,10 @@ def verdict(eager: Spread, compiled: Spread) -> Verdict:
         raise ValueError("the eager median is 0: nothing was timed")
     change = compiled.median / eager.median - 1.0
     call: Call
-    if abs(change) < MIN_EFFECT:
-        call, reason = "no measurable difference", "below the minimum effect"
-    elif abs(compiled.median - eager.median) <= max(eager.iqr, compiled.iqr):
+    spread_ms = max(eager.iqr, compiled.iqr)
+    if abs(change) < MIN_EFFECT and spread_ms < MIN_EFFECT * eager.median:
+        call, reason = "no measurable difference", "change and spread are below the minimum effect"
+    elif abs(compiled.median - eager.median) <= spread_ms:
         call, reason = "undecided", "within the spread of one process"
     else:
         call = "faster" if change < 0 else "slower"

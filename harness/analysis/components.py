@@ -114,7 +114,7 @@ def residual(components: list[ComponentTime], result: Result, chunk_ms: float) -
     taken from the loop, so the residual is the disagreement of encode, hints and decode.
     """
     parts = {component.name: component.per_chunk_ms for component in components}
-    loop = grouped_stages(result)
+    loop = grouped_stages([result])
     twins = {
         "encode": ("context_encode",),
         "hints": ("vace_forward", "vace_patch_embedding"),

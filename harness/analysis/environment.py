@@ -190,7 +190,7 @@ def _brief(value: str) -> str:
 
 
 def _merged(facts: Sequence[Fact]) -> Fact:
-    """What several processes say of one key."""
+    """What several processes say of one key, whichever of them says it."""
     if all(fact.value == facts[0].value for fact in facts):
         return facts[0]
-    return Fact(value=", ".join(dict.fromkeys(text(fact) for fact in facts)))
+    return Fact(value=", ".join(sorted({text(fact) for fact in facts})))

@@ -15,6 +15,7 @@ from harness.result import Result
 
 CHUNK_SPREAD_LIMIT = 0.01  # quartiles' distance over median of a chunk on an idle host
 COMPONENT_SPREAD_LIMIT = 0.005
+BESIDE = "run.beside"  # the fact of a process that other benches were beside
 REASONS_SHOWN = 3
 REASON_CHARACTERS = 100
 
@@ -146,6 +147,23 @@ def wide_spread(result: Result) -> Finding | None:
     )
 
 
+def shared_host(result: Result) -> Finding | None:
+    """Other benches of the same host were under way, on other GPUs."""
+    beside = result.provenance.get(BESIDE)
+    timed = result.components or chunk_timing(result) is not None
+    if not timed or beside is None or not isinstance(beside.value, int) or not beside.value:
+        return None
+    return Finding(
+        "shared host",
+        (
+            "other benches that were under way on this host, at most: ",
+            Evidence(beside.value, "count", f"/provenance/{BESIDE}"),
+        ),
+        "take absolute wall times from a run made alone: the host's CPUs, memory and power are "
+        "shared",
+    )
+
+
 def wide_components(result: Result) -> Finding | None:
     """Isolated components whose samples lie far apart."""
     parts: list[str | Evidence] = []
@@ -224,6 +242,7 @@ RULES: tuple[Callable[[Result], Finding | None], ...] = (
     flagged_samples,
     throttled,
     wide_spread,
+    shared_host,
     wide_components,
     broken_graphs,
     sampler_trouble,

@@ -4,6 +4,7 @@ Sources begin with the side they lie on, `a/` or `b/`; the lint then looks into 
 """
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from harness.report.cells import NOTHING, Cell, Inline, Line, Source, Table, lin
 from harness.report.changed import changed_cases
 from harness.report.changed_view import ChangedView, changed_views
 from harness.report.comparison import Comparison
+from harness.report.kept import deciding
 from harness.report.lint import cells_of, check_template, check_view
 from harness.report.material import plan
 from harness.report.sides import Sides
@@ -31,6 +33,7 @@ SAMPLES: dict[Measure, tuple[str, ...]] = {
     "busy_cycles": ("/busy/*/busy_ms", "/busy/*/sm_clock_mhz"),
 }
 PLANS = ("a/run.json#/cases", "b/run.json#/cases")  # where the id of a case comes from
+REMARKS = {"run.beside": "benches on other GPUs meanwhile; recorded where there were some"}
 MEASURE_LABELS: dict[Time, str] = {"wall": "wall", "busy": "GPU-busy"}
 
 
@@ -45,6 +48,7 @@ class ComparisonView:
     not_compared: tuple[Line, ...]
     warnings: tuple[Line, ...]
     call: Cell
+    deciding: Cell  # the measures that the call rests on
     next_step: Line
 
 
@@ -52,7 +56,7 @@ def markdown(told: Comparison, sides: Sides) -> str:
     """The page. Raises UnsourcedNumberError for a number that no record contains."""
     view = ComparisonView(
         runs=_runs(sides),
-        differences=table(("Key", "A", "B", "Remark"), [_difference(*one) for one in sides.found]),
+        differences=table(("Key", "A", "B", "Remark"), _differences(sides)),
         verdicts=_verdicts(told, sides),
         changed=changed_views(changed_cases(sides)),
         not_compared=tuple(
@@ -61,6 +65,7 @@ def markdown(told: Comparison, sides: Sides) -> str:
         ),
         warnings=tuple(line(Cell(text, PLANS)) for text in told.warnings),
         call=Cell(told.call, form="strong"),
+        deciding=Cell(deciding(told.verdicts)),
         next_step=_next_step(told.next_step),
     )
     check_sides(view, sides.a.path, sides.b.path)
@@ -98,16 +103,25 @@ def _runs(sides: Sides) -> Table | None:
     return table(("", "A", "B"), rows)
 
 
-def _difference(pair: Pair, one: Difference) -> tuple[Inline, ...]:
+def _differences(sides: Sides) -> list[tuple[Inline, ...]]:
+    """A row for each key; for each case of a key whose values the cases do not share."""
+    keys = Counter(one.key for _, one in sides.found)
+    return [_difference(pair, one, named=keys[one.key] > 1) for pair, one in sides.found]
+
+
+def _difference(pair: Pair, one: Difference, *, named: bool) -> tuple[Inline, ...]:
     text_a, text_b = one.texts
     from_a = _fact_source("a", pair.a[0], one.key, one.a)
     from_b = _fact_source("b", pair.b[0], one.key, one.b)
-    remark = ": ".join(filter(None, ["the question" if one.role == "asked" else "", one.reason]))
+    asked = "the question" if one.role == "asked" else ""
+    remark = ": ".join(filter(None, [asked, one.reason or REMARKS.get(one.key, "")]))
+    if named:
+        remark = "; ".join(filter(None, [f"in {pair.label}", remark]))
     return (
         Cell(one.key, from_a + from_b, "code"),
         Cell(_shortened(text_a, text_b), from_a),
         Cell(_shortened(text_b, text_a), from_b),
-        Cell(remark) if remark else NOTHING,
+        Cell(remark, PLANS) if remark else NOTHING,
     )
 
 

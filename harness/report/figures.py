@@ -70,7 +70,7 @@ def _stages(material: Material) -> bytes | None:
     bars = []
     for mode in MODES:
         result = material.plain("e2e", mode)
-        parts = grouped_stages(result) if result is not None else {}
+        parts = grouped_stages(material.processes(result)) if result is not None else {}
         if any(parts.values()):
             bars.append((material.own or MODE_LABELS[mode], parts))
     if not bars:

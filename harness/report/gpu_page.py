@@ -125,4 +125,5 @@ def _point(material: Material) -> RunPoint | None:
     preset = PRESETS[result.case.preset]
     if (result.case.width_px, result.case.height_px) != (preset.width_px, preset.height_px):
         return None
-    return RunPoint(material.run.manifest.created_utc[:10], wall, _busy(material))
+    run_id, matrix = material.run.manifest.run_id, material.run.manifest.matrix
+    return RunPoint(f"{run_id.removesuffix(f'-{matrix}')}\n{matrix}", wall, _busy(material))

@@ -3,11 +3,14 @@
 `invoke compare --out reports/comparisons/NAME` keeps one.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
 from harness.analysis.experiment import Call
+from harness.analysis.pairs import Time
 from harness.errors import RecordError
 from harness.intake import read_file
 from harness.report.cells import Cell, Link, Table, table
@@ -15,6 +18,26 @@ from harness.report.cells import Cell, Link, Table, table
 KEPT = "comparisons"
 DOCUMENT, TEXT = "comparison.json", "comparison.md"
 LIMIT_BYTES = 1 << 20
+MEASURE_WORDS: dict[Time, str] = {"wall": "wall time", "busy": "GPU-busy time"}
+
+
+class Deciding(Protocol):
+    """A verdict by a measure."""
+
+    @property
+    def measure(self) -> Time:
+        """What was timed."""
+
+    @property
+    def decides(self) -> bool:
+        """Whether the comparison's call rests on it."""
+
+
+class KeptVerdict(msgspec.Struct, frozen=True):
+    """Of a verdict in a comparison: whether it is by the measure that decides."""
+
+    measure: Time
+    decides: bool
 
 
 class KeptComparison(msgspec.Struct, frozen=True):
@@ -23,6 +46,7 @@ class KeptComparison(msgspec.Struct, frozen=True):
     a: str
     b: str
     across: list[str]
+    verdicts: list[KeptVerdict]
     call: Call
 
 
@@ -34,7 +58,7 @@ def kept_comparisons(reports: Path) -> dict[str, KeptComparison]:
 def kept_table(comparisons: dict[str, KeptComparison]) -> Table | None:
     """A row for each; None without one."""
     return table(
-        ("Comparison", "A", "B", "The question", "B is"),
+        ("Comparison", "A", "B", "The question", "B is", "By"),
         [_row(name, one) for name, one in comparisons.items()],
     )
 
@@ -47,7 +71,14 @@ def _row(name: str, one: KeptComparison) -> tuple[Cell | Link, ...]:
         Cell(one.b, (f"{at}/b",)),
         Cell(", ".join(one.across) or "the same again", (f"{at}/across",)),
         Cell(one.call, (f"{at}/call",)),
+        Cell(deciding(one.verdicts), (f"{at}/verdicts",)),
     )
+
+
+def deciding(verdicts: Iterable[Deciding]) -> str:
+    """In words the measures that a comparison's call rests on."""
+    measures = dict.fromkeys(one.measure for one in verdicts if one.decides)
+    return " and ".join(MEASURE_WORDS[measure] for measure in measures)
 
 
 def _read(path: Path) -> KeptComparison:

@@ -127,7 +127,7 @@ def stage_figure(
             beside(axes, left, row, f"{short(left)} ms", widest)
         name_rows(axes, [label for label, _ in bars])
         axes.set_xlim(0, widest * 1.12)
-        axes.set_xlabel("Milliseconds a chunk (medians of the steady state)")
+        axes.set_xlabel("Milliseconds a chunk (medians of its parts, which sum to nearly its own)")
         shown = [g for g in groups if any(parts.get(g) for _, parts in bars)]
         handles = [Patch(color=groups[g][1], label=groups[g][0]) for g in shown]
         figure.legend(handles=handles, loc="outside upper left", ncols=6, **LEGEND)

@@ -36,6 +36,7 @@ class RunView:
     """One report, in the order of its sections."""
 
     subject: Cell
+    several: bool  # whether a case was measured by several processes
     own: bool  # a pipeline of the user's own: sections about the built-in workload are left out
     title: Line
     functional_only: bool
@@ -83,6 +84,7 @@ def build(run: Run, draw: Draw = draw) -> Report:
     figures = draw(material, found.trust)
     view = RunView(
         subject=_subject(material),
+        several=material.several,
         own=bool(material.own),
         title=line(device_name(material), *_changed(material)),
         functional_only=material.functional_only,

@@ -60,8 +60,8 @@ def test_only_steady_chunks_are_timed() -> None:
 def test_without_steady_chunks_there_is_no_timing() -> None:
     warmup = samples.result(chunks=[chunk(0, 900.0, 0.0, phase="warmup")])
     assert chunk_timing(warmup) is None
-    assert stage_times(warmup) == []
-    assert grouped_stages(warmup) == {}
+    assert stage_times([warmup]) == []
+    assert grouped_stages([warmup]) == {}
 
 
 def test_event_time_is_missing_if_one_chunk_lacks_it() -> None:
@@ -73,7 +73,7 @@ def test_event_time_is_missing_if_one_chunk_lacks_it() -> None:
 
 def test_stage_shares_are_of_the_sum_of_stages() -> None:
     result = samples.result(chunks=[chunk(4, 100.0, 1.0), chunk(5, 100.0, 1.1)])
-    stages = {stage.name: stage for stage in stage_times(result)}
+    stages = {stage.name: stage for stage in stage_times([result])}
     assert list(stages) == ["encode", "denoise.0", "hints.0"]
     assert stages["denoise.0"].share == pytest.approx(0.5)
     assert sum(stage.share for stage in stages.values()) == pytest.approx(1.0)
@@ -84,7 +84,7 @@ def test_stage_shares_are_of_the_sum_of_stages() -> None:
 def test_stages_of_one_kind_are_grouped() -> None:
     parts = {"denoise.0": 10.0, "denoise.1": 12.0, "prepare": 1.0, "finish": 2.0}
     result = samples.result(chunks=[chunk(4, 25.0, 1.0, stage_ms=parts)])
-    assert grouped_stages(result) == {"denoise": 22.0, "other": 3.0}
+    assert grouped_stages([result]) == {"denoise": 22.0, "other": 3.0}
 
 
 @pytest.mark.parametrize(
@@ -131,3 +131,26 @@ def test_fps_over_processes_is_a_geometric_mean() -> None:
     assert found.value == pytest.approx(60.0)  # of 30 and 120 FPS
     assert event.value == pytest.approx((399 * 99) ** 0.5)
     assert fps_over_processes([samples.result(chunks=[])]) is None
+
+
+def test_stages_of_several_processes_are_geometric_means_as_the_chunk_is() -> None:
+    fast, slow = ([chunk(4, ms, 1.0), chunk(5, ms, 1.2)] for ms in (50.0, 200.0))
+    processes = [samples.result(chunks=chunks) for chunks in (fast, slow)]
+    stages = {stage.name: stage for stage in stage_times(processes)}
+    assert stages["denoise.0"].device_ms == pytest.approx(50.0)
+    assert stages["denoise.0"].share == pytest.approx(0.5)
+    assert grouped_stages(processes)["hints"] == pytest.approx(25.0)
+
+
+def test_quartiles_of_stages_are_of_the_process_where_they_lie_furthest_apart() -> None:
+    calm = samples.result(chunks=[chunk(4, 100.0, 1.0), chunk(5, 100.0, 1.2)])
+    moved = samples.result(chunks=[chunk(4, 80.0, 1.0), chunk(5, 120.0, 1.2)])
+    assert stage_times([calm])[0].iqr_ms == 0.0
+    assert stage_times([calm, moved])[0].iqr_ms == stage_times([moved])[0].iqr_ms > 0.0
+
+
+def test_a_stage_that_one_process_never_ran_has_no_geometric_mean_but_zero() -> None:
+    without = samples.result(chunks=[chunk(4, 100.0, 1.0, stage_ms={"denoise.0": 50.0})])
+    full = samples.result(chunks=[chunk(4, 100.0, 1.0)])
+    stages = {stage.name: stage.device_ms for stage in stage_times([full, without])}
+    assert stages["hints.0"] == 0.0 and stages["denoise.0"] == pytest.approx(50.0)

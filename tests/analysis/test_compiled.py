@@ -38,3 +38,10 @@ def test_ratio_and_change() -> None:
 def test_nothing_timed_is_refused() -> None:
     with pytest.raises(ValueError, match="nothing was timed"):
         verdict(timed(0.0), timed(1.0))
+
+
+@pytest.mark.parametrize("wide", ["eager", "compiled"])
+def test_a_spread_that_could_hide_a_difference_leaves_it_undecided(wide: str) -> None:
+    spreads = {"eager": 0.5, "compiled": 0.5} | {wide: 6.0}
+    found = verdict(timed(100.0, iqr=spreads["eager"]), timed(98.1, iqr=spreads["compiled"]))
+    assert (found.call, found.reason) == ("undecided", "within the spread of one process")

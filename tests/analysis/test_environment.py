@@ -128,3 +128,12 @@ def test_across_is_a_list_of_known_keys() -> None:
         parse_across("gpu,,torch")
     with pytest.raises(UsageError, match=r"'gpus' is no key.*begin with gpu"):
         check_across(["gpus"], [facts(gpu__name="H100")])
+
+
+def test_the_order_of_processes_is_no_difference() -> None:
+    one, other = (samples.result(provenance=facts(gpu__uuid_hash=value)) for value in ("ab", "cd"))
+    here, there = (
+        environment(samples.manifest(), results) for results in ([one, other], [other, one])
+    )
+    assert here["gpu.uuid_hash"].value == "ab, cd"
+    assert differences(here, there) == []

@@ -257,3 +257,16 @@ def test_flags_of_every_arm_count() -> None:
     finding = rules.flagged_samples(with_flags(paired, 3))
     assert finding is not None
     assert "<3> of <100> steady chunks are flagged" in text(finding)
+
+
+def test_benches_beside_a_timed_process_lower_the_confidence_in_it() -> None:
+    fact = {"run.beside": Fact(value=2)}
+    timed = build.result(CHUNKS)
+    shared = build.change(timed, provenance=timed.provenance | fact)
+    found = rules.shared_host(shared)
+    assert found is not None
+    assert text(found) == "other benches that were under way on this host, at most: <2>"
+    assert rules.shared_host(timed) is None
+    assert rules.shared_host(build.change(shared, chunks=[], components=[])) is None
+    told = [one for one in case_findings([timed, shared]) if one.finding.rule == "shared host"]
+    assert [one.processes for one in told] == [1]

@@ -320,3 +320,17 @@ def test_a_gate_refuses_what_a_comparison_refuses(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"torch.version"):
         gated(tmp_path)
     assert gated(tmp_path, across="torch.version").exit_code == 0
+
+
+def test_a_key_that_differs_from_case_to_case_names_them(tmp_path: Path) -> None:
+    run(tmp_path, "a", facts={"host.kernel": "6.1"})
+    b = run(tmp_path, "b", facts={"host.kernel": "6.2"})
+    once = [row for row in page(tmp_path).splitlines() if row.startswith("| `host.kernel`")]
+    assert once == ["| `host.kernel` | 6.1 | 6.2 | – |"]
+    for path in (b / "cases").glob(f"{PAIRED}*"):
+        path.write_text(path.read_text().replace('"6.2"', '"6.3"'))
+    twice = [row for row in page(tmp_path).splitlines() if row.startswith("| `host.kernel`")]
+    assert twice == [
+        f"| `host.kernel` | 6.1 | 6.2 | in {EAGER} |",
+        f"| `host.kernel` | 6.1 | 6.3 | in {PAIRED} |",
+    ]

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from harness.analysis.experiment import location
-from harness.report.gpu_page import gpu_view
+from harness.report.gpu_page import _point, gpu_view
 from harness.report.index import eager_inpainting, index_view
 from harness.report.material import Material
 from harness.report.plots_runs import GpuBar, RunPoint, gpus_figure, trend_figure
@@ -85,3 +85,9 @@ def test_figures_are_the_same_bytes_every_time() -> None:
     bars = [GpuBar("NVIDIA H200", times)]
     assert gpus_figure(bars) == gpus_figure(bars)
     assert gpus_figure(bars) != gpus_figure([GpuBar("NVIDIA H200", times, changed=True)])
+
+
+def test_marks_of_a_trend_are_told_apart_by_their_runs(tmp_path: Path) -> None:
+    path = run(tmp_path, "20261124-080000-full", only=(EAGER,))
+    point = _point(Material(*loaded(path)))
+    assert point is not None and point.label == "20261124-080000\nfull"

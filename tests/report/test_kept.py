@@ -6,7 +6,7 @@ import pytest
 
 from harness.errors import RecordError
 from harness.report.compare import compare_runs
-from harness.report.kept import DOCUMENT, KEPT, kept_comparisons, kept_table
+from harness.report.kept import DOCUMENT, KEPT, TEXT, kept_comparisons, kept_table
 from harness.report.render import render_index
 from tests.records import build
 
@@ -18,9 +18,12 @@ def test_the_index_lists_what_is_kept(tmp_path: Path) -> None:
     index = render_index(tmp_path)[-1].read_text()
     call = kept_comparisons(tmp_path)["itself"].call
     row = (
-        f"| [itself](comparisons/itself/comparison.md) | {run} | {run} | the same again | {call} |"
+        f"| [itself](comparisons/itself/comparison.md) | {run} | {run} | the same again | {call} "
+        "| GPU-busy time |"
     )
     assert row in index
+    page = (tmp_path / KEPT / "itself" / TEXT).read_text()
+    assert f"Altogether, by GPU-busy time: **{call}**" in page
 
 
 def test_without_any_there_is_no_table(tmp_path: Path) -> None:

@@ -299,3 +299,10 @@ def test_the_timeline_is_data_that_nothing_ends(tmp_path: Path) -> None:
     assert told["stages"][0]["label"] == evil.stage
     busy = told["lanes"][0]["series"][0]["shares"]
     assert busy == pytest.approx(line_.busy, abs=1e-4)
+
+
+def test_a_long_text_is_marked_so_that_its_column_stays_readable() -> None:
+    rows = table(("Head", "Other"), [(Cell(length * "<a "), Cell("x")) for length in (3, 30)])
+    template = '{% from "macros.md.j2" import table %}{{ table(view) }}'
+    text = environment(finalize=held).from_string(template).render(view=rows)
+    assert to_html(text, lambda path, label: "").html.count('<td class="long">') == 1

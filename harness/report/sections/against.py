@@ -75,10 +75,13 @@ def against(material: Material) -> Against:
         ours, counted = {}, None
     seeded = any(case.weights == "seeded" for case in material.run.manifest.cases)
     structural = tuple(name for name in STRUCTURAL if seeded or name != "weights")
+    shown = [(item, label) for item, label in LABELS if item.name in ours] if ours else LABELS
     rows = [
         (label, _published(item), ours.get(item.name, NOTHING), Cell(item.source, _at(item)))
-        for item, label in LABELS
+        for item, label in shown
     ]
+    if len(shown) < len(LABELS):
+        note = line("Published figures that this run has no counterpart of are left out.")
     return Against(
         note=note,
         figures=table(("Figure", ">Published", ">Ours", "Stated in"), rows),
@@ -105,12 +108,15 @@ def _ours(material: Material) -> dict[str, Cell]:
     cells: dict[str, Cell] = {}
     whole = material.plain("e2e", "inpainting")
     timing = material.timing("inpainting")
+    eager = whole or material.plain("paired", "inpainting")
+    location = material.chunk(eager) if eager is not None else None
+    if eager is not None and location is not None:
+        wall = of_all(material.processes(eager), "/chunks/*/wall_ms")
+        cells["chunk"] = ms(location.value, *wall)
     if whole is not None and timing is not None:
-        wall = of_all(material.processes(whole), "/chunks/*/wall_ms")
-        location = material.chunk(whole)
-        cells["chunk"] = ms(location.value if location else None, *wall)
-        encode_ms = grouped_stages(whole).get("encode")
-        encode = ms(encode_ms, of(whole, "/chunks/*/stage_ms/encode"))
+        processes = material.processes(whole)
+        encode_ms = grouped_stages(processes).get("encode")
+        encode = ms(encode_ms, *of_all(processes, "/chunks/*/stage_ms/encode"))
         if encode_ms is not None:
             cells["encode_end_to_end_low"] = cells["encode_end_to_end_high"] = encode
         cells |= _lora(whole)

@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 
-from harness.analysis.chunks import grouped_stages
+from harness.analysis.chunks import base_arm, grouped_stages
 from harness.analysis.claims import Ceiling, RootCause
+from harness.analysis.comparisons import over_processes
 from harness.analysis.findings import Evidence, case_findings
 from harness.analysis.gpu_state import REASONS_FIELD, energy, phase_states
 from harness.report.cells import (
+    NOTHING,
     Cell,
     Inline,
     Line,
@@ -131,16 +133,17 @@ def _vace_sentence(material: Material) -> Line | None:
 
 def _stage_sentence(material: Material) -> Line | None:
     found = headline(material)
-    groups = grouped_stages(found[0]) if found is not None else {}
+    processes = material.processes(found[0]) if found is not None else []
+    groups = grouped_stages(processes)
     total_ms = sum(groups.values())
     if found is None or not total_ms:
         return None
-    source = of(found[0], "/chunks/*/stage_ms")
+    sources = of_all(processes, "/chunks/*/stage_ms")
     ranked = sorted(groups.items(), key=lambda item: -item[1])[:4]
     words: list[Inline | str] = []
     for index, (group, value) in enumerate(ranked):
         name = f"stage {group}" if material.own else GROUP_LABELS[group]
-        words += [", " * bool(index), f"{name} ", percent(value / total_ms, source)]
+        words += [", " * bool(index), f"{name} ", percent(value / total_ms, *sources)]
     return line("Where the chunk goes: ", *words, ".")
 
 
@@ -181,33 +184,43 @@ def _gpu_sentence(material: Material) -> Line | None:
     held = state.reasons or state.counters_ns
     known = REASONS_FIELD in result.gpu.series.fields or result.gpu.counters
     clocks = "were held back" if held else "were not held back" if known else "may be held back"
-    return line("The GPU meanwhile (medians): ", *words, f"; its clocks {clocks}.")
+    which = ", the first process's" if len(material.processes(result)) > 1 else ""
+    return line(f"The GPU meanwhile (medians{which}): ", *words, f"; its clocks {clocks}.")
 
 
 def _rows(material: Material, steady: list[tuple[Result, Steady]]) -> Table | None:
     several = any(len(found.results) > 1 for _, found in steady)
+    busy = [_busy_cell(material, result) for result, _ in steady]
+    on_gpu = any(cell.text != NOTHING.text for cell in busy)
     rows: list[tuple[Inline | str, ...]] = [
         (
             case_label(result),
             *found.chunk_cells(several),
             found.spread_cell(),
             found.samples_cell(),
-            found.event_cell(),
+            *([cell] if on_gpu else []),
             found.fps_cell(),
             doubts(material, [result]),
         )
-        for result, found in steady
+        for (result, found), cell in zip(steady, busy, strict=True)
     ]
     heads = (
         "Case",
         *chunk_heads(several),
         ">IQR / median",
         ">n",
-        ">Chunk, GPU events (ms)",
+        *([">GPU busy (ms)"] if on_gpu else []),
         ">FPS",
         "Low confidence",
     )
     return table(heads, rows)
+
+
+def _busy_cell(material: Material, result: Result) -> Cell:
+    """GPU-busy time of the chunk over the processes; nothing where that was not measured."""
+    processes = material.processes(result)
+    busy = over_processes(processes, "busy", base_arm(result.case))
+    return number(busy.value if busy else None, *of_all(processes, "/busy/*/busy_ms"))
 
 
 def _remarks(material: Material) -> list[Line]:

@@ -7,6 +7,7 @@ from harness.presets import PRESETS
 from harness.record_parts import ClipUse
 from harness.report.cells import NOTHING, Block, Cell, Inline, Line, Table, count, line, table
 from harness.report.material import Material, fact_cell, of, of_all, plan
+from harness.report.sections.case_account import account
 from harness.result import Fact, Result
 
 # What the tables show, in this order; every other fact is in the full list.
@@ -23,6 +24,8 @@ PINS: tuple[tuple[str, str], ...] = (
     ("Uncommitted changes", "git.dirty"),
     ("vace-bench", "harness.version"),
 )
+MOST_VALUES = 4  # of a fact that differs: more, or longer ones, are not listed
+LONGEST_VALUE = 20  # characters
 VAE_LABELS = {"tae": "TAE", "wanvae": "WanVAE"}
 SHOWN_FACTS: tuple[tuple[str, str], ...] = (
     ("GPU", "gpu.name"),
@@ -170,7 +173,7 @@ def _shown(material: Material, wanted: tuple[tuple[str, str], ...]) -> Table | N
         found = material.fact(name)
         if found is not None:
             remark = _remark(material, name)
-            rows.append((label, line(fact_cell(*found), f" ({remark})" if remark else "")))
+            rows.append((label, line(fact_cell(*found), *((" (", remark, ")") if remark else ()))))
     return table(("What", "Value"), rows)
 
 
@@ -181,7 +184,7 @@ def _cases(material: Material) -> Table | None:
         result = material.run.results.get(case.id)
         failure = material.run.failures.get(case.id)
         if result is not None:
-            rows.append((name, _state(material, result), *_account(result)))
+            rows.append((name, _state(material, result), *account(material.processes(result))))
         elif failure is not None:
             category = Cell(f"failed ({failure.category})")
             rows.append((name, category, NOTHING, NOTHING, NOTHING))
@@ -199,28 +202,6 @@ def _state(material: Material, result: Result) -> Inline:
     if len(done) < planned:
         return line(count(len(done), *at), " of ", count(planned, *at), " processes finished")
     return line("finished, ", count(len(done), *at), " processes")
-
-
-def _account(result: Result) -> tuple[Line | Cell, Cell, Cell]:
-    steady = [chunk for chunk in result.chunks if chunk.phase == "steady"]
-    if not steady and not result.components:
-        return NOTHING, NOTHING, NOTHING
-    if not steady:
-        blocks = len({block for component in result.components for block in component.block})
-        source = of(result, "/components/*/block")
-        return NOTHING, NOTHING, count(blocks, source) if blocks else NOTHING
-    convergence = result.convergence
-    warmup: Line | Cell = NOTHING
-    if convergence is not None:
-        warmup = line(
-            "converged" if convergence.converged else "not converged",
-            " after ",
-            count(convergence.chunks, of(result, "/convergence/chunks")),
-            " chunks",
-        )
-    source = of(result, "/chunks/*/block")
-    blocks = len({chunk.block for chunk in steady})
-    return warmup, count(len(steady), source), count(blocks, source)
 
 
 def _clips(results: list[Result]) -> Table | None:
@@ -261,18 +242,31 @@ def _all_facts(material: Material) -> Table | None:
     for name in sorted(facts):
         fact, source = facts[name]
         cells = (Cell(name, (source,), "code"), fact_cell(fact, source))
-        rows.append((*cells, _remark(material, name)))
+        rows.append((*cells, _remark(material, name) or ""))
     return table(("Fact", "Value", "Remark"), rows)
 
 
-def _remark(material: Material, name: str) -> str:
-    """Whether the plan's and the processes' own values of a fact differ; empty where they agree."""
-    cases = [
-        {str(one.provenance[name].value) for one in processes if name in one.provenance}
+def _value(fact: Fact) -> str:
+    return "not available" if fact.value is None else str(fact.value)
+
+
+def _remark(material: Material, name: str) -> Cell | None:
+    """Whether the plan's and the processes' own values of a fact differ; None where they agree.
+
+    With the values, where they are few and short.
+    """
+    holders = [
+        [one for one in processes if name in one.provenance]
         for processes in map(material.processes, material.results)
     ]
-    if any(len(values) > 1 for values in cases):
-        return "differs between processes"
+    cases = [[_value(one.provenance[name]) for one in processes] for processes in holders]
     planned = material.run.manifest.facts.get(name)
-    whole = {str(planned.value)} if planned is not None else set[str]()
-    return "differs between cases" if len(whole.union(*cases)) > 1 else ""
+    first = [] if planned is None else [_value(planned)]
+    values = list(dict.fromkeys([*first, *(value for values in cases for value in values)]))
+    if not values[1:]:
+        return None
+    between = "processes" if any(len(set(values)) > 1 for values in cases) else "cases"
+    few = len(values) <= MOST_VALUES and max(map(len, values)) <= LONGEST_VALUE
+    told = f": {', '.join(values)}" if few else ""
+    at = of_all([one for processes in holders for one in processes], f"/provenance/{name}")
+    return Cell(f"differs between {between}{told}", (plan(f"/facts/{name}"), *at)[not first :])

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from harness.analysis.chunks import StageTime, chunk_timing, stage_times
+from harness.analysis.chunks import StageTime, event_over_processes, stage_times
+from harness.analysis.comparisons import over_processes
 from harness.analysis.operators import attribution_is_off, family_times, unattributed_ms
 from harness.matrix import Case
 from harness.record_parts import CountPass
@@ -20,9 +21,13 @@ from harness.report.cells import (
     percent,
     table,
 )
-from harness.report.material import MODES, Material, case_label, mode_label, of
+from harness.report.material import MODES, Material, case_label, mode_label, of, of_all
 from harness.result import Result
 
+SEVERAL = (
+    "Where a case has several processes, times are geometric means of their medians and quartiles "
+    "are of the process where they lie furthest apart."
+)
 TOP_KERNELS = 10
 TOP_OPERATORS = 20
 ATTENTION_LABELS = {
@@ -54,10 +59,10 @@ class Counted:
 
 @dataclass(frozen=True)
 class StageParts:
-    """The columns that a stage table has for each mode."""
+    """The columns that a stage table has for each mode, of a case's processes."""
 
     suffixes: tuple[str, ...]
-    cells: Callable[[Result, StageTime], list[Inline]]
+    cells: Callable[[list[Result], StageTime], list[Inline]]
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,7 @@ class Stages:
     """Stages of each mode, their sum against the chunk, the count passes, attention's proof."""
 
     rows: Table | None
+    note: Line | None  # what the times are where a case has several processes
     details: Table | None
     sums: tuple[Line, ...]
     counted: tuple[Counted, ...]
@@ -74,11 +80,14 @@ class Stages:
 def stages_section(material: Material) -> Stages:
     """The section over the plain eager case of each mode, and every count pass."""
     plain = [material.plain("e2e", mode) for mode in MODES]
-    present = [result for result in plain if result is not None and stage_times(result)]
+    found = [material.processes(result) for result in plain if result is not None]
+    present = [processes for processes in found if stage_times(processes)]
+    several = any(len(processes) > 1 for processes in present)
     return Stages(
+        note=line(SEVERAL) if several else None,
         rows=_stage_rows(present, MAIN_PARTS),
         details=_stage_rows(present, DETAIL_PARTS),
-        sums=tuple(_sum_line(result) for result in present),
+        sums=tuple(_sum_line(processes) for processes in present),
         counted=tuple(
             _counted(result, result.count_pass)
             for result in material.end_to_end
@@ -100,59 +109,58 @@ def stage_label(name: str, case: Case) -> str:
     return STAGE_LABELS.get(name, name)
 
 
-def _stage_rows(results: list[Result], parts: StageParts) -> Table | None:
-    """Rows of stages, with the columns that `parts` makes for each mode."""
-    stages = {result.case_id: {s.name: s for s in stage_times(result)} for result in results}
-    names = list(dict.fromkeys(name for result in results for name in stages[result.case_id]))
+def _stage_rows(cases: list[list[Result]], parts: StageParts) -> Table | None:
+    """Rows of stages, with the columns that `parts` makes for the processes of each mode's case."""
+    stages = [{stage.name: stage for stage in stage_times(processes)} for processes in cases]
+    both = list(zip(cases, stages, strict=True))
     heads = ["Stage"]
-    for result in results:
-        heads += [f">{mode_label(result.case)}{suffix}" for suffix in parts.suffixes]
+    for processes in cases:
+        heads += [f">{mode_label(processes[0].case)}{suffix}" for suffix in parts.suffixes]
     rows: list[tuple[Inline | str, ...]] = []
-    for name in names:
-        holders = [result for result in results if name in stages[result.case_id]]
-        sources = tuple(of(result, f"/chunks/*/stage_ms/{name}") for result in holders)
+    for name in dict.fromkeys(name for known in stages for name in known):
+        holders = [result for processes, known in both if name in known for result in processes]
+        sources = of_all(holders, f"/chunks/*/stage_ms/{name}")
         row: list[Inline | str] = [Cell(stage_label(name, holders[0].case), sources)]
-        for result in results:
-            stage = stages[result.case_id].get(name)
-            row += [NOTHING] * len(parts.suffixes) if stage is None else parts.cells(result, stage)
+        for processes, known in both:
+            stage = known.get(name)
+            empty = [NOTHING] * len(parts.suffixes)
+            row += empty if stage is None else parts.cells(processes, stage)
         rows.append(tuple(row))
     return table(heads, rows)
 
 
-def _main_cells(result: Result, stage: StageTime) -> list[Inline]:
-    source = of(result, f"/chunks/*/stage_ms/{stage.name}")
-    return [number(stage.device_ms.median, source), percent(stage.share, source)]
+def _main_cells(processes: list[Result], stage: StageTime) -> list[Inline]:
+    sources = of_all(processes, f"/chunks/*/stage_ms/{stage.name}")
+    return [number(stage.device_ms, *sources), percent(stage.share, *sources)]
 
 
-def _detail_cells(result: Result, stage: StageTime) -> list[Inline]:
-    device = of(result, f"/chunks/*/stage_ms/{stage.name}")
-    host = of(result, f"/chunks/*/stage_host_ms/{stage.name}")
-    host_ms = stage.host_ms.median if stage.host_ms else None
-    return [number(stage.device_ms.iqr, device), number(host_ms, host)]
+def _detail_cells(processes: list[Result], stage: StageTime) -> list[Inline]:
+    device = of_all(processes, f"/chunks/*/stage_ms/{stage.name}")
+    host = of_all(processes, f"/chunks/*/stage_host_ms/{stage.name}")
+    return [number(stage.iqr_ms, *device), number(stage.host_ms, *host)]
 
 
 MAIN_PARTS = StageParts((" (ms)", ", share"), _main_cells)
 DETAIL_PARTS = StageParts((", IQR (ms)", ", host (ms)"), _detail_cells)
 
 
-def _sum_line(result: Result) -> Line:
-    timing = chunk_timing(result)
-    total_ms = sum(stage.device_ms.median for stage in stage_times(result))
-    source = of(result, "/chunks/*/stage_ms")
+def _sum_line(processes: list[Result]) -> Line:
+    total_ms = sum(stage.device_ms for stage in stage_times(processes))
+    sources = of_all(processes, "/chunks/*/stage_ms")
     words: list[Inline | str] = [
-        f"{mode_label(result.case)}: stage medians sum to ",
-        ms(total_ms, source),
+        f"{mode_label(processes[0].case)}: stage medians sum to ",
+        ms(total_ms, *sources),
     ]
-    if timing is not None:
-        on_gpu = timing.event_ms is not None
-        chunk = timing.event_ms if timing.event_ms is not None else timing.wall_ms
-        key = of(result, "/chunks/*/event_ms" if on_gpu else "/chunks/*/wall_ms")
+    event = event_over_processes(processes)
+    chunk = event or over_processes(processes, "wall")
+    if chunk is not None:
+        keys = of_all(processes, "/chunks/*/event_ms" if event else "/chunks/*/wall_ms")
         words += [
             ", against a chunk of ",
-            ms(chunk.median, key),
-            " by GPU events" if on_gpu else " by the host's clock",
+            ms(chunk.value, *keys),
+            " by GPU events" if event else " by the host's clock",
             " (",
-            percent(abs(1 - total_ms / chunk.median) if chunk.median else None, source, key),
+            percent(abs(1 - total_ms / chunk.value), *sources, *keys),
             " apart)",
         ]
     return line(*words, ".")

@@ -64,7 +64,7 @@ def _speed(
         " takes ",
         Cell(ms(steady.chunk_ms.value).text, steady.wall, "strong"),
         *_basis(steady),
-        " Over whole blocks that is ",
+        " Over whole blocks, slow chunks too, that is ",
         Cell(f"{steady.fps_cell().text} FPS", (*steady.wall, *steady.frames), "strong"),
         ".",
     )

@@ -12,6 +12,10 @@ from itertools import pairwise
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from harness.report.web.cells import released
+
+LONG = 40  # characters
+TAG = re.compile(r"<[^>]*>")
 NOTE = re.compile(r"\[!(NOTE|WARNING)\]\n")
 
 
@@ -40,6 +44,7 @@ def to_html(markdown: str, figure: Figure) -> Prose:
     tokens = reader.parse(markdown)
     headings = tuple(_headings(tokens))
     _mark_notes(tokens)
+    _mark_long(tokens)
     shaped = [new for token in _with_figures(tokens, figure) for new in _shaped(token)]
     return Prose(reader.renderer.render(shaped, reader.options, {}), headings)
 
@@ -63,6 +68,13 @@ def _mark_notes(tokens: list[Token]) -> None:
             del words.children[:2]  # the mark and the end of its line
 
 
+def _mark_long(tokens: list[Token]) -> None:
+    """Cells whose text a narrow column would make a tower of."""
+    for cell, words in pairwise(tokens):
+        if cell.type == "td_open":
+            cell.meta["long"] = len(TAG.sub("", released(words.content))) > LONG
+
+
 def _with_figures(tokens: list[Token], figure: Figure) -> Iterator[Token]:
     """Paragraphs of an image alone become the figure itself."""
     rest = iter(tokens)
@@ -82,7 +94,8 @@ def _shaped(token: Token) -> Iterator[Token]:
     """A table in a box that scrolls, alignment as a class: the policy refuses styles."""
     if token.type in ("th_open", "td_open"):
         numeric = "right" in str(token.attrs.get("style", ""))
-        token.attrs = {"class": "number"} if numeric else {}
+        shape = "number" if numeric else "long" if token.meta.get("long") else ""
+        token.attrs = {"class": shape} if shape else {}
         if token.type == "th_open":
             token.attrs["scope"] = "col"
     if token.type == "table_open":
