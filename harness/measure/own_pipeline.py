@@ -84,7 +84,7 @@ def own_errors(doing: str) -> Iterator[None]:
         yield
     except CaseError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise CaseError(f"{doing} failed: {type(error).__name__}: {error}") from error
 
 

@@ -175,6 +175,13 @@ def test_an_error_of_the_file_is_the_file_s(tmp_path: Path, text: str, problem: 
     assert problem in record.message
 
 
+@pytest.mark.parametrize("where", ["then", "build"])
+def test_a_file_that_ends_the_process_leaves_a_record(tmp_path: Path, where: str) -> None:
+    record = failed(tmp_path, source(**{where: "raise SystemExit(0)"}))
+    assert record.category == "input"
+    assert "SystemExit: 0" in record.message
+
+
 def test_the_traceback_of_a_failed_step_shows_its_line(tmp_path: Path) -> None:
     record = failed(tmp_path, source(then="raise KeyError('k')"))
     assert "raise KeyError('k')" in record.detail
