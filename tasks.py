@@ -96,10 +96,12 @@ def profile(context: Context, case: str | None = None, **given: Given) -> None:
 def new_matrix(context: Context, name: str = "", out: str | None = None) -> None:
     """Write a commented matrix of your own, which editors complete by its schema."""
     with one_line_errors(PROJECT):
+        from shlex import quote
+
         from harness.host.matrix_form import new_matrix as write_matrix
 
         path = write_matrix(PROJECT, name, out)
-        print(f"{path}: show its cases with `invoke bench --dry-run --matrix {path}`")
+        print(f"{path}: show its cases with `invoke bench --dry-run --matrix {quote(str(path))}`")
 
 
 @takes(SUBMIT_HELP)

@@ -153,27 +153,30 @@ def schedule(cases: list[Case]) -> list[Process]:
     return order
 
 
+SOME = Meta(min_length=1)  # an empty list would leave no case
+
+
 class Axes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One entry of a matrix: every combination of its lists becomes a case."""
 
-    kind: tuple[Kind, ...]
-    mode: tuple[Mode, ...]
-    compiled: tuple[bool, ...] = (False,)
+    kind: Annotated[tuple[Kind, ...], SOME]
+    mode: Annotated[tuple[Mode, ...], SOME]
+    compiled: Annotated[tuple[bool, ...], SOME] = (False,)
     size: tuple[Size, ...] = ()  # empty: the preset's size, or --size
-    vae: tuple[Vae, ...] = ("tae",)
-    attention: tuple[Attention, ...] = ("default",)
+    vae: Annotated[tuple[Vae, ...], SOME] = ("tae",)
+    attention: Annotated[tuple[Attention, ...], SOME] = ("default",)
     dtype: tuple[Dtype, ...] = ()  # empty: --dtype, else bfloat16
-    steps: tuple[Steps, ...] = (DEFAULT_STEPS,)
-    window: tuple[Window, ...] = (DEFAULT_WINDOW,)
+    steps: Annotated[tuple[Steps, ...], SOME] = (DEFAULT_STEPS,)
+    window: Annotated[tuple[Window, ...], SOME] = (DEFAULT_WINDOW,)
     stretch: Annotated[int, Meta(ge=1, le=300)] = DEFAULT_STRETCH
-    seed: tuple[Annotated[int, Meta(ge=0, lt=2**31)], ...] = (42,)
+    seed: Annotated[tuple[Annotated[int, Meta(ge=0, lt=2**31)], ...], SOME] = (42,)
     arms: Arms = ()
     label: Label = ""
     variant: tuple[Variant, ...] = ()  # empty: the baseline, or --variant
     processes: Annotated[int, Meta(ge=1, le=MOST_PROCESSES)] | None = None
     bare: bool = False
     profile: bool = False
-    plant: tuple[Plant, ...] = ("",)
+    plant: Annotated[tuple[Plant, ...], SOME] = ("",)
     warm_cache: bool = False
     blocks: Positive | None = None
     chunks_per_block: Positive | None = None

@@ -46,6 +46,7 @@ from harness.record_parts import (
 from harness.strict import Count, Key, NonNegative, Strict
 
 SCHEMA_VERSION = 8
+UPGRADE = "upgrade vace-bench"  # what to do about a record of a newer version
 RECORD_LIMIT_BYTES = 8 * 2**20
 
 
@@ -156,5 +157,5 @@ def check_version(blob: bytes, *, name: str) -> None:
     if version > SCHEMA_VERSION:
         raise RecordError(
             f"record {name} has schema {version}, this version reads up to {SCHEMA_VERSION}",
-            next_step="upgrade vace-bench",
+            next_step=UPGRADE,
         )

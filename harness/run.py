@@ -35,6 +35,12 @@ class Manifest(Strict, frozen=True):
             raise ValueError("it holds a case twice")
 
 
+def slug(name: str) -> str:
+    """'NVIDIA H200' -> 'nvidia-h200'."""
+    words = "".join(char if char.isascii() and char.isalnum() else " " for char in name.lower())
+    return "-".join(words.split())
+
+
 @dataclass(frozen=True)
 class Run:
     """A run as read back: results and the last failure of each unfinished case, in plan order."""

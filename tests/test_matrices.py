@@ -131,6 +131,8 @@ def test_a_users_matrix_has_the_form_of_the_built_in_ones(tmp_path: Path) -> Non
         "",
         "name = 'x'\ncases = []",
         "name = 'x'\n[[cases]]\nkind = ['e2e']\nmode = ['sepia']",
+        "name = 'x'\n[[cases]]\nkind = []\nmode = ['depth']",
+        "name = 'x'\n[[cases]]\nkind = ['e2e']\nmode = ['depth']\nseed = []",
         "name = 'x'\n[[cases]]\nkind = ['e2e']\nmode = ['depth']\nspeed = 11",
         "name = 'x'\n[[cases]]\nkind = ['e2e']\nmode = ['depth']\nblocks = 0",
         'name = "x\\n"\n[[cases]]\nkind = ["e2e"]\nmode = ["depth"]',

@@ -14,7 +14,7 @@ from harness.host.beside import hold_run
 from harness.host.choice import Choice
 from harness.host.containers import install_facts
 from harness.host.locks import hold_reports
-from harness.host.plan import Plan, slug
+from harness.host.plan import Plan
 from harness.host.ready import Place
 from harness.host.runner import Notify, ended_without_record, explain, keep_trace, read_record
 from harness.host.screen import Screen
@@ -25,7 +25,7 @@ from harness.job import RECORD_FILE, TRACE_FILE, Devices, Job, PreflightRequest
 from harness.matrix import Process, schedule
 from harness.privacy import host_scrubber
 from harness.result import RECORD_LIMIT_BYTES, Fact, Record, Result
-from harness.run import Manifest
+from harness.run import Manifest, slug
 from harness.store import RunFolder
 
 TRACE_LIMIT_BYTES = 256 * 2**20

@@ -16,6 +16,10 @@ from harness.intake import read_file
 
 FILE = ".last-error.json"
 LIMIT_BYTES = 1 << 16
+WITH_VALUE = {  # options of Invoke itself, before the task
+    *("-c", "--collection", "-f", "--config", "-r", "--search-root"),
+    *("-T", "--command-timeout"),
+}
 
 
 class LastError(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -67,8 +71,14 @@ def last_finding(project: Path) -> Finding | None:
 
 
 def _task() -> str:
-    """The first word of the command line that is no option."""
-    return next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+    """The first word of the command line that is neither an option of Invoke's nor its value."""
+    words = iter(sys.argv[1:])
+    for word in words:
+        if not word.startswith("-"):
+            return word
+        if word in WITH_VALUE:
+            next(words, None)
+    return ""
 
 
 def _plain(text: str) -> str:

@@ -60,7 +60,9 @@ REPRO_HELP = {
     "measure": COMPARE_HELP["measure"],
     "dry-run": "show the command of then and what differs; run nothing",
     "quiet": BENCH_HELP["quiet"],
-    **{name: BENCH_HELP[name] for name in ("host", "weights", "video", "depth", "mask")},
+    **{
+        name: BENCH_HELP[name] for name in ("host", "pipeline", "weights", "video", "depth", "mask")
+    },
     "gpu": "index or UUID of the GPU",
     **{name: BENCH_HELP[name] for name in ("cpus", "budget", "limit")},
     **IMAGE_HELP,

@@ -39,7 +39,8 @@ def prepare_pipeline(path: Path, folder: Path) -> OwnPipeline:
         blob = read_file(path.resolve(), LIMIT_BYTES)
     except OSError as error:
         raise UsageError(
-            f"--pipeline: '{path}' cannot be read ({error.strerror})", next_step="check the path"
+            f"--pipeline: '{path}' cannot be read ({error.strerror})",
+            next_step="give --pipeline the path that the file has now",
         ) from error
     except ValueError as error:
         raise UsageError(f"--pipeline: '{path}' {error}", next_step="give a Python file") from error

@@ -17,7 +17,7 @@ from harness.host.runner import Runner
 from harness.job import ClipFile, Devices, PreflightRequest
 from harness.matrices import load_matrix
 from harness.matrix import Case, Process
-from harness.run import Manifest
+from harness.run import Manifest, slug
 
 STAMP = "%Y%m%d-%H%M%S"  # of a run's id, in UTC
 STAMP_LENGTH = len("20261123-080000")
@@ -88,7 +88,7 @@ def resumed_plan(
         raise UsageError(
             f"run {manifest.run_id} was started with checkpoints", next_step="give --weights again"
         )
-    pipeline = _same_pipeline(manifest, options, folder)
+    pipeline = same_pipeline(manifest, options, folder)
     choice = choose(manifest.runtime, manifest.cases[0].device, look(options.gpu))
     _check_image_driver(choice, options)
     return Plan(
@@ -172,12 +172,6 @@ def probable_slug(choice: Choice, options: BenchOptions) -> str | None:
     return None
 
 
-def slug(name: str) -> str:
-    """'NVIDIA H200' -> 'nvidia-h200'."""
-    words = "".join(char if char.isascii() and char.isalnum() else " " for char in name.lower())
-    return "-".join(words.split())
-
-
 def measured_slug(devices: Devices, device: str, gpu: str | None) -> str:
     """Folder name of the device that the preflight found."""
     if device == "cpu":
@@ -200,16 +194,17 @@ def _pipeline(options: BenchOptions, folder: Path) -> OwnPipeline | None:
     return prepare_pipeline(Path(options.pipeline), folder) if options.pipeline else None
 
 
-def _same_pipeline(manifest: Manifest, options: BenchOptions, folder: Path) -> OwnPipeline | None:
+def same_pipeline(manifest: Manifest, options: BenchOptions, folder: Path) -> OwnPipeline | None:
     """The file that the run was started with. Raises UsageError if it is not given or changed."""
     pipeline = _pipeline(options, folder)
     wanted = {(case.pipeline, case.pipeline_sha256) for case in manifest.cases}
     given = (pipeline.name, pipeline.sha256) if pipeline else ("", "")
     if wanted != {given}:
         name = next(iter(wanted))[0]
+        other = " of another content" if pipeline else ""
         raise UsageError(
             f"run {manifest.run_id} was started with "
-            + (f"pipeline '{name}' of another content" if name else "the built-in workload"),
+            + (f"pipeline '{name}'{other}" if name else "the built-in workload"),
             next_step="give --pipeline the file as it was, or start a new run"
             if name
             else "leave --pipeline out",

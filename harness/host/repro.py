@@ -6,9 +6,11 @@ made the run, or is given again.
 """
 
 import shlex
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 from typing import Literal
 
 from harness.errors import UsageError
@@ -18,6 +20,7 @@ from harness.host.facts import commit_facts
 from harness.host.gpu import host_gpus
 from harness.host.image import LOCK, base_digest
 from harness.host.options import BenchOptions, Given, recall, state_path
+from harness.host.plan import same_pipeline
 from harness.host.ready import Place
 from harness.result import Fact
 from harness.run import Run
@@ -99,6 +102,8 @@ class Repetition:
                 f"the image of run {manifest.run_id} was built from a wheelhouse not known here",
                 next_step="give --wheelhouse DIR with the same wheels",
             )
+        with tempfile.TemporaryDirectory() as folder:
+            same_pipeline(manifest, self.options, Path(folder))
         asked = [key.strip() for key in (across or "").split(",")]
         for one in self.held:
             named = any(one.key == key or one.key.startswith(f"{key}.") for key in asked)

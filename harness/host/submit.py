@@ -54,8 +54,9 @@ class Wish:
 
     @classmethod
     def parse(cls, given: Given) -> "Wish":
-        """Raises UsageError for an unknown scheduler or launcher."""
+        """Raises UsageError for an unknown scheduler or launcher, or what is no image."""
         texts = {name: str(value) if value else None for name, value in given.items()}
+        _check_image(texts["image"] or "")
         for known in get_args(Cluster):
             if texts["to"] == known:
                 to: Cluster = known
@@ -79,6 +80,15 @@ class Wish:
         text = f"{self.to}{with_what}; all processes in one container"
         confines = slurm.confines(self.launcher) if self.to == "slurm" else kubernetes.CONFINES
         return {SUBMITTED_FACT: Fact(value=text), "container.lockdown": confines}
+
+
+def _check_image(image: str) -> None:
+    """It becomes a word of a script, where it must not be an option, nor a shell's own."""
+    if image.startswith(("-", '"')) or not image.isprintable() or image != image.strip():
+        raise UsageError(
+            f"--image '{image}' is no name of an image",
+            next_step="write e.g. registry/vace-bench:tag, or a .sif file",
+        )
 
 
 def submit(

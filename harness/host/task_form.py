@@ -1,5 +1,6 @@
 """The form of the tasks: options from a table, one-letter ones with two dashes, one-line errors."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -78,6 +79,9 @@ def takes(options: dict[str, str]) -> Callable[[Callable[..., None]], Task[Any]]
     return make
 
 
+READER_GONE = 141  # as a shell says it of a program that SIGPIPE has ended
+
+
 @contextmanager
 def one_line_errors(project: Path) -> Iterator[None]:
     """An expected failure is one line and exit code 2; anything else keeps its traceback.
@@ -86,12 +90,16 @@ def one_line_errors(project: Path) -> Iterator[None]:
     """
     try:
         yield
+        sys.stdout.flush()
     except HarnessError as error:
         keep(project, error)
         print(f"error: {error.line}", file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
+    except BrokenPipeError:  # as `invoke doctor | head`: whoever reads has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(READER_GONE)
     except SystemExit:  # an answer that is an exit code: the task has done its work
         forget(project)
         raise

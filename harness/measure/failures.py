@@ -23,7 +23,7 @@ OUT_OF_MEMORY = ("CUDA out of memory", "CUDA error: out of memory")
 
 
 def failure(
-    job: Job, error: Exception, *, started_utc: str, provenance: dict[str, Fact]
+    job: Job, error: BaseException, *, started_utc: str, provenance: dict[str, Fact]
 ) -> Failure:
     """The record of a case that ended with `error`. Names and paths are removed from its texts."""
     clean = host_scrubber(Path(__file__).parents[2], {})

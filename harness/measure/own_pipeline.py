@@ -27,6 +27,7 @@ from harness.workload.streaming import ENDLESS, StreamingPipeline, Wish
 
 MODULE = "own_pipeline"
 PROFILED_CHUNKS = 6  # in one stretch of the profile pass; with them a cycle must have room
+LATEST_STEADY_CHUNK = 1000  # each chunk before it is a sample, and a record holds only so much
 DOCUMENT = "see docs/own-pipeline.md"
 
 
@@ -57,7 +58,13 @@ def load_own(folder: Path, case: Case, device: torch.device) -> StreamingPipelin
     if not isinstance(pipeline, StreamingPipeline):
         kind = type(pipeline).__name__
         raise CaseError(f"build(wish) returned {kind}, no StreamingPipeline", next_step=DOCUMENT)
-    least = pipeline.first_steady_chunk + 1 + PROFILED_CHUNKS
+    first = pipeline.first_steady_chunk
+    if type(first) is not int or not 0 <= first <= LATEST_STEADY_CHUNK:
+        raise CaseError(
+            f"first_steady_chunk is {first!r}, no number from 0 to {LATEST_STEADY_CHUNK}",
+            next_step=DOCUMENT,
+        )
+    least = first + 1 + PROFILED_CHUNKS
     if pipeline.chunks_per_cycle < least:
         raise CaseError(
             f"the pipeline has to be reset every {pipeline.chunks_per_cycle} chunks, "
@@ -84,7 +91,7 @@ def own_errors(doing: str) -> Iterator[None]:
         yield
     except CaseError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise CaseError(f"{doing} failed: {type(error).__name__}: {error}") from error
 
 

@@ -30,7 +30,7 @@ from harness.measure.failures import failure
 from harness.measure.findings import Findings, Report
 from harness.measure.flags import GPU_SHARED, clock_flag, flag_chunks, idle_flags
 from harness.measure.nvml import DEFAULT_INTERVAL_S
-from harness.measure.own_pipeline import load_own
+from harness.measure.own_pipeline import is_of_own, load_own
 from harness.measure.plants import planted
 from harness.measure.provenance import Context, collect
 from harness.measure.telemetry import Telemetry, sampler_command
@@ -206,7 +206,9 @@ def run_job(
     session = Session(job, folder, Findings(report), start_telemetry)
     try:
         return session.run()
-    except Exception as error:  # noqa: BLE001 a case that fails, by a bug too, must leave a record
+    except (Exception, SystemExit) as error:  # a case that fails, by a bug too, must leave a record
+        if isinstance(error, SystemExit) and not is_of_own(error):
+            raise
         session.findings.close()
         facts = _facts_of_failed(session)
         failed = failure(job, error, started_utc=started_utc, provenance=facts)

@@ -36,6 +36,8 @@ def compare_runs(
     """
     if not a or not b:
         raise UsageError("two runs are needed", next_step="give --a RUN and --b RUN")
+    if out == "":
+        raise UsageError("--out is empty", next_step="name a folder, or leave it out")
     wanted = parse_measure(measure)
     others = [name.strip() for name in b.split(",")]
     if len(others) > 1:

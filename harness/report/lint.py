@@ -36,7 +36,7 @@ from harness.origin import ADDED, Added
 from harness.profile_checks import CHECKS, MOST_DISTORTION
 from harness.profile_witness import MOST_DEVIATION
 from harness.report.cells import Block, Cell
-from harness.report.kept import DOCUMENT, KeptComparison
+from harness.report.kept import DOCUMENT
 from harness.result import RECORD_LIMIT_BYTES, Record
 from harness.run import Manifest
 from harness.store import MANIFEST
@@ -62,7 +62,7 @@ RULES: dict[str, float] = {
     **{f"profile.{check.name}": check.least for check in CHECKS},
 }
 # A digit that begins a number; those inside a word (e2e, sha256) are part of a name.
-DOCUMENTS = {MANIFEST: Manifest, ADDED: Added, DOCUMENT: KeptComparison}  # all others: records
+DOCUMENTS = {MANIFEST: Manifest, ADDED: Added, DOCUMENT: Any}  # all others: records
 NUMBER = re.compile(r"(?<![A-Za-z0-9_])\d")
 PUBLISHED = {
     *published.FIGURES,

@@ -14,7 +14,7 @@ from harness.host.task_form import one_line_errors
 def fail(
     project: Path, task: str, monkeypatch: pytest.MonkeyPatch, what: str = "no such GPU"
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["invoke", "--echo", task, "--gpu", "9"])
+    monkeypatch.setattr(sys, "argv", ["invoke", "--echo", "-r", "/x", task, "--gpu", "9"])
     with pytest.raises(SystemExit) as left, one_line_errors(project):
         raise UsageError(what, next_step="see `invoke doctor`")
     assert left.value.code == 2

@@ -9,9 +9,10 @@ from harness.host.choice import Choice, Surroundings
 from harness.host.engine import Engine
 from harness.host.gpu import NoWay, Way
 from harness.host.options import BenchOptions
-from harness.host.plan import Plan, _confirm_local_gpu, measured_slug, new_plan, resumed_plan, slug
+from harness.host.plan import Plan, _confirm_local_gpu, measured_slug, new_plan, resumed_plan
 from harness.host.processes import LocalRunner
 from harness.job import Devices, GpuDevice
+from harness.run import slug
 from tests.host.fake_api import FakeApi
 from tests.samples import case, manifest
 

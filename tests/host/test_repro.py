@@ -133,6 +133,19 @@ def test_what_a_record_cannot_hold_is_asked_for(place: Place, tmp_path: Path) ->
         held(place, run)
 
 
+def test_a_pipeline_of_one_s_own_is_asked_for_before_the_run(place: Place, tmp_path: Path) -> None:
+    file = tmp_path / "pipe.py"
+    file.write_text("def build(wish): ...\n")
+    own = case(mode="own", pipeline="pipe", pipeline_sha256=file_sha256(file))
+    run = stored(place, runtime="local", command=["invoke"], cases=[own])
+    with pytest.raises(UsageError, match="started with pipeline 'pipe'; give --pipeline the file"):
+        held(place, run).check("torch")
+    held(place, run, pipeline=str(file)).check("torch")
+    file.write_text("build = None\n")
+    with pytest.raises(UsageError, match="'pipe' of another content"):
+        held(place, run, pipeline=str(file)).check("torch")
+
+
 def test_a_registry_without_a_name_is_asked_for(place: Place) -> None:
     run = stored(place, facts={**FACTS, "image.base": Fact(value="<registry>/cuda:13")})
     with pytest.raises(UsageError, match="whose registry it leaves out; give --base-image"):

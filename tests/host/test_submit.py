@@ -146,6 +146,9 @@ def test_what_cannot_be_submitted(place: Place, tmp_path: Path) -> None:
     for given in ({"to": "lsf"}, {"to": ""}):
         with pytest.raises(UsageError, match=r"--to .* is unknown; choose one of slurm, k8s"):
             wish(tmp_path, **given)
+    for image in ("--privileged", '"$(id)"', "a\nb", " "):
+        with pytest.raises(UsageError, match="is no name of an image"):
+            wish(tmp_path, image=image)
     with pytest.raises(UsageError, match="--launcher 'rkt' is unknown"):
         wish(tmp_path, launcher="rkt")
 

@@ -42,10 +42,23 @@ def one_line(answer: "subprocess.CompletedProcess[str]") -> str:
         (("bench", "--runtime", "docker"), "container engine cannot be reached"),
         (("build",), "container engine cannot be reached"),
         (("report", "--run", "20200101-000000-quick"), "not found"),
+        (("compare", "--a", "x", "--b", "y", "--out", ""), "--out is empty; name a folder"),
     ],
 )
 def test_one_line_and_exit_code_2(invoke: Invoke, arguments: tuple[str, ...], text: str) -> None:
     assert text in one_line(invoke(*arguments, env=NO_ENGINE))
+
+
+def test_a_reader_that_has_gone_is_no_bug(project: Path, surroundings: dict[str, str]) -> None:
+    """As `invoke doctor | head -1`: no traceback, and the code that a shell gives for it."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "invoke", "doctor"],
+        cwd=project, env=surroundings | NO_ENGINE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as doctor:  # fmt: skip
+        assert doctor.stdout is not None and doctor.stderr is not None
+        doctor.stdout.close()
+        assert doctor.stderr.read() == b""
+    assert doctor.returncode == 141
 
 
 no_gpu = pytest.mark.skipif(

@@ -175,6 +175,20 @@ def test_an_error_of_the_file_is_the_file_s(tmp_path: Path, text: str, problem: 
     assert problem in record.message
 
 
+@pytest.mark.parametrize("where", ["then", "build"])
+def test_a_file_that_ends_the_process_leaves_a_record(tmp_path: Path, where: str) -> None:
+    record = failed(tmp_path, source(**{where: "raise SystemExit(0)"}))
+    assert record.category == "input"
+    assert "SystemExit: 0" in record.message
+
+
+@pytest.mark.parametrize("first", ["-1", "1001", "'x'", "True"])
+def test_a_first_steady_chunk_that_cannot_be_reached_is_named(tmp_path: Path, first: str) -> None:
+    record = failed(tmp_path, source(more=f"first_steady_chunk = {first}"))
+    assert record.category == "input"
+    assert f"first_steady_chunk is {first}, no number from 0 to 1000" in record.message
+
+
 def test_the_traceback_of_a_failed_step_shows_its_line(tmp_path: Path) -> None:
     record = failed(tmp_path, source(then="raise KeyError('k')"))
     assert "raise KeyError('k')" in record.detail

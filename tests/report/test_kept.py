@@ -16,7 +16,7 @@ def test_the_index_lists_what_is_kept(tmp_path: Path) -> None:
     assert "Comparisons" not in render_index(tmp_path)[-1].read_text()
     compare_runs(tmp_path, a=run, b=run, out=str(tmp_path / KEPT / "itself"))
     index = render_index(tmp_path)[-1].read_text()
-    call = kept_comparisons(tmp_path)["itself"].call
+    call = kept_comparisons(tmp_path)["itself"][0].call
     row = (
         f"| [itself](comparisons/itself/comparison.md) | {run} | {run} | the same again | {call} "
         "| GPU-busy time |"
@@ -24,6 +24,20 @@ def test_the_index_lists_what_is_kept(tmp_path: Path) -> None:
     assert row in index
     page = (tmp_path / KEPT / "itself" / TEXT).read_text()
     assert f"Altogether, by GPU-busy time: **{call}**" in page
+
+
+def test_one_run_held_against_several_has_a_row_for_each(tmp_path: Path) -> None:
+    run = build.gpu_run(tmp_path).name
+    compare_runs(tmp_path, a=run, b=f"{run},{run}", out=str(tmp_path / KEPT / "several"))
+    index = render_index(tmp_path)[-1].read_text()
+    assert index.count("| [several](comparisons/several/comparison.md) |") == 2
+
+
+def test_a_name_that_breaks_a_table_is_refused(tmp_path: Path) -> None:
+    run = build.gpu_run(tmp_path).name
+    compare_runs(tmp_path, a=run, b=run, out=str(tmp_path / KEPT / "a | b"))
+    with pytest.raises(RecordError, match=r"a | b/ has a name that the index cannot link to"):
+        render_index(tmp_path)
 
 
 def test_without_any_there_is_no_table(tmp_path: Path) -> None:

@@ -157,6 +157,33 @@ def test_a_plan_of_another_name_leads_nowhere(run: Path, elsewhere: Path) -> Non
     assert list(elsewhere.iterdir()) == []
 
 
+@pytest.mark.parametrize("gpu_slug", ["nvidia-h200", "comparisons", "cpu2"])
+def test_a_run_cannot_come_in_among_those_of_another_gpu(
+    run: Path, elsewhere: Path, gpu_slug: str
+) -> None:
+    plan = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(plan | {"gpu_slug": gpu_slug}))
+    with pytest.raises(RecordError, match=rf"its plan is of {gpu_slug}, its record .* of cpu"):
+        add(elsewhere, str(damaged(run)))
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_a_run_under_another_name_is_known(run: Path) -> None:
+    reports, name = run.parents[1], run.name
+    plan = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(plan | {"run_id": "20261123-070000-other"}))
+    parcel = damaged(run)
+    (run / "run.json").write_text(json.dumps(plan))
+    with pytest.raises(UsageError, match=f"is there already as {name}, in cpu/"):
+        add(reports, str(parcel))
+
+
+def test_what_is_wrong_is_told_with_the_file(run: Path, elsewhere: Path) -> None:
+    (run / "run.json").write_text("{}")
+    with pytest.raises(RecordError, match=r"^damaged\.tar\.gz: .*; nothing was added; ask"):
+        add(elsewhere, str(damaged(run)))
+
+
 def test_the_commands(run: Path, tmp_path: Path) -> None:
     render_run(run)
 
