@@ -61,8 +61,8 @@ RULES: dict[str, float] = {
     "MOST_DEVIATION": MOST_DEVIATION,
     **{f"profile.{check.name}": check.least for check in CHECKS},
 }
-# A digit that begins a number; those inside a word (e2e, sha256) are part of a name.
 DOCUMENTS = {MANIFEST: Manifest, ADDED: Added, DOCUMENT: Any}  # all others: records
+# A digit that begins a number; those inside a word (e2e, sha256) are part of a name.
 NUMBER = re.compile(r"(?<![A-Za-z0-9_])\d")
 PUBLISHED = {
     *published.FIGURES,
