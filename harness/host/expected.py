@@ -29,8 +29,17 @@ ARM_EXTRA_S: dict[tuple[Device, Kind], float] = {  # for each arm
     ("cpu", "paired"): 3,
     ("cpu", "quality"): 3,
 }
+TIMED_CHUNKS = 50  # that an end-to-end case of the table times
+CHUNK_S: dict[Device, float] = {"cuda": 0.45, "cpu": 0.1}
+PROFILE_EXTRA_S: dict[Device, float] = {"cuda": 30, "cpu": 5}
 COMPILED_EXTRA_S: dict[Device, float] = {"cuda": 60, "cpu": 40}
 COMPILED_FIX = "compiled-blocks"  # what of a stack compiles longest
+FP8_FACTOR = 2.0  # halves in FP8 are compiled twice: a stream begins with those of the other blocks
+# What decides which code the halves of a block are: arms alike in these share it.
+FIXES_OF_HALVES = frozenset(
+    ("lora-merged", "fused-qkv", "gelu-epilogue", "fp8-linears", "fp8-attention")
+    + ("fused-keys", "one-pass-rows")
+)
 START_S: dict[Device, float] = {"cuda": 13, "cpu": 3}  # of a process, imports included, and its end
 
 
@@ -51,21 +60,30 @@ def expected_seconds(cases: list[Case], reports: Path, slug: str | None) -> dict
 
 
 def default_seconds(case: Case) -> float:
-    """The table's value for a case: a proof's by its chunks, and once for what it compiles."""
+    """The table's value for a case: by its arms, its chunks, and what it compiles."""
     kind = case.device, case.kind
     spent_s = DEFAULT_S[kind] + ARM_EXTRA_S.get(kind, 0.0) * len(case.arms)
     if case.kind == "quality":
         spent_s *= (case.stretch + CHUNKS_AFTER_PROMPT) / (DEFAULT_STRETCH + CHUNKS_AFTER_PROMPT)
-    elif _compiles(case):
-        spent_s += COMPILED_EXTRA_S[case.device]
+    else:
+        spent_s += _compiling_s(case)
+    if case.kind == "e2e":
+        fewer = max(TIMED_CHUNKS - case.blocks * case.chunks_per_block, 0)
+        spent_s -= CHUNK_S[case.device] * fewer
+        spent_s += PROFILE_EXTRA_S[case.device] * case.profile
     return spent_s + START_S[case.device]
 
 
-def _compiles(case: Case) -> bool:
-    """Whether the VACE branch, or the blocks, go through torch.compile."""
-    variants = [name for name in (case.variant, *case.arms) if is_variant(name)]
-    fixes = {fix.name for name in variants for fix in resolve(name)}
-    return case.compiled or "compiled" in case.arms or COMPILED_FIX in fixes
+def _compiling_s(case: Case) -> float:
+    """Of the VACE branch and of each kind of halves; with a warm cache in the first process only."""
+    halves = set()
+    for name in (case.variant, *case.arms):
+        fixes = {fix.name for fix in resolve(name)} if is_variant(name) else set()
+        if COMPILED_FIX in fixes:
+            halves.add(frozenset(fixes & FIXES_OF_HALVES))
+    times = float(case.compiled or "compiled" in case.arms)
+    times += sum(FP8_FACTOR if "fp8-attention" in kind else 1.0 for kind in halves)
+    return COMPILED_EXTRA_S[case.device] * times / (case.processes if case.warm_cache else 1)
 
 
 def _recorded(folder: Path) -> dict[tuple[str, str, str], float]:

@@ -75,7 +75,29 @@ def test_a_longer_proof_takes_longer() -> None:
     assert default_seconds(longer) > 3 * default_seconds(proof)
 
 
-@pytest.mark.parametrize("run", ["20261127-162601-fixes", "20261128-142440-quick"])
+def test_each_kind_of_halves_is_compiled_once() -> None:
+    one = case(kind="paired", arms=("base", "lossless", "lossless-without-tae-compiled"))
+    two = msgspec.structs.replace(one, arms=("base", "lossless", "lossless-without-fused-qkv"))
+    warm = msgspec.structs.replace(two, warm_cache=True, processes=2)
+    compile_s = default_seconds(two) - default_seconds(one)
+    assert compile_s > 0
+    assert default_seconds(two) - default_seconds(warm) == compile_s
+
+
+def test_fewer_timed_chunks_take_less() -> None:
+    few = case(blocks=2, chunks_per_block=4)
+    more = msgspec.structs.replace(few, blocks=3)
+    assert default_seconds(few) < default_seconds(more) <= default_seconds(case(blocks=5))
+    assert default_seconds(few) < default_seconds(msgspec.structs.replace(few, profile=True))
+
+
+WHOLE_RUNS = (
+    *("20261127-162601-fixes", "20261128-142440-quick", "20261128-174746-fastest"),
+    *("20261128-175804-floors", "20261128-180243-vae", "20261127-154409-planted"),
+)
+
+
+@pytest.mark.parametrize("run", WHOLE_RUNS)
 def test_the_table_is_near_what_stored_runs_took(run: str) -> None:
     """Of whole runs: a process alone may take half as much again, by its host."""
     stored = RunFolder.find(REPORTS, run).load()
