@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.host.beside import claimed
 from harness.host.in_turn import Compare, Kind, check_failed, say_comparison
 from harness.host.interruption import stoppable
 from harness.host.locks import hold_reports
@@ -89,14 +90,17 @@ def each_its_own(
 
 
 def one_for_all(gpus: list[str], given: Given, place: Place, screen: Screen) -> None:
-    """One run, whose processes the GPUs share. Raises CaseError for GPUs with failed cases."""
+    """One run, new or gone on with, whose processes the GPUs share.
+
+    Raises CaseError for GPUs with failed cases.
+    """
     shares = cpu_shares(len(gpus), given)
     with _children(screen, place.project) as start:
         first = start(f"GPU {gpus[0]}", {**given, "gpu": gpus[0], "cpus": shares[0]})
-        _wait_for_run(first, place.reports)
+        _wait_for_claim(first, place.reports)
         children = [first]
         if first.run is not None:
-            shared = {**given, "beside": first.run}
+            shared = {**given, "resume": None, "beside": first.run}
             children += [
                 start(f"GPU {gpu}", {**shared, "gpu": gpu, "cpus": cpus})
                 for gpu, cpus in zip(gpus[1:], shares[1:], strict=True)
@@ -138,6 +142,14 @@ def _wait_for_run(child: Child, reports: Path) -> None:
     """Until its run is on disk, or it has ended without one."""
     while child.process.poll() is None:
         if child.run and any(reports.glob(f"*/{child.run}/run.json")):
+            return
+        time.sleep(POLL_S)
+
+
+def _wait_for_claim(child: Child, reports: Path) -> None:
+    """Until it measures a process, so that others may help it, or it has ended."""
+    while child.process.poll() is None:
+        if child.run and any(map(claimed, reports.glob(f"*/{child.run}"))):
             return
         time.sleep(POLL_S)
 

@@ -48,7 +48,7 @@ class Claim:
 
     def look(self) -> None:
         """Counts the benches that measure this run or on this host now; the largest count stays."""
-        self.beside = max(self.beside, _claimed(self.run) - 1, other_benches())
+        self.beside = max(self.beside, claimed(self.run) - 1, other_benches())
 
     def end(self) -> None:
         """The process has its record: no bench of this run measures it again."""
@@ -115,7 +115,7 @@ def saving(run: Path) -> Iterator[None]:
 def wait_for_others(run: Path, say: Callable[[str], None]) -> None:
     """Until no bench measures a process of the run; `say` is told how many, as that changes."""
     said = 0
-    while count := _claimed(run):
+    while count := claimed(run):
         if count != said:
             processes = "1 process" if count == 1 else f"{count} processes"
             say(f"waiting for {processes} of {run.name} that other benches measure")
@@ -123,7 +123,7 @@ def wait_for_others(run: Path, say: Callable[[str], None]) -> None:
         time.sleep(POLL_S)
 
 
-def _claimed(run: Path) -> int:
+def claimed(run: Path) -> int:
     """Claims that some bench holds now."""
     count = 0
     for path in (run / CLAIMS).glob("*"):

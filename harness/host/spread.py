@@ -31,8 +31,8 @@ def spread(
     Several runs are compared at the end. Raises HarnessError.
     """
     ways = [name for name in AT_ONCE if given.get(name)]
-    given = {name: value for name, value in given.items() if name not in AT_ONCE}
     hosts, gpus = hosts_of(given), gpus_of(given)
+    given = {name: value for name, value in given.items() if name not in AT_ONCE}
     several = len(hosts) > 1 or bool(gpus)
     if dry and several:
         raise UsageError(
@@ -92,10 +92,10 @@ def gpus_of(given: Given, found: Callable[[], list[HostGpu]] = host_gpus) -> lis
         return []
     if not all(gpus) or len(set(gpus)) != len(gpus):
         raise UsageError(f"--gpu '{text}' names a GPU twice, or none", next_step="write 0,1")
-    if given.get("resume") or given.get("beside"):
+    if given.get("beside") or (given.get("resume") and not given.get("split")):
         raise UsageError(
-            "a run goes on with one GPU; others help it with --beside",
-            next_step="name one with --gpu",
+            "a run that goes on has one GPU, or several that share it",
+            next_step="name one with --gpu, or write --resume RUN --gpu all --split",
         )
     return gpus
 

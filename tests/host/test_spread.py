@@ -41,6 +41,7 @@ processes = 2
         ({"gpu": "1"}, []),
         ({"gpu": "0, 1"}, ["0", "1"]),
         ({"gpu": "all"}, ["0", "1"]),
+        ({"gpu": "all", "resume": "r", "split": True}, ["0", "1"]),
         ({"gpu": "GPU-a,GPU-b"}, ["GPU-a", "GPU-b"]),
     ],
 )
@@ -57,8 +58,9 @@ def test_all_of_one_gpu_is_that_one() -> None:
     [
         ({"gpu": "0,0"}, "names a GPU twice"),
         ({"gpu": "0,"}, "names a GPU twice, or none"),
-        ({"gpu": "0,1", "resume": "r"}, "a run goes on with one GPU"),
-        ({"gpu": "all", "beside": "r"}, "a run goes on with one GPU"),
+        ({"gpu": "0,1", "resume": "r"}, "a run that goes on has one GPU"),
+        ({"gpu": "0,1", "resume": "r", "parallel": True}, "a run that goes on has one GPU"),
+        ({"gpu": "all", "beside": "r", "split": True}, "a run that goes on has one GPU"),
         ({"gpu": "all", "host": "ssh://a"}, "not known here"),
     ],
 )
@@ -148,6 +150,13 @@ def test_processes_of_one_run_are_shared_and_runs_go_on_side_by_side(
     assert {result.provenance["run.beside"].value for result in run.finished} == {1}
     assert "GPU 1: [1/2] e2e-text-eager (process 1): another bench has it" in shared.stdout
     assert str(path / "report.md") in shared.stdout
+
+    shutil.rmtree(path / "cases")
+    again = invoke("bench", "--resume", path.name, *asked[3:], "--split")
+    assert again.returncode == 0, again.stdout + again.stderr
+    run = RunFolder(path).load()
+    assert run.todo == []
+    assert {result.provenance["run.beside"].value for result in run.finished} == {1}
 
     beside = invoke(*asked, "--processes", "1", "--parallel")
     assert beside.returncode == 0, beside.stdout + beside.stderr
