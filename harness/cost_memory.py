@@ -29,8 +29,8 @@ WAN_DECODER_MEMORY, WAN_ENCODER_MEMORY = 2365, 1404
 # is within 1 % of the recorded peaks of end-to-end cases.
 TAE_WIDTH, TAE_COUNTED_MAPS, TAE_COPIED_MAPS = 64, 2.0, 2.15
 TAE_COPIED_MAPS_LAST = 1.0  # of a compiled TAE in channels-last layout, by two recorded peaks
-# WanVAE takes four frames at a time; there is no record of it yet, so two copies are an assumption.
-WAN_FRAMES, WAN_COUNTED_MAPS, WAN_COPIED_MAPS = 4, 6.6, 2.0
+# WanVAE takes four frames at a time; its copies are of the recorded peaks of three processes.
+WAN_FRAMES, WAN_COUNTED_MAPS, WAN_COPIED_MAPS = 4, 6.6, 7.3
 ROPE_BYTES = 8 + 16 + 16  # an element in float64, and as the complex product's factor and result
 FFN_TENSORS = 3  # [tokens, ffn_dim]: before, inside and after the activation function
 CACHE_COPIES = 4  # clones and windows of keys and values
@@ -54,26 +54,36 @@ class MemoryNeed:
     loaded_bytes: int  # weights before a variant, alone in its case, has replaced its own
     state_bytes: int  # of every pipeline: KV caches, the text's keys, the autoencoder's memory
     input_bytes: int  # the clip; a generated one of eight chunks
-    step_bytes: int  # activations and workspace of the largest step
+    step_bytes: int  # activations and workspace of the largest step outside of CUDA graphs
+    capture_bytes: int  # of the largest step of a chunk that one graph holds, before it is captured
     graphs_bytes: int  # kept by CUDA graphs
     spare_bytes: int  # freed blocks that the allocator keeps where memory is plenty
     context_bytes: int  # CUDA itself
 
     @property
     def allocated_bytes(self) -> int:
-        """What PyTorch's largest allocation comes to; held against the record's."""
-        return self.weights_bytes + self.state_bytes + self.input_bytes + self.step_bytes
+        """What a steady chunk's largest allocation comes to; held against the record's."""
+        return self._held_bytes + self.step_bytes
 
     @property
     def least_bytes(self) -> int:
-        """With less of the GPU free than this, the case cannot run."""
-        allocated = max(self.allocated_bytes, self.loaded_bytes)
-        return allocated + self.graphs_bytes + self.context_bytes
+        """With less of the GPU free than this, the case cannot run.
+
+        PyTorch gives freed blocks back before it captures, so that a step taken before and the
+        graph that replaces it are not there at once.
+        """
+        captured = self._held_bytes + self.capture_bytes
+        replayed = self.allocated_bytes + self.graphs_bytes
+        return max(captured, replayed, self.loaded_bytes) + self.context_bytes
 
     @property
     def expected_bytes(self) -> int:
         """What the case takes of the device where memory is plenty."""
         return self.least_bytes + self.spare_bytes
+
+    @property
+    def _held_bytes(self) -> int:
+        return self.weights_bytes + self.state_bytes + self.input_bytes
 
 
 def memory_need(case: Case) -> MemoryNeed:
@@ -86,21 +96,23 @@ def memory_need(case: Case) -> MemoryNeed:
     if len(pipelines) == 1:
         weights -= _replaced_bytes(config, pipelines[0])
     state = sum(_state_bytes(config, fixes, conditioned=conditioned) for fixes in pipelines)
-    steps = [_Step.of(config, fixes) for fixes in pipelines]
+    captured = [_Step.of(config, fixes) for fixes in pipelines if "graph-chunk" in fixes]
+    steps = [_Step.of(config, fixes) for fixes in pipelines if "graph-chunk" not in fixes]
     graphs = sum(_graph_bytes(config, fixes, conditioned=conditioned) for fixes in pipelines)
     if case.kind == "quality":  # one pipeline more, with weights of its own
         exact = replace(config, dtype="float32")
         weights += sum(parameters(exact).values()) * itemsize(exact)
         state += _state_bytes(exact, frozenset(), conditioned=conditioned)
         steps.append(_Step.of(exact, frozenset()))
-    largest = max(step.peak for step in steps)
-    apart = 0 if conditioned else max(step.transformer for step in steps)
+    largest = max((step.peak for step in steps), default=0.0)
+    apart = 0.0 if conditioned else max((step.transformer for step in steps), default=0.0)
     return MemoryNeed(
         weights_bytes=int(weights),
         loaded_bytes=int(loaded),
         state_bytes=int(state),
         input_bytes=_input_bytes(config, case.mode),
         step_bytes=int(largest),
+        capture_bytes=int(max((step.peak for step in captured), default=0.0)),
         graphs_bytes=int(graphs),
         spare_bytes=int(SPARE_OF_STEP * largest + apart / 2),
         context_bytes=CONTEXT_BYTES,

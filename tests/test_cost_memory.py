@@ -166,9 +166,19 @@ def test_graphs_keep_a_pool_for_each_place_of_the_ring() -> None:
     chunk = memory_need(case(variant="graph-chunk"))
     loop = memory_need(case(variant="graph-loop"))
     forward = memory_need(case(variant="graph-forward"))
-    assert chunk.graphs_bytes == pytest.approx(3 * chunk.step_bytes)
+    assert chunk.graphs_bytes == pytest.approx(3 * chunk.capture_bytes)
     assert 0 < loop.graphs_bytes < forward.graphs_bytes
     assert memory_need(case(variant="graph-chunk", window=24)).graphs_bytes > chunk.graphs_bytes
+
+
+def test_a_step_that_a_graph_replaces_is_given_back() -> None:
+    alone, beside = memory_need(case(variant="lossless")), memory_need(case())
+    assert alone.step_bytes == 0 < alone.capture_bytes < alone.graphs_bytes
+    held = alone.weights_bytes + alone.state_bytes + alone.input_bytes
+    assert alone.least_bytes == held + alone.graphs_bytes + alone.context_bytes
+    both = memory_need(case(kind="paired", arms=("base", "lossless")))
+    assert both.step_bytes == beside.step_bytes
+    assert both.least_bytes == both.allocated_bytes + both.graphs_bytes + both.context_bytes
 
 
 @pytest.mark.parametrize("change", [{"width_px": 832}, {"window": 24}, {"vae": "wanvae"}])
