@@ -5,8 +5,9 @@ lies between, the cache and the attention kernel, stays as it is. Both halves ar
 methods; all blocks of a kind share the compiled code, since it takes a block's weights as inputs.
 
 Around an attention in FP8 the halves round and restore, so that no kernel of its own does: the
-first ends with e4m3, the second begins with it. While an empty cache is filled the values' scale is
-not known yet: then the halves are those of the other blocks, and the ring rounds.
+first ends with e4m3, the second begins with it. In the first forward over an empty cache the values'
+scale is not known yet: the ring rounds, and the halves of the other blocks run as they are written,
+because compiling them for one forward of a stream costs more than it saves.
 
 Letters: N tokens, d width, n heads, D head size, T text tokens, C = D/2 columns.
 """
@@ -169,13 +170,13 @@ class CompiledFp8Block(CompiledBaseBlock):
     def _first(self, x: Tensor, state: Embedded, cache: BlockCache) -> tuple[Tensor, ...]:
         assert isinstance(cache, Fp8Ring)
         if not cache.has_scales:
-            return super()._first(x, state, cache)
+            return before_attention(self, x, state.e0, *self._factors(state))
         scales = self.self_attn.scales.inputs
         return self.halves.rounded_first(self, x, state.e0, *self._factors(state), scales)
 
     def _second(self, x: Tensor, out: Tensor, *others: Any) -> tuple[Tensor, ...]:
         if out.dtype != FP8:
-            return super()._second(x, out, *others)
+            return _base_second(self, x, out, *others)
         return self.halves.restored_second(self, x, out, self.self_attn.scales.v, *others)
 
 
