@@ -19,7 +19,7 @@ from harness.report.figures_fixes import alone_svg, fixes_svg
 from harness.report.figures_frames import frames_svg
 from harness.report.figures_limit import floors_svg, growth_svg, leave_out_svg, map_svg
 from harness.report.figures_power import power_svg
-from harness.report.material import MODE_LABELS, MODES, Material, case_label, mode_label
+from harness.report.material import MODES, Material, case_label, mode_label
 from harness.report.plots import (
     STAGE_COLOURS,
     CaseTrack,
@@ -35,6 +35,7 @@ from harness.report.plots_trust import ArmRow, trust_figure
 from harness.report.sections.components import component_label
 from harness.report.sections.profiling import profiled_modes
 from harness.result import Result
+from harness.variants import BASELINE
 
 KINDS: dict[Kind, str] = {
     "isolated": "isolated",
@@ -70,12 +71,19 @@ def _stages(material: Material) -> bytes | None:
     bars = []
     for mode in MODES:
         result = material.plain("e2e", mode)
-        parts = grouped_stages(material.processes(result)) if result is not None else {}
+        if result is None:
+            continue
+        parts = grouped_stages(material.processes(result))
         if any(parts.values()):
-            bars.append((material.own or MODE_LABELS[mode], parts))
+            bars.append((_bar_label(result.case), parts))
     if not bars:
         return None
     return stage_figure(bars, own_colours(bars[0][1]) if material.own else STAGE_COLOURS)
+
+
+def _bar_label(case: Case) -> str:
+    """The mode, and the variant where it is not the baseline."""
+    return mode_label(case) + ("" if case.variant == BASELINE else f", {case.variant}")
 
 
 def _profile_parts(material: Material) -> bytes | None:
@@ -102,7 +110,7 @@ def _profile_parts(material: Material) -> bytes | None:
 
 def _idle(material: Material) -> bytes | None:
     bars = [
-        (mode_label(result.case), {"busy": slot.chunk.busy_ms, **real_idle(result, slot)})
+        (_bar_label(result.case), {"busy": slot.chunk.busy_ms, **real_idle(result, slot)})
         for result, slot in _on_gpu(material)
     ]
     return idle_figure(bars) if bars else None
