@@ -6,7 +6,7 @@ from harness.report.index import index_view
 from harness.report.render import render_index
 from harness.store import RunFolder
 from tests.records import build
-from tests.report import made_fixes
+from tests.report import made_fixes, made_limit
 
 
 def row(path: Path) -> dict[str, str]:
@@ -24,6 +24,18 @@ def test_the_stack_is_shown_where_its_output_is_proven(
     found = row(made_fixes.run(tmp_path, worse=worse))
     assert (found["Stack of fixes (FPS)"] != "–") == shown
     assert found["FPS"] != "–"
+
+
+@pytest.mark.parametrize(("drift", "shown"), [(0.0, True), (5.0, False)])
+def test_the_fastest_stack_is_shown_within_its_budget(
+    tmp_path: Path, drift: float, shown: bool
+) -> None:
+    found = row(made_limit.run(tmp_path, name="fastest", drift=drift))
+    assert (found["Fastest stack (FPS)"] != "–") == shown
+    unproven = made_limit.run(tmp_path / "unproven", name="fastest")
+    for proof in (unproven / "cases").glob("quality-*"):
+        proof.unlink()
+    assert row(unproven)["Fastest stack (FPS)"] == "–"
 
 
 def test_processes_are_told_where_a_run_lacks_some_of_a_case(tmp_path: Path) -> None:
@@ -47,8 +59,8 @@ def test_the_index_lists_all_runs_measurements_first(tmp_path: Path) -> None:
         "20261123-080000-full",
         "20261123-070000-quick",
     ]
-    assert "| local | 0 of 11; 1 of 21 processes | 493.3 | 24.32 | – | – | measurement |" in rows[0]
-    assert "| container | 11 of 11 | 492.9 | 24.34 | – | 0.990 | measurement |" in rows[1]
+    assert "| local | 0 of 11; 1 of 21 processes | 493.3 | 24.32 | – | – | – | measurement |" in rows[0]
+    assert "| container | 11 of 11 | 492.9 | 24.34 | – | – | 0.990 | measurement |" in rows[1]
     assert "| [CPU](cpu/README.md) |" in rows[2]
     assert "functional check" in rows[2]
 
