@@ -22,11 +22,12 @@ from harness.report.cells import (
     table,
 )
 from harness.report.index import at_home, eager_inpainting, newest_first
-from harness.report.material import Material, of_all, plan
+from harness.report.material import Material, of, of_all, plan
 from harness.report.plots_runs import RunPoint, trend_figure
 from harness.report.sections.verdict import doubts
 from harness.report.view import device_name
 from harness.run import Run
+from harness.variants import BASELINE
 
 COMMIT_CHARACTERS = 10
 LEAST_POINTS = 2  # of a trend
@@ -53,6 +54,7 @@ def gpu_view(runs: list[Run]) -> GpuView:
         "Commit",
         "torch",
         "Driver",
+        "Variant",
         ">Chunk, wall (ms)",
         INTERVAL,
         ">Processes",
@@ -91,15 +93,17 @@ def _commit(material: Material) -> Cell:
 
 
 def _times(material: Material) -> list[Cell]:
-    """Wall time with interval and processes, GPU-busy time, FPS and what speaks against them."""
+    """Variant, wall time with interval and processes, busy time, FPS, and what speaks against."""
     result = eager_inpainting(material)
     wall = material.chunk(result) if result is not None else None
     if result is None or wall is None:
-        return [NOTHING] * 6
+        return [NOTHING] * 7
     processes = material.processes(result)
     at, frames = of_all(processes, "/chunks/*/wall_ms"), of_all(processes, "/chunks/*/frames")
     busy, fps = _busy(material), fps_over_processes(processes)
+    variant = result.case.variant
     return [
+        NOTHING if variant == BASELINE else Cell(variant, (of(result, "/case/variant"),), "code"),
         number(wall.value, *at),
         between(number, wall.low, wall.high, *at),
         count(len(processes), *at),

@@ -31,9 +31,9 @@ def test_runs_newest_first_with_both_times(tmp_path: Path) -> None:
         "20261124-080000-full",
     ]
     newest, oldest = (row.strip("| ").split(" | ") for row in rows)
-    assert newest[7] == "3" and newest[8] == "–"
-    assert float(oldest[5]) > 1.09 * float(newest[5])
-    assert oldest[8] != "–"
+    assert newest[8] == "3" and newest[9] == "–"
+    assert newest[5] == "–" and float(oldest[6]) > 1.09 * float(newest[6])
+    assert oldest[9] != "–"
     assert "![Wall and GPU-busy time of a chunk, run by run](trend.svg)" in text
     assert (pages[0].parent / "trend.svg").is_file() and (tmp_path / "gpus.svg").is_file()
 
@@ -55,6 +55,8 @@ def test_the_figure_shows_the_workload_as_it_is_alone(tmp_path: Path) -> None:
         tmp_path, "20261126-080000-full", only=(EAGER,), case={"width_px": 256, "height_px": 256}
     )
     assert gpu_view(loaded(plain, changed, small)).figure is None
+    rows = gpu_view(loaded(changed)).rows
+    assert rows is not None and "`lossless`" in [one.__html__() for one in rows.rows[0]]
     again = run(tmp_path, "20261127-080000-full", only=(EAGER,))
     assert gpu_view(loaded(plain, changed, small, again)).figure is not None
 
@@ -64,7 +66,7 @@ def test_functional_checks_have_no_bar_and_say_what_they_are(tmp_path: Path) -> 
     assert index_view(loaded(cpu)).figure is None
     text = render_index(tmp_path)[0].read_text()
     assert "Functional checks, not performance results" in text
-    assert row_of(text, "[20261123-070000-quick](20261123-070000-quick/report.md)")[6:9] == [
+    assert row_of(text, "[20261123-070000-quick](20261123-070000-quick/report.md)")[7:10] == [
         "–", "1", "–",
     ]  # fmt: skip
 
