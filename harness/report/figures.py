@@ -15,7 +15,7 @@ from harness.analysis.unprofiled import real_idle
 from harness.arms import BASE_ARM
 from harness.matrix import Case, Kind
 from harness.profiled import Timeline
-from harness.report.figures_fixes import alone_svg, fixes_svg
+from harness.report.figures_fixes import alone_svg, fixes_svg, stacks_svg
 from harness.report.figures_frames import frames_svg
 from harness.report.figures_limit import floors_svg, growth_svg, leave_out_svg, map_svg
 from harness.report.figures_power import power_svg
@@ -54,6 +54,7 @@ def draw(material: Material, trust: Trust | None) -> dict[str, bytes]:
         "timeline.svg": _timeline(material),
         "components.svg": _components(material),
         "fixes.svg": fixes_svg(material),
+        "stacks.svg": stacks_svg(material),
         "alone.svg": alone_svg(material),
         "power.svg": power_svg(material),
         "frames.svg": frames_svg(material),

@@ -1,13 +1,20 @@
-"""Figures of measured fixes: the stack as a waterfall, and every fix alone."""
+"""Figures of measured fixes: the stack as a waterfall, whole stacks, and every fix alone."""
 
-from harness.analysis.comparisons import ratios_each
+from collections.abc import Sequence
+
+from harness.analysis.comparisons import process_values, ratios_each
+from harness.analysis.error_budget import BudgetOutput, budget_outputs, fastest_of
 from harness.analysis.experiment import Location, Verdict
+from harness.analysis.fastest_targets import speed_targets
+from harness.analysis.fix_arms import ArmTimes
 from harness.analysis.fixes import SingleFix
 from harness.report.beside import fixes_of_run
 from harness.report.material import Material
 from harness.report.plots import Percent
 from harness.report.plots_alone import AloneRow, alone_figure
 from harness.report.plots_fixes import StackBar, fixes_figure
+from harness.report.plots_stacks import StackArm, TargetLine, stacks_figure
+from harness.report.sections.budget_proof import proof_words
 from harness.report.sections.fix_cells import ceilings_of, wall_share
 from harness.report.sections.fixes import Profiled, floor_of, profiled_beside
 
@@ -22,6 +29,31 @@ def fixes_svg(material: Material) -> bytes | None:
         fails = step.output is not None and step.output.fails
         bars.append(StackBar(step.title, step.times.wall.value, _ms(step.times.busy), fails))
     return fixes_figure(bars, floor_of(material, fixes).ms)
+
+
+def stacks_svg(material: Material) -> bytes | None:
+    """Of the first case that times the fastest stack, as the sentences and targets are."""
+    cases = fastest_of(material.run.processes)
+    if not cases:
+        return None
+    outputs = budget_outputs(material.run.processes)
+    targets = [
+        TargetLine(one.kind, one.limit_ms, one.met) for one in speed_targets(cases[0], outputs)
+    ]
+    return stacks_figure([_stack(times, outputs) for times in cases[0].arms], targets)
+
+
+def _stack(times: ArmTimes, outputs: Sequence[BudgetOutput]) -> StackArm:
+    return StackArm(
+        label=times.arm,
+        wall_ms=times.wall.value,
+        low_ms=times.wall.low,
+        high_ms=times.wall.high,
+        each_ms=tuple(process_values(times.results, "wall", times.arm)),
+        busy_ms=_ms(times.busy),
+        fps=times.fps.value,
+        fails=proof_words(outputs, times)[1],
+    )
 
 
 def alone_svg(material: Material) -> bytes | None:

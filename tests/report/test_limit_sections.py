@@ -1,5 +1,6 @@
-"""The section of the limit, whole and in parts."""
+"""The section of the limit, whole and in parts, and what the overview says of it."""
 
+import shutil
 from pathlib import Path
 
 import msgspec
@@ -12,6 +13,7 @@ from tests.report import made_fixes, made_limit
 from tests.report.test_render import row_of, section
 
 NAME = "Down to the limit"
+RECORDED = Path(__file__).parents[2] / "reports" / "nvidia-h200" / "20261128-174746-fastest"
 FIGURES = ("leave_out.svg", "growth.svg", "growth_map.svg")
 
 
@@ -231,3 +233,75 @@ def test_a_run_of_the_stacks_alone_claims_nothing_about_parts_of_the_baseline(
     assert "**Kernel-launch overhead:**" in causes
     for claim in ("Attention backend", "LoRA", "RoPE", "KV cache", "norms"):
         assert claim not in causes
+
+
+def bullets(report: str) -> list[str]:
+    """The overview's first screen."""
+    shown = section(report, "Overview").split("<details>")[0]
+    return [line for line in shown.splitlines() if line.startswith("- ")]
+
+
+def test_the_overview_answers_in_six_bullets_and_keeps_the_rest(report: str) -> None:
+    assert [line.split(" takes ")[0] for line in bullets(report)[:2]] == [
+        "- The stack `fastest`",
+        "- The stack `lossless`",
+    ]
+    assert bullets(report)[2] == (
+        "- Targets of `fastest`: must, at most 170.0 ms: missed; aim, at most 130.0 ms: missed."
+    )
+    assert [line[:14] for line in bullets(report)[3:]] == ["- **Inpainting"] * 2 + [
+        "- The publishe"
+    ]
+    folded = section(report, "Overview").split("What else was found")[1]
+    assert "- In `lossless`, with all others in, `" in folded
+    assert "- Real time of `baseline`: 16 FPS breaks first with " in folded
+    assert "figures/stacks.svg" in section(report, "Overview")
+
+
+def test_the_overview_of_stacks_says_how_far_above_their_floors_and_where(tmp_path: Path) -> None:
+    report = render_run(made_limit.run(tmp_path, name="floors")).read_text()
+    told = [line for line in bullets(report) if "The GPU works" in line]
+    stacks = section(report, NAME).split("The GPU works")[1:]
+    assert len(told) == len(stacks) == 2
+    for line, stack in zip(told, stacks, strict=True):
+        assert stack.startswith(line.split("The GPU works")[1])
+        rows = [row.strip("| ").split(" | ") for row in stack.split("\n\n")[1].splitlines()[2:]]
+        gaps = {row[0]: float(row[-1]) for row in rows if row[-1] != "–"}
+        name = max(gaps, key=lambda one: gaps[one])
+        assert line.endswith(f" Furthest above its floor: {name}, by {gaps[name]:.2f} ms.")
+
+
+def test_a_stack_whose_output_fails_has_no_speed_in_the_overview(tmp_path: Path) -> None:
+    made = made_limit.run(tmp_path, name="fastest", fp8_error=0.3)
+    first, second, third = bullets(render_run(made).read_text())
+    assert first.startswith("- The output of `fastest` is beyond the budget")
+    assert "The stack `lossless` takes" in second and second.endswith("Its output: passes.")
+    assert third.count("output not proven") == 2
+
+
+def test_one_process_has_no_interval_and_no_verdict(tmp_path: Path) -> None:
+    report = render_run(made_limit.run(tmp_path, name="fastest", processes=1)).read_text()
+    assert "interval" not in "".join(bullets(report))
+    assert bullets(report)[0].count("; too few processes") == 2
+    row = row_of(section(report, NAME), "`fastest`")
+    assert row[2] == "–" and row[12].endswith(" %") and row[13] == "–"
+    assert bullets(report)[2].count(": too few processes") == 2
+
+
+def test_the_recorded_run_of_the_fastest_stack(tmp_path: Path) -> None:
+    report = render_run(Path(shutil.copytree(RECORDED, tmp_path / RECORDED.name))).read_text()
+    first, second, third = bullets(report)
+    assert first == (
+        "- The stack `fastest` takes **154.7 ms** a chunk (95 % interval 147.0 ms to 162.9 ms over "
+        "3 fresh processes), **77.2 FPS**, and is 3.97 times as fast as the baseline (95 % interval"
+        " 3.22 to 4.91); faster. It saves 22.3 % over `lossless` (95 % interval 18.8 % to 25.6 %); "
+        "faster. Its output: within the budget, no drift."
+    )
+    assert second.startswith("- The stack `lossless` takes **199.0 ms** a chunk (95 % interval ")
+    assert third.endswith("must, at most 170.0 ms: met; aim, at most 130.0 ms: missed.")
+    text = section(report, NAME)
+    assert row_of(text, "`base`")[1:3] == ["614.7", "483.1 to 782.3"]
+    assert row_of(text, "`fastest`")[12:14] == ["22.3 %", "18.8 % to 25.6 %"]
+    assert row_of(text, "must")[2:] == ["154.7 ms", "147.0 to 162.9", "met"]
+    assert row_of(text, "aim")[2:] == ["154.7 ms", "147.0 to 162.9", "missed"]
+    assert report.count("(figures/stacks.svg)") == 2

@@ -284,6 +284,7 @@ def test_a_picture_inside_a_drawing_stays_as_it_is() -> None:
 def test_the_page_of_a_proof_has_its_frames(tmp_path: Path) -> None:
     page = web_of(made_limit.run(tmp_path, name="fastest", processes=1))
     assert Page(page).tags.count("image") == 10
+    assert ' id="stacks-figure_1"' in page and ' id="stacks-2-figure_1"' in page  # shown twice
     ids = re.findall(r' id="([^"]+)"', page)
     assert len(ids) == len(set(ids))
 

@@ -59,6 +59,12 @@ def busy_cell(times: ArmTimes, *, struck: bool = False) -> Cell:
     return Cell(decimals(times.busy.value), busy_of(times), "struck" if struck else "text")
 
 
+def wall_interval(times: ArmTimes, *, struck: bool = False) -> Cell:
+    """The interval of wall time over processes; nothing for a single one."""
+    found = between(number, times.wall.low, times.wall.high, *wall_of(times))
+    return Cell(found.text, found.sources, "struck") if struck and found != NOTHING else found
+
+
 def gain_cells(change: Verdict | None, sources: tuple[Source, ...]) -> tuple[Cell, Cell]:
     """Share of time saved, below zero where it costs; and its interval."""
     if change is None:
@@ -67,6 +73,16 @@ def gain_cells(change: Verdict | None, sources: tuple[Source, ...]) -> tuple[Cel
     low = None if found.high is None else 1 - found.high
     high = None if found.low is None else 1 - found.low
     return percent(1 - found.value, *sources), between(percent, low, high, *sources)
+
+
+def speedup_cells(change: Verdict | None, sources: tuple[Source, ...]) -> tuple[Cell, Cell]:
+    """How many times as fast as the other arm; and the interval of that."""
+    if change is None:
+        return NOTHING, NOTHING
+    found, interval = change.ratio, NOTHING
+    if found.low is not None and found.high is not None:
+        interval = Cell(f"{1 / found.high:.2f} to {1 / found.low:.2f}", sources)
+    return Cell(f"{1 / found.value:.2f}", sources), interval
 
 
 def gain_line(change: Verdict | None, sources: tuple[Source, ...]) -> Line:

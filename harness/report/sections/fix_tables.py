@@ -34,8 +34,10 @@ from harness.report.sections.fix_cells import (
     gain_line,
     output_cell,
     predicted_cell,
+    speedup_cells,
     verdict_cell,
     wall_cell,
+    wall_interval,
     wall_of,
 )
 from harness.variants import FIXES
@@ -119,13 +121,15 @@ def stack_table(fixes: Fixes) -> Table | None:
         return None
     base = fixes.base
     at = of(base.results[0], "/case/arms")
-    first: Row = ("baseline", Cell("base", (at,), "code"), wall_cell(base), busy_cell(base))
+    wall = (wall_cell(base), wall_interval(base))
+    first: Row = ("baseline", Cell("base", (at,), "code"), *wall, busy_cell(base))
     rows: list[Row] = [(*first, *[NOTHING] * 6)]
     rows += [_step(step) for step in fixes.steps]
     heads = (
         "Adds",
         "Arm",
         ">Wall (ms)",
+        INTERVAL,
         ">GPU-busy (ms)",
         ">Gain of the step on wall",
         ">Gain of the step on GPU-busy",
@@ -140,19 +144,15 @@ def stack_table(fixes: Fixes) -> Table | None:
 def _step(step: StackStep) -> Row:
     times, struck = step.times, step.output is not None and step.output.fails
     wall = wall_of(times)
-    change = times.wall_change.ratio if times.wall_change else None
-    interval: Cell = NOTHING
-    if change is not None and change.low is not None and change.high is not None:
-        interval = Cell(f"{1 / change.high:.2f} to {1 / change.low:.2f}", wall)
     return (
         Cell(step.title, (of(times.results[0], "/case/arms"),)),
         Cell(times.arm, (of(times.results[0], "/case/arms"),), "code"),
         wall_cell(times, struck=struck),
+        wall_interval(times, struck=struck),
         busy_cell(times, struck=struck),
         gain_cells(step.step.wall_change, wall)[0],
         gain_line(step.step.busy_change, busy_of(step.step)),
-        Cell(f"{1 / change.value:.2f}", wall) if change is not None else NOTHING,
-        interval,
+        *speedup_cells(times.wall_change, wall),
         verdict_cell(times),
         output_cell(step.output, times),
     )

@@ -16,7 +16,6 @@ from harness.report.beside import (
     trouble_lines,
 )
 from harness.report.cells import (
-    INTERVAL,
     Cell,
     Inline,
     Line,
@@ -40,6 +39,7 @@ from harness.report.sections.fix_tables import (
     target_table,
 )
 from harness.report.sections.root_causes import found_causes
+from harness.report.sections.stack_words import takes_words, within
 from harness.result import Result
 from harness.run import Run
 
@@ -202,23 +202,14 @@ def _sentences(fixes: Fixes) -> list[Line]:
 
 def _stack_sentence(fixes: Fixes) -> Line | None:
     last = fixes.steps[-1] if fixes.steps else None
-    change = last.times.wall_change if last is not None else None
-    if last is None or change is None:
+    if last is None or last.times.wall_change is None:
         return None
-    times, wall = last.times, wall_of(last.times)
-    ratio, name = change.ratio, Cell(times.arm, form="code")
+    times = last.times
     output = output_cell(last.output, times)
     if last.output is not None and last.output.fails:
+        name = Cell(times.arm, form="code")
         return line("The output of ", name, " is worse, so its time means nothing: ", output, ".")
-    words: list[Inline | str] = ["The stack ", name, " takes "]
-    words += [Cell(ms(times.wall.value).text, wall, "strong"), " a chunk, "]
-    words += [Cell(f"{times.fps.value:.1f} FPS", wall, "strong"), ", and is "]
-    words += [Cell(f"{1 / ratio.value:.2f}", wall), " times as fast as the baseline"]
-    if ratio.low is not None and ratio.high is not None:
-        ends = Cell(f"{1 / ratio.high:.2f} to {1 / ratio.low:.2f}", wall)
-        words += [" (", INTERVAL.label, " ", ends, ")"]
-    words += [f"; {too_few(times) or change.call}"]
-    return line(*words, ". Its output: ", output, ".")
+    return line(*takes_words(times), ". Its output: ", output, ".")
 
 
 def _best_sentence(fixes: Fixes) -> Line | None:
@@ -233,9 +224,7 @@ def _best_sentence(fixes: Fixes) -> Line | None:
         return line("No fix alone saves wall time.")
     gain, interval = gain_cells(change, wall)
     words: list[Inline | str] = ["Alone, ", Cell(best.name, form="code"), " saves most: ", gain]
-    words += [" of wall time"]
-    if change.ratio.low is not None:
-        words += [" (", INTERVAL.label, " ", interval, ")"]
+    words += [" of wall time", *within(interval)]
     return line(*words, f"; {too_few(best.times) or change.call}.")
 
 

@@ -78,6 +78,11 @@ def growth_section(material: Material) -> GrowthSection | None:
     )
 
 
+def growth_sentences(material: Material) -> list[Line]:
+    """What the overview says: where each variant first loses real time."""
+    return [line("Real time of ", told) for told in _breaks(growth_axes(material.results))]
+
+
 def cold_section(material: Material) -> ColdSection | None:
     """None without a baseline and a variant, each cold."""
     starts = cold_starts(material.results)

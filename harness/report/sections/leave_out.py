@@ -65,14 +65,23 @@ def leave_out_section(material: Material) -> LeaveOutSection | None:
     if not left:
         return None
     alone = alone_beside(material, left[0])
+    tables = (
+        BundleTable(_sentence(own), table(HEADS, [_row(one, own, alone) for one in own]))
+        for own in _by_bundle(left)
+    )
+    return LeaveOutSection(_alone_line(alone), tuple(tables))
+
+
+def leave_out_sentences(material: Material) -> list[Line]:
+    """What the overview says: of each stack, the fix that it could least do without."""
+    return [_sentence(own) for own in _by_bundle(left_out_fixes(material.run.processes))]
+
+
+def _by_bundle(left: Sequence[LeftOut]) -> list[list[LeftOut]]:
     bundles: dict[str, list[LeftOut]] = {}
     for one in left:
         bundles.setdefault(one.bundle, []).append(one)
-    tables = (
-        BundleTable(_sentence(own), table(HEADS, [_row(one, own, alone) for one in own]))
-        for own in bundles.values()
-    )
-    return LeaveOutSection(_alone_line(alone), tuple(tables))
+    return list(bundles.values())
 
 
 def alone_beside(material: Material, left: LeftOut) -> Alone | None:

@@ -26,6 +26,7 @@ from harness.report.sections.absent import Absent, absent_cases
 from harness.report.sections.compiled import Comparison, compare_all, confidence
 from harness.report.sections.components import overhead_of
 from harness.report.sections.fixes import fix_sentences
+from harness.report.sections.limit import limit_sentences
 from harness.report.sections.paired import by_case, compiled_pairs, pair_sentence
 from harness.report.sections.root_causes import ceiling_sources, found_causes
 from harness.report.sections.steady import Steady, chunk_heads, processes_note, steady_of
@@ -42,13 +43,14 @@ GROUP_LABELS = {
 }
 
 MOST_FINDINGS = 3  # on the first screen
+MOST_ANSWERS = 6  # to what the matrix asks, instead
 MOST_CAUSES = 2
 COMPILE_LEAD = "torch.compile of the VACE branch, "
 
 
 @dataclass(frozen=True)
 class Overview:
-    """The first screen: the verdict, the largest findings; then what else was found."""
+    """The first screen: the verdict, answers or the largest findings; then what else was found."""
 
     verdict: Line | None
     findings: tuple[Line, ...]
@@ -62,8 +64,9 @@ class Overview:
 
 def overview(material: Material) -> Overview:
     """Everything is computed from the record; a sentence without its case is left out."""
+    answers = [*fix_sentences(material), *limit_sentences(material)]
     told = [
-        *fix_sentences(material),
+        *answers,
         *_cause_sentences(material),
         _vace_sentence(material),
         _stage_sentence(material),
@@ -72,11 +75,12 @@ def overview(material: Material) -> Overview:
         _gpu_sentence(material),
     ]
     sentences = tuple(sentence for sentence in told if sentence is not None)
+    shown = max(MOST_FINDINGS, min(len(answers), MOST_ANSWERS))
     steady = [(one, found) for one in material.end_to_end if (found := steady_of(material, one))]
     return Overview(
         verdict=verdict(material),
-        findings=sentences[:MOST_FINDINGS],
-        sentences=sentences[MOST_FINDINGS:],
+        findings=sentences[:shown],
+        sentences=sentences[shown:],
         rows=_rows(material, steady),
         note=processes_note([found for _, found in steady]),
         absent=tuple(absent_cases(material)),

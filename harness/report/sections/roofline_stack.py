@@ -82,6 +82,14 @@ def floor_section(material: Material) -> FloorSection | None:
     return FloorSection(limit, tuple(_floors(one) for one in found), untold)
 
 
+def floor_sentences(material: Material) -> list[Line]:
+    """What the overview says of each stack: GPU time over its floors, where it loses most."""
+    found = [(case_label(one.result), one) for one in stack_rooflines(material)]
+    return [
+        line(Cell(f"{name.text}.", name.sources, "strong"), " ", _whole(one)) for name, one in found
+    ]
+
+
 def _untold(material: Material) -> Iterator[Line]:
     """Profiled variants whose kernels are replayed from a CUDA graph."""
     for result in material.end_to_end:
@@ -127,7 +135,17 @@ def _whole(found: StackRoofline) -> Line:
         return line(*words, "The floor of all of it is not known: a rate is missing.")
     at = _floor_sources(found, found.kinds)
     words += ["All kinds at their floor: ", ms(floor_ms, *at), ", measured over floor "]
-    return line(*words, ratio(busy_ms / floor_ms, busy, *at), ".")
+    return line(*words, ratio(busy_ms / floor_ms, busy, *at), ".", *_furthest(found))
+
+
+def _furthest(found: StackRoofline) -> list[Inline | str]:
+    """The kind that takes most milliseconds beyond its floor; nothing where none is above it."""
+    gaps = [(kind.gap_ms, kind) for kind in found.kinds if kind.gap_ms is not None]
+    gap_ms, most = max(gaps, key=lambda one: one[0], default=(0.0, None))
+    if most is None or gap_ms <= 0:
+        return []
+    at = (*_at(found, *most.time.paths), *_floor_sources(found, (most,)))
+    return [f" Furthest above its floor: {most.name}, by ", ms(gap_ms, *at), "."]
 
 
 def _power(found: StackRoofline) -> Line | None:

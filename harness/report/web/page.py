@@ -6,6 +6,7 @@ The policy in its head names its style and its script by their hashes and refuse
 import base64
 import hashlib
 import html
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -16,7 +17,7 @@ from harness.report.templates import TEMPLATES, rendered, template
 from harness.report.view import Report
 from harness.report.web.cells import held, released
 from harness.report.web.figures import figure_html
-from harness.report.web.prose import contents, to_html
+from harness.report.web.prose import Figure, contents, to_html
 from harness.report.web.timeline import timeline_data
 
 STYLE = "page.css"
@@ -43,7 +44,7 @@ def web_page(report: Report) -> str:
     The caller has checked the view. Raises ValueError for a figure that holds more than drawing.
     """
     words = rendered("report.md.j2", report.view, held)
-    prose = to_html(words, lambda path, label: _figure(report, path, label))
+    prose = to_html(words, _drawer(report))
     style = (TEMPLATES / STYLE).read_text()
     script = "\n".join((TEMPLATES / name).read_text() for name in SCRIPTS)
     title = one_line("".join(cell.text for cell in report.view.title.cells))
@@ -59,11 +60,21 @@ def web_page(report: Report) -> str:
     return template("page.html.j2").render(view=frame)
 
 
-def _figure(report: Report, path: str, label: str) -> str:
-    """A figure of the report by the path that the Markdown has for it."""
-    name = PurePosixPath(path).name
-    more = timeline_data(*report.timeline) if name == TIMELINE and report.timeline else ""
-    return figure_html(name.removesuffix(".svg"), label, report.figures[name], more)
+def _drawer(report: Report) -> Figure:
+    """Draws a figure of the report by the path that the Markdown has for it.
+
+    One that the Markdown shows again has ids of its own there.
+    """
+    times = Counter[str]()
+
+    def draw(path: str, label: str) -> str:
+        name = PurePosixPath(path).name
+        times[name] += 1
+        more = timeline_data(*report.timeline) if name == TIMELINE and report.timeline else ""
+        again = f"-{times[name]}" if times[name] > 1 else ""
+        return figure_html(name.removesuffix(".svg") + again, label, report.figures[name], more)
+
+    return draw
 
 
 def _policy(style: str, script: str) -> str:
