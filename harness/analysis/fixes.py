@@ -5,7 +5,7 @@ risk is a count: the changes that come with it (itself and the fixes that it nee
 where an attention kernel with rounding of its own replaces the baseline's.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,10 +23,6 @@ from harness.result import Result
 from harness.variants import BUNDLES, FIXES, LOSSLESS, STACKS, STEPS, is_variant, resolve
 
 Basis = Literal["wall time", "GPU-busy time"]
-BASES: tuple[tuple[Basis, Callable[[ArmTimes], Verdict | None]], ...] = (
-    ("wall time", lambda times: times.wall_change),
-    ("GPU-busy time", lambda times: times.busy_change),
-)
 
 # Fix -> rules of `root_causes` whose ceilings say what it can gain at most. Their ceilings overlap.
 PREDICTED: dict[str, tuple[str, ...]] = {
@@ -238,8 +234,14 @@ def _single(times: ArmTimes, outputs: Sequence[ArmOutput], steps: Sequence[Stack
 
 def decided_by(times: ArmTimes) -> Basis | None:
     """Which time decides between an arm and the other: wall, else GPU-busy, else none."""
-    for basis, change in BASES:
-        if (found := change(times)) is not None and found.call != "undecided":
+    return deciding(times.wall_change, times.busy_change)
+
+
+def deciding(wall: Verdict | None, busy: Verdict | None) -> Basis | None:
+    """The same of two verdicts on one comparison."""
+    told: tuple[tuple[Basis, Verdict | None], ...] = (("wall time", wall), ("GPU-busy time", busy))
+    for basis, found in told:
+        if found is not None and found.call != "undecided":
             return basis
     return None
 

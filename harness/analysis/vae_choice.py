@@ -1,7 +1,8 @@
 """WanVAE against TAE: each as it is, compiled and in the stack.
 
 Forms of one autoencoder share processes, so they are compared within them; the two autoencoders
-have processes of their own, interleaved, and are compared over them.
+have processes of their own, interleaved, and are compared over them: by wall time, and by GPU-busy
+time, which a busy host does not blur.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness.analysis.chunks import steady_chunks
-from harness.analysis.comparisons import compare_cases
+from harness.analysis.comparisons import Measure, compare_cases
 from harness.analysis.experiment import Verdict
 from harness.analysis.fix_arms import ArmTimes, arm_times
 from harness.analysis.interval import median
@@ -37,7 +38,8 @@ class VaeForm:
     times: ArmTimes
     encode_ms: float | None  # None where one CUDA graph holds more than the stage
     decode_ms: float | None
-    against_tae: Verdict | None  # of the same form; None for the TAE itself
+    wall_over_tae: Verdict | None  # against the TAE's same form; None for the TAE itself
+    busy_over_tae: Verdict | None  # None on a CPU too
 
 
 def vae_forms(processes: Mapping[str, Sequence[Result]]) -> list[VaeForm]:
@@ -54,12 +56,28 @@ def vae_forms(processes: Mapping[str, Sequence[Result]]) -> list[VaeForm]:
             times = arm_times(cases[vae], arms[vae])
             if times is None:
                 continue
-            against = None
-            if vae != "tae":
-                against = compare_cases(cases["tae"], cases[vae], "wall", arms["tae"], arms[vae])
-            encode_ms, decode_ms = (_stage_ms(times, name) for name in ("encode", "decode"))
-            found.append(VaeForm(vae, form, times, encode_ms, decode_ms, against))
+            found.append(
+                VaeForm(
+                    vae=vae,
+                    form=form,
+                    times=times,
+                    encode_ms=_stage_ms(times, "encode"),
+                    decode_ms=_stage_ms(times, "decode"),
+                    wall_over_tae=_over_tae(cases, vae, form, "wall"),
+                    busy_over_tae=_over_tae(cases, vae, form, "busy"),
+                )
+            )
     return found
+
+
+def _over_tae(
+    cases: Mapping[Vae, Sequence[Result]], vae: Vae, form: Form, measure: Measure
+) -> Verdict | None:
+    """None for the TAE itself, and where either has no such samples."""
+    if vae == "tae":
+        return None
+    arms = FORMS[form]
+    return compare_cases(cases["tae"], cases[vae], measure, arms["tae"], arms[vae])
 
 
 def _stage_ms(times: ArmTimes, stage: str) -> float | None:

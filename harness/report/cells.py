@@ -135,6 +135,12 @@ INTERVAL = Column(
 )  # over processes
 
 
+def with_interval(words: str) -> Column:
+    """Head of a value that has its interval in the same cell."""
+    label = INTERVAL.label
+    return Column(Cell(f"{words} ({label.text})", label.sources), numeric=True)
+
+
 def decimals(value: float) -> str:
     """A number with about four significant digits and no exponent."""
     size = abs(value)

@@ -17,7 +17,7 @@ from harness.matrix import Case, Kind
 from harness.profiled import Timeline
 from harness.report.figures_fixes import alone_svg, fixes_svg, stacks_svg
 from harness.report.figures_frames import frames_svg
-from harness.report.figures_limit import floors_svg, growth_svg, leave_out_svg, map_svg
+from harness.report.figures_limit import floors_svg, growth_svg, leave_out_svg, map_svg, vae_svg
 from harness.report.figures_power import power_svg
 from harness.report.material import MODES, Material, case_label, mode_label
 from harness.report.plots import (
@@ -59,6 +59,7 @@ def draw(material: Material, trust: Trust | None) -> dict[str, bytes]:
         "power.svg": power_svg(material),
         "frames.svg": frames_svg(material),
         "floors.svg": floors_svg(material),
+        "vae.svg": vae_svg(material),
         "leave_out.svg": leave_out_svg(material),
         "growth.svg": growth_svg(material),
         "growth_map.svg": map_svg(material),

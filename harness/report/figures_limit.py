@@ -1,5 +1,6 @@
-"""Figures of the limit: the numbers of floors, leave-one-out and growth handed to the plots."""
+"""Figures of the limit: numbers of floors, VAEs, leave-one-out and growth handed to the plots."""
 
+from harness.analysis.chunks import chunk_timing
 from harness.analysis.growth import (
     REAL_TIME_FPS,
     Axis,
@@ -8,15 +9,18 @@ from harness.analysis.growth import (
     with_place,
 )
 from harness.analysis.leave_out import alone_of, left_out_fixes
+from harness.analysis.vae_choice import FORMS, VaeForm, vae_forms
 from harness.analysis.work_kinds import PLACES
 from harness.report.figures_fixes import saved
 from harness.report.material import Material, case_label
 from harness.report.plots_floors import FloorBar, floors_figure
 from harness.report.plots_growth import Curve, FpsMap, MapField, growth_figure, map_figure
 from harness.report.plots_limit import GainRow, leave_out_figure
+from harness.report.plots_vae import Times, VaeBar, vae_figure
 from harness.report.sections.growth import TITLES, place_cell
 from harness.report.sections.leave_out import alone_beside
 from harness.report.sections.roofline_stack import stack_rooflines
+from harness.report.sections.vae_choice import LABELS
 
 MAP_STEPS = tuple(range(1, 9))
 
@@ -38,6 +42,29 @@ def floors_svg(material: Material) -> bytes | None:
         if bars:
             rows.append((place, bars))
     return floors_figure(stacks, rows)
+
+
+def vae_svg(material: Material) -> bytes | None:
+    """None where the run does not have both autoencoders."""
+    found = vae_forms(material.run.processes)
+    if not found:
+        return None
+    forms = ([_vae_bar(one) for one in found if one.form == form] for form in FORMS)
+    timing = chunk_timing(found[0].times.results[0], found[0].times.arm)
+    frames = timing.frames_per_chunk if timing is not None else 0.0
+    limits = [(fps, 1e3 * frames / fps) for fps in REAL_TIME_FPS.values()]
+    return vae_figure([form for form in forms if form], limits)
+
+
+def _vae_bar(one: VaeForm) -> VaeBar:
+    over = one.wall_over_tae.ratio if one.wall_over_tae is not None else None
+    return VaeBar(
+        label=f"{LABELS[one.vae]}, {one.form}",
+        wall_ms=one.times.wall.value,
+        encode_ms=one.encode_ms,
+        decode_ms=one.decode_ms,
+        over_tae=Times(over.value, over.low, over.high) if over is not None else None,
+    )
 
 
 def leave_out_svg(material: Material) -> bytes | None:

@@ -245,7 +245,7 @@ def shown(label: str) -> str:
     return flat if len(flat) <= LONGEST_LABEL else f"{flat[:LONGEST_LABEL]} ..."
 
 
-def centred(axes: Axes, x: float, row: int, text: str, *, dark: bool) -> None:
+def centred(axes: Axes, x: float, row: float, text: str, *, dark: bool) -> None:
     """Text inside a bar; `dark` says how the bar is."""
     colour = "white" if dark else INK
     axes.text(x, row, text, ha="center", va="center", fontsize=8, color=colour)

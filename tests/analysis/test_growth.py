@@ -1,14 +1,12 @@
-"""harness.analysis.growth, cold_start and vae_choice on made-up runs whose truth is known."""
+"""harness.analysis.growth and cold_start on made-up runs whose truth is known."""
 
 import math
-from pathlib import Path
 
 import msgspec
 import pytest
 
 from harness.analysis.cold_start import cold_starts
 from harness.analysis.growth import Axis, growth_axes, predicted_ms, with_place
-from harness.analysis.vae_choice import vae_forms
 from harness.report.material import Material
 from harness.result import Result
 from harness.store import RunFolder
@@ -108,20 +106,3 @@ COLD = ("e2e-inpainting-eager", "e2e-inpainting-eager-lossless")
 def _slower(result: Result) -> Result:
     chunks = [msgspec.structs.replace(c, wall_ms=c.wall_ms * 10) for c in result.chunks]
     return msgspec.structs.replace(result, chunks=chunks)
-
-
-def test_the_autoencoders_are_compared_form_by_form(material: Material, tmp_path: Path) -> None:
-    forms = vae_forms(material.run.processes)
-    assert [(f.form, f.vae) for f in forms][:3] == [
-        ("as it is", "tae"),
-        ("as it is", "wanvae"),
-        ("compiled", "tae"),
-    ]
-    wan = forms[1]
-    assert wan.against_tae is not None and wan.against_tae.call == "slower"
-    assert wan.against_tae.ratio.value == pytest.approx(made_limit.WAN_FACTOR, rel=0.02)
-    assert wan.encode_ms is not None and wan.decode_ms is not None
-    stack = next(f for f in forms if f.vae == "tae" and f.form == "in the stack")
-    assert stack.encode_ms is None and stack.against_tae is None
-    one = {key: value for key, value in material.run.processes.items() if "wanvae" not in key}
-    assert vae_forms(one) == []

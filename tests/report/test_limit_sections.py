@@ -14,7 +14,7 @@ from tests.report.test_render import row_of, section
 
 NAME = "Down to the limit"
 RECORDED = Path(__file__).parents[2] / "reports" / "nvidia-h200" / "20261128-174746-fastest"
-FIGURES = ("leave_out.svg", "growth.svg", "growth_map.svg")
+FIGURES = ("vae.svg", "leave_out.svg", "growth.svg", "growth_map.svg")
 
 
 @pytest.fixture(scope="module")
@@ -128,10 +128,14 @@ def test_what_breaks_its_budget_is_struck_out_and_meets_no_target(tmp_path: Path
 
 def test_autoencoders_and_the_published_recommendation(report: str) -> None:
     text = section(report, NAME)
-    assert "| as it is | WanVAE | `base` |" in text
-    verdict = "A chunk with the WanVAE over one with the TAE: as it is 1.2"
+    assert "| as it is, `base` | WanVAE |" in text
+    verdict = (
+        "A chunk with the WanVAE over one with the TAE, by wall time and then by GPU-busy time, "
+        "each with its 95 % interval: as it is 1.2"
+    )
     assert verdict in text
     assert verdict in section(report, "Against the published report")
+    assert "### WanVAE against TAE" in text and "not known, and its bar is plain." in text
 
 
 def test_one_fix_less_with_its_gain_alone_from_the_run_beside(report: str) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from harness.analysis.claims import RootCause
 from harness.analysis.experiment import Verdict
 from harness.analysis.fix_arms import ArmTimes, energy_per_frame, first_chunk_s, peak_bytes
-from harness.analysis.fixes import SingleFix, decided_by, rules_of, too_few
+from harness.analysis.fixes import SingleFix, deciding, rules_of, too_few
 from harness.analysis.output_errors import ArmOutput, Place
 from harness.analysis.pooled import proves_others
 from harness.arms import BASE_ARM
@@ -94,11 +94,16 @@ def gain_line(change: Verdict | None, sources: tuple[Source, ...]) -> Line:
 def verdict_cell(times: ArmTimes) -> Cell:
     """The verdict on wall time, and that on GPU-busy time where it alone decides; or why none."""
     few = too_few(times)
-    if few or times.wall_change is None:
-        return Cell(few) if few else NOTHING
-    if decided_by(times) == "GPU-busy time" and times.busy_change is not None:
-        return Cell(f"{times.wall_change.call}; GPU-busy {times.busy_change.call}")
-    return Cell(times.wall_change.call)
+    return Cell(few) if few else call_cell(times.wall_change, times.busy_change)
+
+
+def call_cell(wall: Verdict | None, busy: Verdict | None) -> Cell:
+    """The same of two verdicts on one comparison."""
+    if wall is None:
+        return NOTHING
+    if deciding(wall, busy) == "GPU-busy time" and busy is not None:
+        return Cell(f"{wall.call}; GPU-busy {busy.call}")
+    return Cell(wall.call)
 
 
 def cost_cells(times: ArmTimes) -> tuple[Inline, ...]:

@@ -12,7 +12,6 @@ from harness.report.cells import (
     INTERVAL,
     NOTHING,
     Cell,
-    Column,
     Inline,
     Line,
     Table,
@@ -21,6 +20,7 @@ from harness.report.cells import (
     line,
     percent,
     table,
+    with_interval,
 )
 from harness.report.material import MODE_LABELS, of
 from harness.report.sections.arm_power import clock, watts
@@ -52,8 +52,8 @@ def single_table(fixes: Fixes, causes: Sequence[RootCause] | None, home: str) ->
         ">Rank",
         "Fix",
         ">Wall (ms)",
-        _with_interval("Gain on wall"),
-        _with_interval("Gain on GPU-busy"),
+        with_interval("Gain on wall"),
+        with_interval("Gain on GPU-busy"),
         "Verdict",
         "Predicted, at most",
         "Gain in the stack",
@@ -62,12 +62,6 @@ def single_table(fixes: Fixes, causes: Sequence[RootCause] | None, home: str) ->
         "Output",
     )
     return table(heads, rows)
-
-
-def _with_interval(words: str) -> Column:
-    """Head of a value that has its interval in the same cell."""
-    label = INTERVAL.label
-    return Column(Cell(f"{words} ({label.text})", label.sources), numeric=True)
 
 
 def _single(
