@@ -37,8 +37,10 @@ COMPILED_FIX = "compiled-blocks"  # what of a stack compiles longest
 FP8_FACTOR = 1.5  # halves in FP8 have more kernels
 # What decides which code the halves of a block are: arms alike in these share it.
 FIXES_OF_HALVES = frozenset(
-    ("lora-merged", "fused-qkv", "gelu-epilogue", "fp8-linears", "fp8-attention")
-    + ("fused-keys", "one-pass-rows")
+    (
+        *("lora-merged", "fused-qkv", "gelu-epilogue", "fp8-linears", "fp8-attention"),
+        *("fused-keys", "one-pass-rows"),
+    )
 )
 START_S: dict[Device, float] = {"cuda": 13, "cpu": 3}  # of a process, imports included, and its end
 
@@ -75,7 +77,7 @@ def default_seconds(case: Case) -> float:
 
 
 def _compiling_s(case: Case) -> float:
-    """Of the VACE branch and of each kind of halves; with a warm cache in the first process only."""
+    """Of the VACE branch and each kind of halves; with a warm cache in the first process only."""
     halves = set()
     for name in (case.variant, *case.arms):
         fixes = {fix.name for fix in resolve(name)} if is_variant(name) else set()

@@ -59,7 +59,7 @@ def test_the_index_lists_all_runs_measurements_first(tmp_path: Path) -> None:
         "20261123-080000-full",
         "20261123-070000-quick",
     ]
-    assert "| local | 0 of 11; 1 of 21 processes | 493.3 | 24.32 | – | – | – | measurement |" in rows[0]
+    assert "| local | 0 of 11; 1 of 21 processes | 493.3 | 24.32 | – | – | – |" in rows[0]
     assert "| container | 11 of 11 | 492.9 | 24.34 | – | – | 0.990 | measurement |" in rows[1]
     assert "| [CPU](cpu/README.md) |" in rows[2]
     assert "functional check" in rows[2]

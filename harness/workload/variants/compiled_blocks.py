@@ -5,9 +5,9 @@ lies between, the cache and the attention kernel, stays as it is. Both halves ar
 methods; all blocks of a kind share the compiled code, since it takes a block's weights as inputs.
 
 Around an attention in FP8 the halves round and restore, so that no kernel of its own does: the
-first ends with e4m3, the second begins with it. In the first forward over an empty cache the values'
-scale is not known yet: the ring rounds, and the halves of the other blocks run as they are written,
-because compiling them for one forward of a stream costs more than it saves.
+first ends with e4m3, the second begins with it. In the first forward over an empty cache the
+values' scale is not known yet: the ring rounds, and the halves of the other blocks run as they are
+written, because compiling them for one forward of a stream costs more than it saves.
 
 Letters: N tokens, d width, n heads, D head size, T text tokens, C = D/2 columns.
 """
