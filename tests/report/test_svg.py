@@ -1,5 +1,6 @@
 """harness.report.svg: smaller, and the same picture."""
 
+import io
 import re
 
 import numpy as np
@@ -51,3 +52,19 @@ def test_a_figure_keeps_the_scale_of_its_letters() -> None:
     assert "scale(0.015625)" in text
     assert not re.search(r"translate\([^)]*\d\.\d{3,}", text)
     assert "\r" not in text and " \n" not in text
+
+
+def test_letters_stand_where_they_stood() -> None:
+    figure = Figure()
+    FigureCanvasSVG(figure)
+    figure.text(0.1, 0.5, "Wall")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg")
+    moved = [
+        float(x) for x in re.findall(r"<use.*translate\(([-0-9.]+) 0", buffer.getvalue().decode())
+    ]
+    short = svg(figure).decode()
+    assert moved and [int(x) for x in re.findall(r'<use.* x="(\d+)"/>', short)] == [
+        round(x) for x in moved
+    ]
+    assert not re.search(r"(?m)^\s", short)
