@@ -18,9 +18,11 @@ EAGER_INSIDE = ("vace/pad",)
 LIBRARY_FAMILIES: dict[str, str] = {
     "addmm (linears with bias)": "products",
     "mm (LoRA adapters)": "products",
+    "FP8 products": "products",
     "convolution": "convolutions",
     "SageAttention": "attention",
     "SDPA attention": "attention",
+    "FP8 attention": "attention",
     "flex_attention": "attention",
 }
 

@@ -36,7 +36,12 @@ class FamilyTime:
 
 
 FAMILIES: tuple[Family, ...] = (
-    Family("addmm (linears with bias)", ("aten::addmm", "aten::addmm_"), ("aten::addmm",)),
+    Family(
+        "addmm (linears with bias)",
+        ("aten::addmm", "aten::addmm_", "aten::_addmm_activation"),
+        ("aten::addmm", "aten::_addmm_activation"),
+    ),
+    Family("FP8 products", ("aten::_scaled_mm",), ("aten::_scaled_mm",)),
     Family("mm (LoRA adapters)", ("aten::mm",), ("aten::mm",)),
     Family("SageAttention", ("sageattn", "sageattn*"), ("sageattn",)),
     Family(
@@ -51,6 +56,7 @@ FAMILIES: tuple[Family, ...] = (
         ),
         ("aten::scaled_dot_product_attention",),
     ),
+    Family("FP8 attention", ("cudnn_fp8",), ("cudnn_fp8",)),
     Family(
         "flex_attention",
         ("flex_attention", "triton_tem*", "triton_flex*"),

@@ -38,7 +38,8 @@ def stacks_svg(material: Material) -> bytes | None:
         return None
     outputs = budget_outputs(material.run.processes)
     targets = [
-        TargetLine(one.kind, one.limit_ms, one.met) for one in speed_targets(cases[0], outputs)
+        TargetLine(f"{cases[0].fastest.arm}, {one.kind}", one.limit_ms, one.met)
+        for one in speed_targets(cases[0], outputs)
     ]
     return stacks_figure([_stack(times, outputs) for times in cases[0].arms], targets)
 

@@ -37,7 +37,7 @@ class StackArm:
 
 @dataclass(frozen=True)
 class TargetLine:
-    """A limit of a chunk's time, and how it came out."""
+    """A limit of a chunk's time, with whose it is, and how it came out."""
 
     kind: str
     limit_ms: float

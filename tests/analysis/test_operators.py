@@ -51,6 +51,17 @@ def test_nested_operators_are_counted_once_and_their_time_adds_up() -> None:
     assert sum(row.share or 0.0 for row in families.values()) == pytest.approx(1.0)
 
 
+def test_products_and_attention_in_fp8_and_products_with_gelu_are_not_the_rest() -> None:
+    found = [("aten::_addmm_activation", 209, 27.0), ("aten::_scaled_mm", 1319, 47.0)]
+    found += [("cudnn_fp8", 149, 37.0), ("aten::addmm", 1110, 49.0)]
+    families = {row.name: row for row in family_times(count_pass(found, []))}
+    linears = families["addmm (linears with bias)"]
+    assert (linears.calls, linears.device_ms) == (1319, 76.0)
+    assert families["FP8 products"].calls == 1319
+    assert families["FP8 attention"].device_ms == 37.0
+    assert "other" not in families
+
+
 def test_families_are_ordered_by_time_with_the_rest_last() -> None:
     names = [row.name for row in family_times(count_pass(NESTED, []))]
     assert names[0] == "SageAttention"

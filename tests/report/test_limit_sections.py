@@ -299,7 +299,7 @@ def test_the_recorded_run_of_the_fastest_stack(tmp_path: Path) -> None:
         "- The stack `fastest` takes **154.7 ms** a chunk (95 % interval 147.0 ms to 162.9 ms over "
         "3 fresh processes), **77.2 FPS**, and is 3.97 times as fast as the baseline (95 % interval"
         " 3.22 to 4.91); faster. It saves 22.3 % over `lossless` (95 % interval 18.8 % to 25.6 %); "
-        "faster. Its output: within the budget, no drift."
+        "faster. Its output: within the budget, no drift, with seeded weights."
     )
     assert second.startswith("- The stack `lossless` takes **199.0 ms** a chunk (95 % interval ")
     assert third.endswith("must, at most 170.0 ms: met; aim, at most 130.0 ms: missed.")
@@ -309,3 +309,4 @@ def test_the_recorded_run_of_the_fastest_stack(tmp_path: Path) -> None:
     assert row_of(text, "must")[2:] == ["154.7 ms", "147.0 to 162.9", "met"]
     assert row_of(text, "aim")[2:] == ["154.7 ms", "147.0 to 162.9", "missed"]
     assert report.count("(figures/stacks.svg)") == 2
+    assert ", LoRA (merged in some variants) of rank 256" in report

@@ -24,13 +24,15 @@ from harness.report.cells import (
     line,
     table,
 )
-from harness.report.material import Material, case_label, of
+from harness.report.material import Material, case_label, of, of_all
 from harness.report.sections.arm_power import PowerSection, power_section
 from harness.report.sections.budget_proof import (
+    SEEDED,
     CaseTable,
     budget_rule,
     budget_tables,
     proof_words,
+    weights_line,
 )
 from harness.report.sections.fix_cells import (
     COST_HEADS,
@@ -43,6 +45,7 @@ from harness.report.sections.fix_cells import (
 )
 from harness.report.sections.frames import frames_line
 from harness.report.sections.stack_words import saves_words, takes_words
+from harness.variants import is_bounded
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class FastestSection:
     targets: Table | None
     power: PowerSection | None
     rule: Line
+    weights: Line | None
     budgets: tuple[CaseTable, ...]
     frames: Line | None
 
@@ -76,6 +80,7 @@ def fastest_section(material: Material) -> FastestSection | None:
         targets=_targets(first, outputs) if first is not None else None,
         power=power_section(arms_once(cases)),
         rule=budget_rule(),
+        weights=weights_line(outputs),
         budgets=budget_tables(outputs),
         frames=frames_line(shown_frames(material.run.processes), [one.result for one in outputs]),
     )
@@ -101,7 +106,10 @@ def _sentence(times: ArmTimes, step: ArmTimes | None, outputs: Sequence[BudgetOu
         name = Cell(times.arm, form="code")
         return line("The output of ", name, f" is {words}, so its time means nothing.")
     saved = saves_words(step) if step is not None else []
-    return line(*takes_words(times), *saved, f". Its output: {words}.")
+    made_up = of_all(times.results, "/case/weights")
+    seeded = times.case.weights == SEEDED and is_bounded(times.arm)
+    with_them: list[Inline | str] = [", with ", Cell(SEEDED, made_up), " weights"] * seeded
+    return line(*takes_words(times), *saved, f". Its output: {words}", *with_them, ".")
 
 
 def _target_sentence(found: Fastest, outputs: Sequence[BudgetOutput]) -> Line:

@@ -51,6 +51,7 @@ class StackFloors:
     whole: Line
     power: Line | None
     rows: Table | None
+    below: Line | None
     reasons: tuple[Line, ...]
 
 
@@ -112,6 +113,7 @@ def _floors(found: StackRoofline) -> StackFloors:
         whole=_whole(found),
         power=_power(found),
         rows=_rows(found),
+        below=_below(found),
         reasons=tuple(_reason(found, kind) for kind in found.kinds if above_limit(kind)),
     )
 
@@ -204,6 +206,23 @@ def _no_floor(kind: KindFloor) -> str:
     if not kind.pieces:
         return "no floor: the cost model counts nothing here"
     return f"no floor: not measured: {', '.join(RATES[rate][0] for rate in kind.missing)}"
+
+
+def _below(found: StackRoofline) -> Line | None:
+    """Kinds bound by a measured rate that they exceed, and what that says; None without any."""
+    words: list[Inline | str] = []
+    for kind in found.kinds:
+        if kind.gap_ms is not None and kind.gap_ms < 0 and kind.bound == "arithmetic":
+            at = (*_at(found, *kind.time.paths), *_floor_sources(found, (kind,)))
+            words += [", " * bool(words), Cell(kind.name, at), " by ", ms(-kind.gap_ms, *at)]
+    if not words:
+        return None
+    return line(
+        "Below the floor: ",
+        *words,
+        ". Such a floor is the rate of calls in a loop beside the case, at a clock that the record "
+        "does not hold, and no bound. The sum of all floors counts it as it is.",
+    )
 
 
 def _reason(found: StackRoofline, kind: KindFloor) -> Line:

@@ -3,12 +3,14 @@
 import shlex
 from dataclasses import dataclass
 
+from harness.matrix import Case
 from harness.presets import PRESETS
 from harness.record_parts import ClipUse
 from harness.report.cells import NOTHING, Block, Cell, Inline, Line, Table, count, line, table
 from harness.report.material import Material, fact_cell, of, of_all, plan
 from harness.report.sections.case_account import account
 from harness.result import Fact, Result
+from harness.variants import is_variant, resolve
 
 # What the tables show, in this order; every other fact is in the full list.
 PINS: tuple[tuple[str, str], ...] = (
@@ -40,9 +42,9 @@ SHOWN_FACTS: tuple[tuple[str, str], ...] = (
     ("torch", "torch.version"),
     ("Triton", "package.triton"),
     ("SageAttention", "package.sageattention"),
-    ("Cached self-attention", "attention.cached_self"),
-    ("Cross-attention", "attention.cross"),
-    ("VACE self-attention", "attention.vace_self"),
+    ("Cached self-attention of the baseline", "attention.cached_self"),
+    ("Cross-attention of the baseline", "attention.cross"),
+    ("VACE self-attention of the baseline", "attention.vace_self"),
     ("Attention chosen by", "attention.chosen_by"),
     ("SDPA took", "attention.sdpa_kernel"),
     ("Weights", "weights.source"),
@@ -136,7 +138,9 @@ def _workload(material: Material) -> Line:
         count(model.dim, source),
         " with ",
         count(len(model.vace_layers), source),
-        " VACE blocks, unmerged LoRA of rank ",
+        " VACE blocks, ",
+        Cell(_lora(manifest.cases), (plan("/cases/*/variant"), plan("/cases/*/arms"))),
+        " of rank ",
         count(model.lora_rank, source),
         ", VAE ",
         Cell(" and ".join(vaes), (plan("/cases/*/vae"),)),
@@ -146,6 +150,18 @@ def _workload(material: Material) -> Line:
         Cell(str(case.seed), (plan("/cases/0/seed"),)),
         ".",
     )
+
+
+def _lora(cases: list[Case]) -> str:
+    """How the planned pipelines hold the adapters: fixes may merge them into the weights."""
+    merged = {
+        is_variant(name) and any(fix.name == "lora-merged" for fix in resolve(name))
+        for case in cases
+        for name in case.arms or (case.variant,)
+    }
+    if merged == {True}:
+        return "merged LoRA"
+    return "unmerged LoRA" if True not in merged else "LoRA (merged in some variants)"
 
 
 def _own_workload(material: Material) -> Line:
