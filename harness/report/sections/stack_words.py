@@ -4,7 +4,7 @@ from harness.analysis.fix_arms import ArmTimes
 from harness.analysis.fixes import too_few
 from harness.report.cells import INTERVAL, NOTHING, Cell, Inline, between, count, ms
 from harness.report.material import of_all
-from harness.report.sections.fix_cells import FRAMES, gain_cells, speedup_cells, wall_of
+from harness.report.sections.fix_cells import FRAMES, busy_of, gain_cells, speedup_cells, wall_of
 
 
 def takes_words(times: ArmTimes) -> list[Inline | str]:
@@ -18,7 +18,12 @@ def takes_words(times: ArmTimes) -> list[Inline | str]:
         return words
     value, interval = speedup_cells(change, wall)
     words += [", and is ", value, " times as fast as the baseline", *within(interval)]
-    return [*words, f"; {too_few(times) or change.call}"]
+    words += [f"; {too_few(times) or change.call}"]
+    if times.busy_change is None:
+        return words
+    # What the host adds to the baseline is gone from this one.
+    value, interval = speedup_cells(times.busy_change, busy_of(times))
+    return [*words, ". By GPU-busy time it is ", value, " times as fast", *within(interval)]
 
 
 def saves_words(step: ArmTimes) -> list[Inline | str]:
