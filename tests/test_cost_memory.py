@@ -181,6 +181,15 @@ def test_a_step_that_a_graph_replaces_is_given_back() -> None:
     assert both.least_bytes == both.allocated_bytes + both.graphs_bytes + both.context_bytes
 
 
+def test_components_alone_run_without_graphs() -> None:
+    graphed, plain = (
+        memory_need(case(kind="isolated", variant=v))
+        for v in ("lossless", "lossless-without-graph-chunk")
+    )
+    assert graphed == plain
+    assert graphed.graphs_bytes == 0 < graphed.step_bytes
+
+
 @pytest.mark.parametrize("change", [{"width_px": 832}, {"window": 24}, {"vae": "wanvae"}])
 def test_a_larger_case_needs_more(change: dict[str, object]) -> None:
     assert memory_need(case(**change)).least_bytes > memory_need(case()).least_bytes

@@ -28,8 +28,7 @@ class SpeedTarget:
 def speed_targets(found: Fastest, outputs: Sequence[BudgetOutput]) -> list[SpeedTarget]:
     """The must, then the aim. Either is met only with an output that is proven."""
     times = found.fastest
-    proofs = proofs_of(outputs, times.arm, times.case.mode)
-    proven = bool(proofs) and all(_is_proven(one, times) for one in proofs)
+    proven = is_proven(times, outputs)
 
     def met(limit_ms: float) -> Met:
         if not times.enough:
@@ -41,6 +40,15 @@ def speed_targets(found: Fastest, outputs: Sequence[BudgetOutput]) -> list[Speed
     return [SpeedTarget(kind, rule, BUDGET[rule], met(BUDGET[rule])) for kind, rule in LIMITS]
 
 
-def _is_proven(proof: BudgetOutput, times: ArmTimes) -> bool:
+def is_proven(times: ArmTimes, outputs: Sequence[BudgetOutput]) -> bool:
+    """Whether there is a proof of an arm that allows an error, and every one of its mode is sound.
+
+    A proof that is too short to be judged is none, nor is one of other fixes by the arm's name.
+    """
+    proofs = proofs_of(outputs, times.arm, times.case.mode)
+    return bool(proofs) and all(_is_sound(one, times) for one in proofs)
+
+
+def _is_sound(proof: BudgetOutput, times: ArmTimes) -> bool:
     within = proof.call == "within the budget" and not proof.fails
     return within and not proves_others(proof.result, times.results, times.arm)

@@ -23,9 +23,10 @@ from harness.host.options import Given
 from harness.host.processes import ends_with
 from harness.host.ready import Place
 from harness.host.screen import Screen
-from harness.store import runs
+from harness.store import RunFolder, runs
 
-ANNOUNCED = "run "  # begins the line that names a new run
+ANNOUNCED = "run "  # begins the line that names a run
+KEPT = ("error: ", "stopped; ")  # begin lines that are shown also where the screen is quiet
 POLL_S = 0.2
 ID_S = 1.0  # resolution of a run's id
 
@@ -55,7 +56,8 @@ class Child:
         for line in self.process.stdout:
             if self.run is None and line.startswith(ANNOUNCED):
                 self.run = line.removeprefix(ANNOUNCED).partition(":")[0]
-            self.screen.say(f"{self.name}: {line.rstrip()}")
+            show = self.screen.tell if line.startswith(KEPT) else self.screen.say
+            show(f"{self.name}: {line.rstrip()}")
 
 
 Start = Callable[[str, Given], Child]
@@ -85,7 +87,9 @@ def each_its_own(
                 _wait_for_name(children[-1])
         failed = [name for name, child in zip(names, children, strict=True) if child.end()]
     found = {path.name: path for path in runs(place.reports)}
-    say_comparison([found[one.run] for one in children if one.run in found], screen, compare)
+    own = [found[one.run] for one in children if one.run in found]
+    _tell_reports(own, screen)
+    say_comparison(own, screen, compare)
     check_failed(what, failed, names)
 
 
@@ -97,15 +101,16 @@ def one_for_all(gpus: list[str], given: Given, place: Place, screen: Screen) -> 
     shares = cpu_shares(len(gpus), given)
     with _children(screen, place.project) as start:
         first = start(f"GPU {gpus[0]}", {**given, "gpu": gpus[0], "cpus": shares[0]})
-        _wait_for_claim(first, place.reports)
+        run = _claimed_run(first, given, place.reports)
         children = [first]
-        if first.run is not None:
-            shared = {**given, "resume": None, "beside": first.run}
+        if run is not None:
+            shared = {**given, "resume": None, "beside": str(run)}
             children += [
                 start(f"GPU {gpu}", {**shared, "gpu": gpu, "cpus": cpus})
                 for gpu, cpus in zip(gpus[1:], shares[1:], strict=True)
             ]
         failed = [gpu for gpu, child in zip(gpus, children, strict=False) if child.end()]
+    _tell_reports([run] if run is not None else [], screen)
     check_failed("gpu", failed, gpus)
 
 
@@ -146,12 +151,35 @@ def _wait_for_run(child: Child, reports: Path) -> None:
         time.sleep(POLL_S)
 
 
-def _wait_for_claim(child: Child, reports: Path) -> None:
-    """Until it measures a process, so that others may help it, or it has ended."""
-    while child.process.poll() is None:
-        if child.run and any(map(claimed, reports.glob(f"*/{child.run}"))):
-            return
+def _claimed_run(child: Child, given: Given, reports: Path) -> Path | None:
+    """Its run, once it measures a process, so that others may help it, or has ended.
+
+    None where there is no such run: it has ended before.
+    """
+    while True:
+        ended = child.process.poll() is not None
+        if ended:
+            child.end()  # what it has said of its run is known now
+        run = _folder(child, given, reports)
+        if ended or (run is not None and claimed(run)):
+            return run
         time.sleep(POLL_S)
+
+
+def _folder(child: Child, given: Given, reports: Path) -> Path | None:
+    """Of the run that it has named; by --resume it may lie elsewhere, or not alone by its id."""
+    if child.run is None:
+        return None
+    if given.get("resume"):
+        return RunFolder.find(reports, str(given["resume"])).path
+    return next((path for path in runs(reports) if path.name == child.run), None)
+
+
+def _tell_reports(runs_made: list[Path], screen: Screen) -> None:
+    """The path of each report that there is, for whoever waits for it."""
+    for report in (run / "report.md" for run in runs_made):
+        if report.is_file():
+            screen.tell(str(report))
 
 
 def _wait_for_name(child: Child) -> None:

@@ -124,7 +124,7 @@ def _point(material: Material) -> RunPoint | None:
     """A run that can stand beside the others: the workload as it is, at its preset's size."""
     result = eager_inpainting(material)
     wall = material.chunk(result) if result is not None else None
-    if result is None or wall is None or material.variants:
+    if result is None or wall is None or result.case.variant != BASELINE:
         return None
     preset = PRESETS[result.case.preset]
     if (result.case.width_px, result.case.height_px) != (preset.width_px, preset.height_px):

@@ -1,10 +1,16 @@
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from harness.report.index import index_view
+from harness.analysis.output_errors import LEAST_CHUNKS
+from harness.report.gpu_page import gpu_view
+from harness.report.index import eager_inpainting, index_view
+from harness.report.material import Material
 from harness.report.render import render_index
-from harness.store import RunFolder
+from harness.result import Result, decode, encode
+from harness.store import RunFolder, result_name
+from harness.variants import BASELINE
 from tests.records import build
 from tests.report import made_fixes, made_limit
 
@@ -36,6 +42,29 @@ def test_the_fastest_stack_is_shown_within_its_budget(
     for proof in (unproven / "cases").glob("quality-*"):
         proof.unlink()
     assert row(unproven)["Fastest stack (FPS)"] == "–"
+
+
+def test_a_proof_too_short_to_be_judged_shows_no_stack(tmp_path: Path) -> None:
+    made = made_limit.run(tmp_path, name="fastest")
+    for path in (made / "cases").glob("quality-*"):
+        proof = decode(path.read_bytes(), name=path.name)
+        assert isinstance(proof, Result)
+        short = [error for error in proof.output_errors if error.chunk < LEAST_CHUNKS - 1]
+        path.write_bytes(encode(msgspec.structs.replace(proof, output_errors=short)))
+    assert row(made)["Fastest stack (FPS)"] == "–"
+
+
+def test_a_variant_does_not_stand_for_baselines_that_have_not_finished(tmp_path: Path) -> None:
+    made = made_limit.run(tmp_path, name="growth")
+    assert row(made)["FPS"] != "–"
+    for result in RunFolder(made).load().finished:
+        if result.case.variant == BASELINE:
+            (made / "cases" / result_name(result.case_id, result.process)).unlink()
+    loaded = RunFolder(made).load()
+    found = eager_inpainting(Material(loaded))
+    assert found is not None and found.case.variant != BASELINE
+    assert row(made)["FPS"] == "–"
+    assert index_view([loaded]).figure is None and gpu_view([loaded, loaded]).figure is None
 
 
 def test_processes_are_told_where_a_run_lacks_some_of_a_case(tmp_path: Path) -> None:
