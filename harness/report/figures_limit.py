@@ -16,7 +16,7 @@ from harness.report.material import Material, case_label
 from harness.report.plots_floors import FloorBar, floors_figure
 from harness.report.plots_growth import Curve, FpsMap, MapField, growth_figure, map_figure
 from harness.report.plots_limit import GainRow, leave_out_figure
-from harness.report.plots_vae import Times, VaeBar, vae_figure
+from harness.report.plots_vae import VaeBar, vae_figure
 from harness.report.sections.growth import TITLES, place_cell
 from harness.report.sections.leave_out import alone_beside
 from harness.report.sections.roofline_stack import stack_rooflines
@@ -57,13 +57,12 @@ def vae_svg(material: Material) -> bytes | None:
 
 
 def _vae_bar(one: VaeForm) -> VaeBar:
-    over = one.wall_over_tae.ratio if one.wall_over_tae is not None else None
     return VaeBar(
         label=f"{LABELS[one.vae]}, {one.form}",
         wall_ms=one.times.wall.value,
         encode_ms=one.encode_ms,
         decode_ms=one.decode_ms,
-        over_tae=Times(over.value, over.low, over.high) if over is not None else None,
+        over_tae=one.wall_over_tae.ratio if one.wall_over_tae is not None else None,
     )
 
 

@@ -26,6 +26,7 @@ from harness.report.svg import svg
 
 INK = "#1f2933"
 FAINT = "#7b8794"
+LIMIT = "#b03a48"  # of lines that mark one
 GRID = "#e4e7eb"
 Groups = Mapping[str, tuple[str, str]]  # key -> label and colour
 STAGE_COLOURS: Groups = {

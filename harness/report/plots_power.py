@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from harness.report.plots import INK, LEGEND, name_rows, style
+from harness.report.plots import INK, LEGEND, LIMIT, name_rows, style
 from harness.report.svg import svg
 
-FREE, HELD, BOUND = "#86b6d6", "#d9742b", "#b03a48"
+FREE, HELD = "#86b6d6", "#d9742b"
 LEAST_SPAN_MHZ = 100.0  # of the axis of clocks, which does not begin at zero
 ROOM = 0.3  # of the axis of clocks, for the text beside its lowest mark
 
@@ -84,7 +84,7 @@ def _left_of(axes: Axes, x: float, place: int, text: str, colour: str) -> None:
 
 def _bound(axes: Axes, value: float | None) -> None:
     if value is not None:
-        axes.axvline(value, color=BOUND, linewidth=1, linestyle=(0, (3, 2)), zorder=1)
+        axes.axvline(value, color=LIMIT, linewidth=1, linestyle=(0, (3, 2)), zorder=1)
 
 
 def _colour(row: PowerRow) -> str:
@@ -99,5 +99,5 @@ def _handles(rows: Sequence[PowerRow]) -> list[Patch | Line2D]:
     handles.append(
         Line2D([], [], color=INK, linestyle="none", marker="|", markersize=9, label="End of blocks")
     )
-    dashes = Line2D([], [], color=BOUND, linestyle=(0, (3, 2)), label="What the GPU allows")
+    dashes = Line2D([], [], color=LIMIT, linestyle=(0, (3, 2)), label="What the GPU allows")
     return [*handles, dashes]

@@ -9,11 +9,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from harness.report.cells import decimals
-from harness.report.plots import INK, LEGEND, bars_figure, beside, name_rows, style
+from harness.report.plots import INK, LEGEND, LIMIT, bars_figure, beside, name_rows, style
 from harness.report.plots_fixes import BUSY, WALL
 from harness.report.svg import svg
 
-TARGET = "#b03a48"
 BAR, INSIDE = 0.46, 0.26  # heights of wall and GPU-busy time, of a row
 LIFT = 0.14  # of the bar above its row's middle
 BELOW = 0.26  # of the interval below it
@@ -102,9 +101,9 @@ def _targets(
     ordered = sorted(targets, key=lambda target: target.limit_ms, reverse=leftwards)
     for below, target in enumerate(reversed(ordered)):
         x, place = target.limit_ms, top - LABEL * (below + 0.5)
-        axes.plot((x, x), (bottom, place), color=TARGET, linewidth=1.2, linestyle=(0, (3, 2)))
+        axes.plot((x, x), (bottom, place), color=LIMIT, linewidth=1.2, linestyle=(0, (3, 2)))
         text = f"{target.kind}: at most {decimals(target.limit_ms)} ms, {target.verdict}"
-        axes.text(x + gap, place, text, ha=side, va="center", fontsize=8, color=TARGET)
+        axes.text(x + gap, place, text, ha=side, va="center", fontsize=8, color=LIMIT)
 
 
 def _handles(arms: Sequence[StackArm]) -> list[Patch | Line2D]:

@@ -7,10 +7,12 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from harness.analysis.experiment import Ratio
 from harness.report.plots import (
     FAINT,
     INK,
     LEGEND,
+    LIMIT,
     STAGE_COLOURS,
     bars_figure,
     centred,
@@ -21,21 +23,11 @@ from harness.report.svg import svg
 
 ENCODE, DECODE, REST = (STAGE_COLOURS[stage][1] for stage in ("encode", "decode", "other"))
 WHOLE = "#e4e7eb"
-LIMIT = "#b03a48"
 HEIGHT = 0.74
 BETWEEN = 0.45  # rows between two forms
 ROOM = 1.5  # of the longest bar: what stands behind it has to find place
 WRITTEN = 0.04  # of the axis, from which on a part has room for its number
 APART = 0.065  # of the axis, from which on two limits have room for a name each
-
-
-@dataclass(frozen=True)
-class Times:
-    """Over the TAE's, with its interval where there is one."""
-
-    value: float
-    low: float | None
-    high: float | None
 
 
 @dataclass(frozen=True)
@@ -46,7 +38,7 @@ class VaeBar:
     wall_ms: float
     encode_ms: float | None
     decode_ms: float | None
-    over_tae: Times | None  # None for the TAE itself
+    over_tae: Ratio | None  # None for the TAE itself
 
     @property
     def parts(self) -> tuple[float, float] | None:

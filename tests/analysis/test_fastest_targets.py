@@ -1,6 +1,7 @@
 """harness.analysis.fastest_targets: met, missed, and what is not told."""
 
 from pathlib import Path
+from typing import Any
 
 from harness.analysis.error_budget import budget_outputs, fastest_of
 from harness.analysis.fastest_targets import speed_targets
@@ -10,8 +11,8 @@ from tests.report import made_limit
 QUICK = {"lora-merged": (0.1, 0.1), "graph-chunk": (0.5, 0.5)}
 
 
-def told(folder: Path, *, proofs: bool = True, **truth: object) -> list[str]:
-    run = RunFolder(made_limit.run(folder, name="fastest", **truth)).load()  # type: ignore[arg-type]
+def told(folder: Path, *, proofs: bool = True, **truth: Any) -> list[str]:
+    run = RunFolder(made_limit.run(folder, name="fastest", **truth)).load()
     outputs = budget_outputs(run.processes) if proofs else []
     (found,) = fastest_of(run.processes)
     targets = speed_targets(found, outputs)

@@ -2,7 +2,8 @@ import re
 
 import pytest
 
-from harness.report.plots_power import BOUND, FREE, HELD, PowerRow, power_figure
+from harness.report.plots import LIMIT
+from harness.report.plots_power import FREE, HELD, PowerRow, power_figure
 
 ROWS = [
     PowerRow("base", 412.0, 1980.0, 1980.0, False),
@@ -33,4 +34,4 @@ def test_bounds_are_drawn_where_they_are_known(
     watts: float | None, clock_mhz: float | None, lines: int
 ) -> None:
     figure = power_figure(ROWS, watts, clock_mhz).decode()
-    assert figure.count(f"stroke: {BOUND}") == lines  # that of the legend included
+    assert figure.count(f"stroke: {LIMIT}") == lines  # that of the legend included

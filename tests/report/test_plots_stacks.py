@@ -8,9 +8,9 @@ import pytest
 
 from harness.report.figures_fixes import stacks_svg
 from harness.report.material import Material
+from harness.report.plots import LIMIT
 from harness.report.plots_fixes import BUSY, WALL
 from harness.report.plots_stacks import (
-    TARGET,
     WIDEST_INTERVAL,
     StackArm,
     TargetLine,
@@ -97,7 +97,7 @@ def test_no_words_of_a_target_are_crossed_by_the_other_line(shrink: float, upper
     figure = stacks_figure(arms, TARGETS)
     heights = {one.kind: height(figure, f"{one.kind}: at most .*?") for one in TARGETS}
     assert min(heights, key=lambda kind: heights[kind]) == upper
-    assert drawn(figure, TARGET, "stroke") == len(TARGETS)
+    assert drawn(figure, LIMIT, "stroke") == len(TARGETS)
 
 
 def test_the_figure_of_a_run_shows_its_first_case(tmp_path: Path) -> None:

@@ -2,20 +2,25 @@ import re
 
 import pytest
 
+from harness.analysis.experiment import Ratio
+from harness.report.plots import LIMIT
 from harness.report.plots_vae import (
     DECODE,
     ENCODE,
-    LIMIT,
     REST,
     WHOLE,
-    Times,
     VaeBar,
     vae_figure,
 )
 
+
+def times(value: float, low: float | None, high: float | None) -> Ratio:
+    return Ratio(value, low, high, processes=(3, 3), paired=False, error=None, freedom=None)
+
+
 PLAIN = VaeBar("TAE, in the stack", 196.0, None, None, None)
 TAE = VaeBar("TAE, as it is", 588.0, 12.9, 9.2, None)
-WAN = VaeBar("WanVAE, as it is", 974.0, 176.0, 161.0, Times(1.657, 1.301, 2.110))
+WAN = VaeBar("WanVAE, as it is", 974.0, 176.0, 161.0, times(1.657, 1.301, 2.110))
 LIMITS = [(16.0, 750.0), (24.0, 500.0), (30.0, 400.0)]
 
 
@@ -60,5 +65,5 @@ def test_limits_that_lie_near_share_a_name(wall_ms: float, names: int) -> None:
 def test_behind_a_bar_stands_its_time_and_the_ratio_with_its_interval() -> None:
     assert TAE.behind == "588 ms"
     assert WAN.behind == "974 ms, 1.66 × the TAE's (1.30 to 2.11)"
-    one = VaeBar("WanVAE", 974.0, 176.0, 161.0, Times(1.657, None, None))
+    one = VaeBar("WanVAE", 974.0, 176.0, 161.0, times(1.657, None, None))
     assert one.behind == "974 ms, 1.66 × the TAE's"
