@@ -10,14 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from harness.analysis.experiment import CONFIDENCE, Ratio, Verdict, verdict
+from harness.analysis.experiment import CONFIDENCE, MIN_PROCESSES, Call, Ratio, Verdict, verdict
 from harness.analysis.fix_arms import ArmTimes, arm_times
-from harness.analysis.fixes import Fixes, SingleFix
+from harness.analysis.fixes import SingleFix, deciding
 from harness.analysis.limit_cases import leaves_out, variants_of
 from harness.analysis.output_errors import fixes_of
 from harness.result import Result
 from harness.variants import FIXES, WITHOUT, left_out
 
+Measure = Literal["wall", "busy"]
 # By the intervals of both gains: apart, or not told apart.
 Interaction = Literal[
     "less than alone: others cover it",
@@ -51,9 +52,21 @@ class LeftOut:
         return {*self.named, *self.with_it}
 
     @property
+    def by_itself(self) -> bool:
+        """Whether it is one fix that no other needs, so that its gain is its own."""
+        return len(self.named) == 1 and not self.with_it
+
+    @property
     def gain(self) -> float:
         """Share of wall time that the fix saves in the bundle; negative where it costs."""
         return self.brings.gain
+
+    @property
+    def call(self) -> Call:
+        """What having it does to the bundle, by wall time, else by GPU-busy time."""
+        wall, busy = self.brings.wall_change, self.brings.busy_change
+        found = busy if deciding(wall, busy) == "GPU-busy time" else wall
+        return found.call if found is not None and self.brings.enough else "undecided"
 
 
 def left_out_fixes(processes: Mapping[str, Sequence[Result]]) -> list[LeftOut]:
@@ -78,31 +91,45 @@ def left_out_fixes(processes: Mapping[str, Sequence[Result]]) -> list[LeftOut]:
     return sorted(found, key=lambda one: (bundles.index(one.bundle), -one.gain))
 
 
-def alone_of(fixes: Fixes | None, fix: str) -> SingleFix | None:
+def alone_of(singles: Sequence[SingleFix], fix: str) -> SingleFix | None:
     """The same fix on the baseline alone, where that was measured and its output does not fail."""
-    singles = fixes.singles if fixes is not None else ()
     return next((one for one in singles if one.name == fix and not one.struck), None)
 
 
-def net_alone(fixes: Fixes | None, fix: str) -> Verdict | None:
+def change_of(times: ArmTimes, measure: Measure) -> Verdict | None:
+    """An arm's change in wall or GPU-busy time; None where that was not measured."""
+    return times.wall_change if measure == "wall" else times.busy_change
+
+
+def gain_of(times: ArmTimes, measure: Measure) -> float:
+    """Share of that time that an arm saves; negative where it costs. Raises ValueError without."""
+    change = change_of(times, measure)
+    if change is None:
+        raise ValueError(f"arm {times.arm} has no {measure} time against {times.against}")
+    return 1 - change.ratio.value
+
+
+def net_alone(singles: Sequence[SingleFix], fix: str, measure: Measure) -> Verdict | None:
     """The fix alone without what it needs; None where either was not measured."""
-    single = alone_of(fixes, fix)
-    needs = set(fixes_of(fix)) - {fix}
-    if single is None or fixes is None:
+    single = alone_of(singles, fix)
+    if single is None:
         return None
+    change = change_of(single.times, measure)
+    needs = set(fixes_of(fix)) - {fix}
     if not needs:
-        return single.times.wall_change
-    rest = next((one for one in fixes.singles if set(fixes_of(one.name)) == needs), None)
-    return None if rest is None else _over(single.times.wall_change, rest.times.wall_change)
+        return change
+    rest = next((one for one in singles if set(fixes_of(one.name)) == needs), None)
+    return None if rest is None else _over(change, change_of(rest.times, measure))
 
 
-def net_brings(left: LeftOut, others: Sequence[LeftOut]) -> Verdict | None:
+def net_brings(left: LeftOut, others: Sequence[LeftOut], measure: Measure) -> Verdict | None:
     """The fix in the stack without those that need it; None where these were not left out alone."""
+    change = change_of(left.brings, measure)
     if not left.with_it:
-        return left.brings.wall_change
+        return change
     same = (one for one in others if one.bundle == left.bundle)
     rest = next((one for one in same if one.fixes == set(left.with_it)), None)
-    return None if rest is None else _over(left.brings.wall_change, rest.brings.wall_change)
+    return None if rest is None else _over(change, change_of(rest.brings, measure))
 
 
 def _over(whole: Verdict | None, rest: Verdict | None) -> Verdict | None:
@@ -131,7 +158,10 @@ def interaction(alone: Verdict | None, brings: Verdict | None) -> Interaction:
     if alone is None or brings is None:
         return "not measured by itself"
     one, other = alone.ratio, brings.ratio
+    fewest = min(*one.processes, *other.processes)
     if one.low is None or one.high is None or other.low is None or other.high is None:
+        return "too few processes"
+    if fewest < MIN_PROCESSES:
         return "too few processes"
     if one.low <= other.high and other.low <= one.high:
         return "none seen"

@@ -13,6 +13,7 @@ from harness.analysis.output_errors import ArmOutput, output_of
 from harness.analysis.proofs_beside import may_prove, proofs_of, unproven
 from harness.analysis.repeatability import COMPILED
 from harness.analysis.trust import Trust, compiled_processes, trust
+from harness.arms import is_variant_arm
 from harness.errors import RecordError
 from harness.matrix import Case, Mode
 from harness.report.cells import Cell, Line, Source, line
@@ -20,7 +21,7 @@ from harness.report.material import Material, of
 from harness.result import Result
 from harness.run import Manifest, Run
 from harness.store import MANIFEST, RunFolder
-from harness.variants import BASELINE, FIXES
+from harness.variants import BASELINE
 
 SELFCHECK = "selfcheck"
 
@@ -113,8 +114,11 @@ def fixes_of_run(material: Material, troubles: list[Trouble] | None = None) -> F
     return measured_fixes(processes, beside=found)
 
 
-def find_fixes(material: Material, case: Case) -> tuple[Run, Fixes] | None:
-    """Fixes alone, of this mode and size: the run's own, else those of the newest run beside it."""
+def find_fixes(material: Material, case: Case) -> list[tuple[Run, Fixes]]:
+    """Fixes alone, of this mode and size: the run's own, then those of runs beside it.
+
+    Of these the one with most fixes comes first, of several with as many the newest.
+    """
 
     def alone(run: Run) -> Fixes | None:
         fixes = fixes_of_run(Material(run))
@@ -126,13 +130,12 @@ def find_fixes(material: Material, case: Case) -> tuple[Run, Fixes] | None:
 
     def fits(manifest: Manifest) -> bool:
         paired = (one for one in manifest.cases if one.kind == "paired")
-        return any(arm in FIXES for one in paired for arm in one.arms)
+        return any(is_variant_arm(arm) for one in paired for arm in one.arms)
 
-    if (own := alone(material.run)) is not None:
-        return material.run, own
-    run = _newest(material.run, fits)
-    found = alone(run) if run is not None else None
-    return (run, found) if run is not None and found is not None else None
+    own = alone(material.run)
+    beside = ((run, found) for run in _fitting(material.run, fits, None) if (found := alone(run)))
+    ranked = sorted(beside, key=lambda pair: -len(pair[1].singles))
+    return [*([(material.run, own)] if own is not None else []), *ranked]
 
 
 def source(material: Material, run: Run, result: Result, path: str) -> Source:

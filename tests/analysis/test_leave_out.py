@@ -1,5 +1,6 @@
 """harness.analysis.leave_out: gains in the stack are those of the truth, interactions are named."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,9 @@ from harness.analysis.experiment import Ratio, Verdict, verdict
 from harness.analysis.fixes import measured_fixes
 from harness.analysis.leave_out import (
     LeftOut,
+    Measure,
     alone_of,
+    gain_of,
     interaction,
     left_out_fixes,
     net_alone,
@@ -57,24 +60,48 @@ def test_what_comes_with_a_fix_is_taken_out_of_both_gains(
     fixes = measured_fixes(RunFolder(made_fixes.run(tmp_path)).load().processes)
     others = list(left.values())
 
-    def gains(fix: str) -> tuple[float | None, float | None]:
-        found = (net_alone(fixes, fix), net_brings(left[fix], others))
+    assert fixes is not None
+    singles = fixes.singles
+
+    def gains(fix: str, measure: Measure = "wall") -> tuple[float | None, float | None]:
+        found = (net_alone(singles, fix, measure), net_brings(left[fix], others, measure))
         one, two = (None if v is None else 1 - v.ratio.value for v in found)
         return one, two
 
     # once: without graph-chunk, which needs it; fused-qkv alone: without lora-merged.
     assert gains("once") == pytest.approx((0.03, 0.03), abs=3e-3)
+    assert gains("once", "busy") == pytest.approx((0.02, 0.02), abs=3e-3)
     assert gains("fused-qkv") == pytest.approx((0.0, 0.0), abs=3e-3)
     assert gains("lean-clean") == pytest.approx((0.0, 0.0), abs=3e-3)
     # Two fixes need rope-real, and were left out together too; compiled-blocks needs two.
     assert gains("rope-real") == pytest.approx((0.07, 0.07), abs=5e-3)
+    assert gains("rope-real", "busy") == pytest.approx((0.08, 0.08), abs=5e-3)
     assert gains("compiled-blocks")[0] == pytest.approx(0.2, abs=5e-3)
-    assert net_brings(left["rope-real"], [left["rope-real"]]) is None
-    assert net_alone(None, "once") is None and alone_of(None, "once") is None
-    one = net_brings(left["once"], others)
+    assert net_brings(left["rope-real"], [left["rope-real"]], "wall") is None
+    assert net_alone([], "once", "wall") is None and alone_of([], "once") is None
+    one = net_brings(left["once"], others, "wall")
     assert one is not None and one.ratio.low is not None and one.ratio.high is not None
     assert one.ratio.low < one.ratio.value < one.ratio.high
-    assert interaction(net_alone(fixes, "once"), one) == "none seen"
+    assert interaction(net_alone(singles, "once", "wall"), one) == "none seen"
+
+
+def test_what_a_fix_does_to_the_stack_is_called_as_elsewhere(left: dict[str, LeftOut]) -> None:
+    assert left["lora-merged"].call == "faster"
+    assert left["lean-clean"].call == "same"
+    # The graph takes no GPU time off: its wall time decides.
+    assert left["graph-chunk"].call == "faster"
+    assert gain_of(left["graph-chunk"].brings, "busy") == pytest.approx(0, abs=3e-3)
+    assert left["graph-chunk"].by_itself and not left["once"].by_itself
+    one = left["lora-merged"]
+    brings = replace(one.brings, results=one.brings.results[:2])
+    assert replace(one, brings=brings).call == "undecided"
+    with pytest.raises(ValueError, match="has no busy time"):
+        gain_of(replace(one.brings, busy_change=None), "busy")
+
+
+def test_two_processes_name_no_interaction() -> None:
+    told = verdict(Ratio(0.70, 0.69, 0.71, (2, 2), True, 0.001, 1.0))
+    assert interaction(made(0.90, 0.01), told) == "too few processes"
 
 
 def made(value: float, half: float | None) -> Verdict:

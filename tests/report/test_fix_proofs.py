@@ -71,8 +71,8 @@ def test_a_proof_that_fails_beside_strikes_the_time_out_everywhere(tmp_path: Pat
     case = fixes_in(path).singles[0].times.case
     other = RunFolder(path.parent / NEWER).load()
     found = find_fixes(Material(other), case)  # as a run of the limit sees it
-    assert found is not None
-    assert [fix.name for fix in found[1].singles if fix.struck] == ["ring-cache"]
+    ((_, fixes),) = found
+    assert [fix.name for fix in fixes.singles if fix.struck] == ["ring-cache"]
 
 
 @pytest.mark.parametrize("worse", [1.0, 5.0])

@@ -138,19 +138,6 @@ def test_autoencoders_and_the_published_recommendation(report: str) -> None:
     assert "### WanVAE against TAE" in text and "not known, and its bar is plain." in text
 
 
-def test_one_fix_less_with_its_gain_alone_from_the_run_beside(report: str) -> None:
-    text = section(report, NAME)
-    assert "those of run `20261126-080000-fixes`" in text
-    row = next(line for line in text.splitlines() if line.startswith("| `once`: "))
-    cells = [cell.strip() for cell in row.strip("|").split(" | ")]
-    assert cells[1] == "graph-chunk"
-    assert cells[6] == "3.0 %" and cells[-1] == "none seen"
-    assert cells[10].startswith("3.") or cells[10].startswith("2.")
-    row = next(line for line in text.splitlines() if line.startswith("| `attention-cudnn`: "))
-    # Alone the host hides a part of it; in the stack the GPU's time is the chunk's.
-    assert "more than alone: others bare it |" in row
-
-
 def test_a_baseline_beside_variants_is_what_the_report_is_of(report: str) -> None:
     assert report.startswith("# LongLive + VACE + TAE on NVIDIA H200\n")
     assert "Changed workload" not in report
@@ -175,14 +162,6 @@ def test_cold_starts_and_when_they_pay(report: str) -> None:
     assert row_of(text, "`baseline`")[6] == "–"
     assert row_of(text, "`lossless`")[2] == "2.000 s"
     assert row_of(text, "`tae-compiled`")[6] not in ("–", "never")
-
-
-def test_without_the_fixes_alone_no_interaction_is_named(tmp_path: Path) -> None:
-    made = made_limit.run(tmp_path, name="leave-one-out", processes=1)
-    text = section(render_run(made).read_text(), NAME)
-    assert "interactions are not known" in text
-    assert "not measured by itself" in text and "too few processes" in text
-    assert "### How cost grows" not in text
 
 
 def test_the_distance_to_the_roofline_of_both_stacks_with_its_reasons(

@@ -4,33 +4,64 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.analysis.fix_arms import ArmTimes
-from harness.analysis.fixes import Fixes, too_few
+from harness.analysis.fixes import SingleFix, too_few
 from harness.analysis.leave_out import (
     LeftOut,
+    Measure,
     alone_of,
+    change_of,
+    gain_of,
     interaction,
     left_out_fixes,
     net_alone,
     net_brings,
 )
 from harness.report.beside import find_fixes, home
-from harness.report.cells import INTERVAL, NOTHING, Cell, Inline, Line, Table, line, table
+from harness.report.cells import (
+    NOTHING,
+    Cell,
+    Inline,
+    Line,
+    Source,
+    Table,
+    line,
+    table,
+    with_interval,
+)
 from harness.report.material import Material, of
-from harness.report.sections.fix_cells import gain_cells, verdict_cell, wall_cell, wall_of
+from harness.report.sections.fix_cells import (
+    busy_cell,
+    busy_of,
+    gain_cells,
+    gain_line,
+    verdict_cell,
+    wall_cell,
+    wall_of,
+)
+from harness.run import Run
 
-HEADS = (
+MEASURES: tuple[Measure, ...] = ("wall", "busy")
+NAMES: dict[Measure, str] = {"wall": "wall time", "busy": "GPU-busy time"}
+Row = tuple[Inline | str, ...]
+BRINGS = (
     "Fix",
     "Left out with it",
     ">Wall without (ms)",
-    ">Brings in the stack",
-    INTERVAL,
+    ">GPU-busy without (ms)",
+    with_interval("Brings, of wall"),
+    with_interval("Brings, of GPU-busy"),
     "Verdict",
-    ">Gain alone",
-    INTERVAL,
-    ">Gain of its step",
-    ">Itself alone",
-    ">Itself in the stack",
-    "Interaction",
+)
+BESIDE_ALONE = (
+    "Fix",
+    with_interval("Alone, of wall"),
+    with_interval("Alone, of GPU-busy"),
+    ">Itself alone, of wall",
+    ">Itself in the stack, of wall",
+    "Interaction, wall",
+    ">Itself alone, of GPU-busy",
+    ">Itself in the stack, of GPU-busy",
+    "Interaction, GPU-busy",
 )
 
 
@@ -39,12 +70,13 @@ class BundleTable:
     """One stack without each of its fixes, and what that says."""
 
     sentence: Line
-    rows: Table | None
+    brings: Table | None
+    beside_alone: Table | None
 
 
 @dataclass(frozen=True)
 class LeaveOutSection:
-    """A table a stack, and where gains alone come from."""
+    """Two tables a stack, and where gains alone come from."""
 
     alone: Line
     bundles: tuple[BundleTable, ...]
@@ -52,11 +84,15 @@ class LeaveOutSection:
 
 @dataclass(frozen=True)
 class Alone:
-    """Fixes alone and the run that measured them, as seen from the reported one."""
+    """Fixes alone, and by the name of each the run that measured it."""
 
-    fixes: Fixes
-    home: str
-    run_id: str
+    singles: tuple[SingleFix, ...]
+    runs: dict[str, Run]
+    material: Material
+
+    def at(self, single: SingleFix, measure: Measure) -> tuple[Source, ...]:
+        """Where its times lie, as seen from the reported run."""
+        return _at(single.times, measure, home(self.material, self.runs[single.name]))
 
 
 def leave_out_section(material: Material) -> LeaveOutSection | None:
@@ -66,7 +102,11 @@ def leave_out_section(material: Material) -> LeaveOutSection | None:
         return None
     alone = alone_beside(material, left[0])
     tables = (
-        BundleTable(_sentence(own), table(HEADS, [_row(one, own, alone) for one in own]))
+        BundleTable(
+            _sentence(own),
+            table(BRINGS, [_brings(one) for one in own]),
+            table(BESIDE_ALONE, [_beside_alone(one, own, alone) for one in own]),
+        )
         for own in _by_bundle(left)
     )
     return LeaveOutSection(_alone_line(alone), tuple(tables))
@@ -84,83 +124,100 @@ def _by_bundle(left: Sequence[LeftOut]) -> list[list[LeftOut]]:
     return list(bundles.values())
 
 
-def alone_beside(material: Material, left: LeftOut) -> Alone | None:
-    """The run with the fixes alone: this one, else the newest beside it."""
-    found = find_fixes(material, left.brings.case)
-    if found is None:
-        return None
-    run, fixes = found
-    return Alone(fixes, home(material, run), run.path.name)
+def alone_beside(material: Material, left: LeftOut) -> Alone:
+    """Fixes alone in this run and in those beside it; of each the first that measured it."""
+    runs: dict[str, Run] = {}
+    singles: list[SingleFix] = []
+    for run, fixes in find_fixes(material, left.brings.case):
+        for single in fixes.singles:
+            if single.name not in runs:
+                runs[single.name] = run
+                singles.append(single)
+    return Alone(tuple(singles), runs, material)
 
 
-def _row(left: LeftOut, others: Sequence[LeftOut], alone: Alone | None) -> tuple[Inline | str, ...]:
-    brings, case = left.brings, of(left.brings.results[0], "/case/arms")
-    gain, interval = gain_cells(brings.wall_change, wall_of(brings))
+def _brings(left: LeftOut) -> Row:
+    brings, case = left.brings, _case(left)
     return (
         line(Cell(left.fix, (case,), "code"), ": ", Cell(left.title, (case,))),
         Cell(", ".join(left.with_it), (case,)) if left.with_it else NOTHING,
         wall_cell(left.without),
-        gain,
-        interval,
+        busy_cell(left.without),
+        *(gain_line(change_of(brings, measure), _at(brings, measure)) for measure in MEASURES),
         verdict_cell(brings),
-        *_alone_cells(left, alone),
-        *_net_cells(left, others, alone),
     )
 
 
-def _alone_cells(left: LeftOut, alone: Alone | None) -> tuple[Cell, ...]:
-    """Gain alone with its interval, and gain of the step that holds the fix."""
-    single = alone_of(alone.fixes, left.fix) if alone is not None else None
-    if alone is None or single is None:
-        return NOTHING, NOTHING, NOTHING
-    step: Cell = NOTHING
-    if single.step is not None:
-        step = gain_cells(single.step.step.wall_change, _at(alone, single.step.step))[0]
-    return *gain_cells(single.times.wall_change, _at(alone, single.times)), step
+def _beside_alone(left: LeftOut, others: Sequence[LeftOut], alone: Alone) -> Row:
+    """Gains of the fix alone; then by itself, alone and in the stack, and what both show."""
+    cells: list[Inline | str] = [Cell(left.fix, (_case(left),), "code")]
+    single = alone_of(alone.singles, left.fix)
+    for measure in MEASURES:
+        if single is None:
+            cells.append(NOTHING)
+        else:
+            change = change_of(single.times, measure)
+            cells.append(gain_line(change, alone.at(single, measure)))
+    for measure in MEASURES:
+        cells += _by_itself(left, others, alone, measure)
+    return tuple(cells)
 
 
-def _net_cells(
-    left: LeftOut, others: Sequence[LeftOut], alone: Alone | None
-) -> tuple[Inline | str, ...]:
-    """Gains of the fix by itself, alone and in the stack, and the interaction that they show."""
-    before = net_alone(alone.fixes, left.fix) if alone is not None else None
-    after = net_brings(left, others)
-    places = [source for one in others for source in wall_of(one.brings)]
-    own = tuple(dict.fromkeys(places))
-    if alone is None or before is None:
-        return NOTHING, gain_cells(after, own)[0], interaction(before, after)
-    beside = dict.fromkeys(s for one in alone.fixes.singles for s in _at(alone, one.times))
-    cells = gain_cells(before, tuple(beside))[0], gain_cells(after, own)[0]
-    return *cells, interaction(before, after)
+def _by_itself(left: LeftOut, others: Sequence[LeftOut], alone: Alone, measure: Measure) -> Row:
+    before = net_alone(alone.singles, left.fix, measure)
+    after = net_brings(left, others, measure)
+    own = dict.fromkeys(at for one in others for at in _at(one.brings, measure))
+    beside = dict.fromkeys(at for one in alone.singles for at in alone.at(one, measure))
+    return (
+        gain_cells(before, tuple(beside))[0],
+        gain_cells(after, tuple(own))[0],
+        interaction(before, after),
+    )
 
 
-def _at(alone: Alone, times: ArmTimes) -> tuple[str, ...]:
-    """Where wall times of the run with the fixes alone lie, as seen from here."""
-    return tuple(alone.home + source for source in wall_of(times))
+def _case(left: LeftOut) -> str:
+    return of(left.brings.results[0], "/case/arms")
+
+
+def _at(times: ArmTimes, measure: Measure, home: str = "") -> tuple[str, ...]:
+    """Where times of this measure lie; `home` is the folder of their run as seen from here."""
+    found = wall_of(times) if measure == "wall" else busy_of(times)
+    return tuple(home + source for source in found)
 
 
 def _sentence(left: list[LeftOut]) -> Line:
-    """Which fix the stack could least do without, and which it could."""
-    most = left[0]
-    words: list[Inline | str] = [
-        "In ",
-        Cell(most.bundle, form="code"),
-        ", with all others in, ",
-        Cell(most.fix, form="code"),
-        " brings most: ",
-    ]
-    words += [gain_cells(most.brings.wall_change, wall_of(most.brings))[0], " of wall time"]
-    words += [f" ({too_few(most.brings)})" if too_few(most.brings) else ""]
-    idle = [one for one in left if one.brings.wall_change and one.brings.wall_change.call == "same"]
-    if idle:
-        words += ["; nothing any more: ", Cell(", ".join(one.fix for one in idle), form="code")]
+    """Which fixes the stack could least do without, and without which it is as fast or faster."""
+    words: list[Inline | str] = ["In ", Cell(left[0].bundle, form="code"), ", with all others in"]
+    said, few = "", ""
+    for measure in MEASURES:
+        most = _most(left, measure)
+        if most is not None:
+            gain = gain_cells(change_of(most.brings, measure), _at(most.brings, measure))[0]
+            words += [", "]
+            words += [] if most.fix == said else [Cell(most.fix, form="code"), " brings most: "]
+            words += [gain, f" of {NAMES[measure]}"]
+            said, few = most.fix, few or too_few(most.brings)
+    words += [f" ({few})" if few else ""]
+    for call, told in (("same", "nothing any more: "), ("slower", "faster without: ")):
+        for place, one in enumerate(one for one in left if one.call == call):
+            words += [", " if place else f"; {told}", Cell(one.fix, form="code")]
     return line(*words, ".")
 
 
-def _alone_line(alone: Alone | None) -> Line:
-    if alone is None:
+def _most(left: Sequence[LeftOut], measure: Measure) -> LeftOut | None:
+    """The fix with the largest gain, of those that no other needs where there are any."""
+    single = [one for one in left if one.by_itself] or left
+    known = [one for one in single if change_of(one.brings, measure) is not None]
+    return max(known, key=lambda one: gain_of(one.brings, measure), default=None)
+
+
+def _alone_line(alone: Alone) -> Line:
+    runs = dict.fromkeys(run.path.name for run in alone.runs.values())
+    if not runs:
         return line("No run of this GPU measured the fixes alone: interactions are not known.")
-    if not alone.home:
-        return line("Gains alone are of this run.")
-    run = Cell(alone.run_id, (f"beside#{alone.run_id}",), "code")
-    return line("Gains alone, and of the step that holds a fix, are those of run ", run, ".")
+    words: list[Inline | str] = ["Gains alone are of "]
+    for place, name in enumerate(runs):
+        own = name == alone.material.run.path.name
+        shown = "this run" if own else line("run ", Cell(name, (f"beside#{name}",), "code"))
+        words += [" and " if place else "", shown]
+    return line(*words, ".")

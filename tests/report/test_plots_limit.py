@@ -1,0 +1,22 @@
+"""harness.report.plots_limit: the panels that a run has values for, and intervals that stay in."""
+
+from harness.report.plots import Percent
+from harness.report.plots_limit import GainPair, GainRow, leave_out_figure
+
+WIDE = Percent(20.0, -250.0, 82.0)
+NARROW = Percent(10.0, 9.0, 11.0)
+UNKNOWN = GainPair(None, None)
+
+
+def test_gpu_busy_time_has_a_panel_where_it_was_measured() -> None:
+    both = leave_out_figure([GainRow("once", GainPair(NARROW, WIDE), GainPair(None, NARROW))])
+    assert b"Wall time saved" in both and b"GPU-busy time saved" in both and b"once" in both
+    alone = leave_out_figure([GainRow("once", GainPair(NARROW, WIDE), UNKNOWN)])
+    assert b"Wall time saved" in alone and b"GPU-busy" not in alone
+
+
+def test_a_wide_interval_is_cut_off_and_does_not_set_the_scale() -> None:
+    drawn = leave_out_figure([GainRow("once", GainPair(NARROW, WIDE), UNKNOWN)])
+    assert b"cut off" in drawn and b"250" not in drawn.split(b"<metadata")[0]
+    same = leave_out_figure([GainRow("once", GainPair(NARROW, Percent(20.0, -99, 82)), UNKNOWN)])
+    assert drawn.count(b"xtick") == same.count(b"xtick")
