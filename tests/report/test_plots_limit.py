@@ -1,5 +1,7 @@
 """harness.report.plots_limit: the panels that a run has values for, and intervals that stay in."""
 
+import re
+
 from harness.report.plots import Percent
 from harness.report.plots_limit import GainPair, GainRow, leave_out_figure
 
@@ -16,7 +18,10 @@ def test_gpu_busy_time_has_a_panel_where_it_was_measured() -> None:
 
 
 def test_a_wide_interval_is_cut_off_and_does_not_set_the_scale() -> None:
-    drawn = leave_out_figure([GainRow("once", GainPair(NARROW, WIDE), UNKNOWN)])
-    assert b"cut off" in drawn and b"250" not in drawn.split(b"<metadata")[0]
-    same = leave_out_figure([GainRow("once", GainPair(NARROW, Percent(20.0, -99, 82)), UNKNOWN)])
-    assert drawn.count(b"xtick") == same.count(b"xtick")
+    drawn, same = (
+        leave_out_figure([GainRow("once", GainPair(NARROW, one), UNKNOWN)])
+        for one in (WIDE, Percent(20.0, 19.0, 21.0))
+    )
+    ticks = re.findall(rb">(\d+)</text>", drawn)
+    assert ticks and ticks == re.findall(rb">(\d+)</text>", same)
+    assert max(map(int, ticks)) < 30 and b"cut off" in drawn
