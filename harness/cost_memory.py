@@ -36,10 +36,18 @@ FFN_TENSORS = 3  # [tokens, ffn_dim]: before, inside and after the activation fu
 CACHE_COPIES = 4  # clones and windows of keys and values
 # What the allocator keeps of freed blocks when memory is plenty, over the largest step. A text-only
 # chunk starts with small blocks that its decoder cannot use. From reserved less allocated peaks.
-SPARE_OF_STEP = 0.8
+# With the TAE at 1024x1024 it is 1.1 GiB where that share were 5: large blocks serve one another.
+SPARE_OF_STEP, MOST_SPARE_OF_TAE_BYTES = 0.8, 2 * GIB
 # What the pool of a CUDA graph of transformer passes takes, over what they hold at once: no pool
 # shares its blocks. From reserved less allocated peaks of graph-forward and graph-loop.
 POOL_OF_TRANSFORMER = 2.3
+# Feature maps in the pool of a graph of a whole chunk, in any layout: the fewest of all records
+# at four sizes and three windows, and how many more most have; and blocks beside the pools.
+CHUNK_POOL_MAPS, CHUNK_POOL_MORE = 3.4, 0.6
+CHUNK_POOL_SPARE_BYTES = GIB // 4
+# What such graphs keep allocated: a place's results, for each pixel of a frame, and the workspaces
+# of libraries. By the recorded peaks of 16 cases end to end: with them each is told within 0.7 %.
+CHUNK_KEPT_A_PIXEL, CHUNK_WORKSPACE_BYTES = 176, int(0.12 * GIB)
 # CUDA, its kernels and libraries: the device's peak less the reserved one and less what was in use
 # before the case, 0.68 to 0.80 GiB on H100 and H200.
 CONTEXT_BYTES = int(0.75 * GIB)
@@ -102,6 +110,7 @@ def memory_need(case: Case) -> MemoryNeed:
     captured = [_Step.of(config, fixes) for fixes in pipelines if "graph-chunk" in fixes]
     steps = [_Step.of(config, fixes) for fixes in pipelines if "graph-chunk" not in fixes]
     graphs = sum(_graph_bytes(config, fixes, conditioned=conditioned) for fixes in pipelines)
+    state += sum(_kept_by_graphs(config, case.mode) for _ in captured)
     if case.kind == "quality":  # one pipeline more, with weights of its own
         exact = replace(config, dtype="float32")
         weights += sum(parameters(exact).values()) * itemsize(exact)
@@ -117,7 +126,9 @@ def memory_need(case: Case) -> MemoryNeed:
         step_bytes=int(largest),
         capture_bytes=int(max((step.peak for step in captured), default=0.0)),
         graphs_bytes=int(graphs),
-        spare_bytes=int(SPARE_OF_STEP * largest + apart / 2),
+        spare_bytes=int(
+            _spare_of_step(config, largest) + apart / 2 + len(captured) * _chunk_pool_spare(config)
+        ),
         context_bytes=CONTEXT_BYTES,
     )
 
@@ -204,11 +215,10 @@ class _Step:
 
 
 def _autoencoder_bytes(config: WorkloadConfig, fixes: Iterable[str]) -> float:
-    pixels = config.height_px * config.width_px * itemsize(config)
     if config.vae == "tae":
-        frames = config.model.pixel_frames_per_chunk
         copied = TAE_COPIED_MAPS_LAST if "tae-channels-last" in fixes else TAE_COPIED_MAPS
-        return (TAE_COUNTED_MAPS + copied) * frames * pixels * TAE_WIDTH
+        return (TAE_COUNTED_MAPS + copied) * _tae_map_bytes(config)
+    pixels = config.height_px * config.width_px * itemsize(config)
     maps = WAN_COUNTED_MAPS + WAN_COPIED_MAPS
     return maps * WAN_FRAMES * pixels * config.wan_vae_dim
 
@@ -228,18 +238,47 @@ def _transformer_bytes(config: WorkloadConfig, fixes: Iterable[str]) -> float:
     return held
 
 
+def _places(config: WorkloadConfig) -> int:
+    """Where in the ring a chunk can lie: so many graphs there are of the same work."""
+    model = config.model
+    return (model.local_attn_frames - model.sink_frames) // model.frames_per_chunk
+
+
+def _tae_map_bytes(config: WorkloadConfig) -> float:
+    """A feature map of the TAE at full resolution, of a chunk's frames."""
+    pixels = config.height_px * config.width_px * itemsize(config)
+    return config.model.pixel_frames_per_chunk * pixels * TAE_WIDTH
+
+
+def _spare_of_step(config: WorkloadConfig, largest: float) -> float:
+    spare = SPARE_OF_STEP * largest
+    return min(spare, MOST_SPARE_OF_TAE_BYTES) if config.vae == "tae" else spare
+
+
+def _chunk_pool_spare(config: WorkloadConfig) -> float:
+    """What the pools of a whole chunk's graphs mostly take beyond their least."""
+    more = _places(config) * CHUNK_POOL_MORE * _tae_map_bytes(config)
+    return more + CHUNK_POOL_SPARE_BYTES
+
+
+def _kept_by_graphs(config: WorkloadConfig, mode: str) -> float:
+    """Allocated for good by the graphs of a whole chunk: inputs once, results of every place."""
+    pixels = config.height_px * config.width_px
+    inputs = _input_bytes(config, mode) / GENERATED_CHUNKS
+    return inputs + _places(config) * CHUNK_KEPT_A_PIXEL * pixels + CHUNK_WORKSPACE_BYTES
+
+
 def _graph_bytes(config: WorkloadConfig, fixes: Iterable[str], *, conditioned: bool) -> float:
     """Pools of a variant's CUDA graphs: one for each place of the ring, each with its own blocks.
 
     In a conditioned chunk the encoder's blocks serve the transformer, then the decoder; a text-only
-    one begins with the transformer's small blocks, which the decoder cannot use. That of a whole
-    chunk is as large as if the autoencoder made its copies, whatever its layout.
+    one begins with the transformer's small blocks, which the decoder cannot use.
     """
-    model = config.model
-    step = _Step.of(config, frozenset(fixes) - {"tae-channels-last"})
-    places = (model.local_attn_frames - model.sink_frames) // model.frames_per_chunk
+    step, places = _Step.of(config, fixes), _places(config)
     if "graph-chunk" in fixes:
-        return places * (step.peak if conditioned else step.autoencoder + step.transformer)
+        pool = CHUNK_POOL_MAPS * _tae_map_bytes(config)
+        both = max(pool, step.transformer) if conditioned else pool + step.transformer
+        return places * both
     if "graph-loop" in fixes:
         return places * 2 * POOL_OF_TRANSFORMER * step.transformer  # the loop and the clean pass
     if "graph-forward" in fixes:

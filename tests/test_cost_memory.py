@@ -166,9 +166,28 @@ def test_graphs_keep_a_pool_for_each_place_of_the_ring() -> None:
     chunk = memory_need(case(variant="graph-chunk"))
     loop = memory_need(case(variant="graph-loop"))
     forward = memory_need(case(variant="graph-forward"))
-    assert chunk.graphs_bytes == pytest.approx(3 * chunk.capture_bytes)
     assert 0 < loop.graphs_bytes < forward.graphs_bytes
-    assert memory_need(case(variant="graph-chunk", window=24)).graphs_bytes > chunk.graphs_bytes
+    assert 2 * chunk.capture_bytes < chunk.graphs_bytes < 3 * chunk.capture_bytes
+    for window, places in ((3, 1), (6, 1), (24, 7)):
+        other = memory_need(case(variant="graph-chunk", window=window))
+        assert other.graphs_bytes == pytest.approx(chunk.graphs_bytes * places / 3)
+        assert (other.spare_bytes > chunk.spare_bytes) == (places > 3)
+
+
+def test_what_graphs_keep_counts_as_allocated_inputs_once_results_for_each_place() -> None:
+    kept = {
+        window: memory_need(case(variant="lossless", window=window)).state_bytes
+        - memory_need(case(variant="lossless-without-graph-chunk", window=window)).state_bytes
+        for window in (6, 12, 24)
+    }
+    assert kept[12] - kept[6] == pytest.approx(2 * 176 * 512 * 512, abs=2)
+    assert kept[24] - kept[12] == pytest.approx(4 * 176 * 512 * 512, abs=2)
+    depth, mask = (
+        memory_need(case(variant="lossless", mode=mode)) for mode in ("depth", "inpainting")
+    )
+    plain = (memory_need(case(mode=mode)) for mode in ("depth", "inpainting"))
+    without = [one.state_bytes for one in plain]
+    assert mask.state_bytes - depth.state_bytes > without[1] - without[0]
 
 
 def test_a_step_that_a_graph_replaces_is_given_back() -> None:
