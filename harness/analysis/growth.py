@@ -2,8 +2,9 @@
 
 An axis is the frame's size, the number of denoising steps, or the KV cache's window. Its points are
 end-to-end cases of one variant that differ in nothing else. The prediction is the measured time of
-the preset's own point times the ratio of the arithmetic (`harness.cost`, without adapters where
-they are merged); memory is predicted as the preflight does it (`harness.cost_memory`).
+the preset's own point, by wall time and by GPU-busy time, times the ratio of the arithmetic
+(`harness.cost`, without adapters where they are merged); memory is predicted as the preflight does
+it (`harness.cost_memory`).
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,6 +14,7 @@ from typing import Literal
 import msgspec
 
 from harness.analysis.chunks import ChunkTiming, chunk_timing
+from harness.analysis.comparisons import over_processes
 from harness.analysis.gpu_state import energy
 from harness.analysis.output_errors import fixes_of
 from harness.cost import chunk_flops
@@ -39,6 +41,8 @@ class GrowthPoint:
     result: Result
     timing: ChunkTiming
     predicted_ms: float
+    busy_ms: float | None  # None on a CPU
+    predicted_busy_ms: float | None  # None where it was not measured at the preset's own point
 
     @property
     def case(self) -> Case:
@@ -61,6 +65,13 @@ class GrowthPoint:
         return self.predicted_ms / self.wall_ms - 1
 
     @property
+    def busy_error(self) -> float | None:
+        """The same by GPU-busy time; None where it is not known here or at the own point."""
+        if self.busy_ms is None or self.predicted_busy_ms is None:
+            return None
+        return self.predicted_busy_ms / self.busy_ms - 1
+
+    @property
     def peak_bytes(self) -> int | None:
         """Largest allocation of the case's own pass."""
         memory = self.result.memory
@@ -79,6 +90,15 @@ class GrowthPoint:
 
 
 @dataclass(frozen=True)
+class AxisError:
+    """How far the predictions of an axis are off, by one measure."""
+
+    mean: float  # of the absolute values
+    worst: float
+    at: GrowthPoint
+
+
+@dataclass(frozen=True)
 class Axis:
     """One axis of one variant, cheapest point first."""
 
@@ -93,21 +113,27 @@ class Axis:
         return tuple(point for point in self.points if point is not self.anchor)
 
     @property
-    def mean_error(self) -> float:
-        """Mean of the predictions' absolute errors."""
-        return sum(abs(point.error) for point in self.others) / len(self.others)
+    def wall_error(self) -> AxisError:
+        """Of wall time."""
+        return _axis_error([(point, point.error) for point in self.others])
 
     @property
-    def worst(self) -> GrowthPoint:
-        """The point that is predicted worst."""
-        return max(self.others, key=lambda point: abs(point.error))
+    def busy_error(self) -> AxisError | None:
+        """Of GPU-busy time; None unless it is known at every point."""
+        errors = [(point, point.busy_error) for point in self.others]
+        known = [(point, error) for point, error in errors if error is not None]
+        return _axis_error(known) if len(known) == len(errors) else None
 
-    def holds(self, fps: float) -> tuple[GrowthPoint | None, GrowthPoint | None]:
-        """The last point up to which there are that many frames a second, and the first without."""
-        for index, point in enumerate(self.points):
-            if point.fps < fps:
-                return (self.points[index - 1] if index else None), point
-        return self.points[-1], None
+
+@dataclass(frozen=True)
+class Tendency:
+    """Which way predictions are off, of the points with more and less arithmetic than the own."""
+
+    by_busy: bool  # else by wall time
+    more: int
+    more_took_less: int
+    less: int
+    less_took_more: int
 
 
 def growth_axes(results: Iterable[Result]) -> list[Axis]:
@@ -129,6 +155,25 @@ def growth_axes(results: Iterable[Result]) -> list[Axis]:
     return axes
 
 
+def tendency(axes: Sequence[Axis]) -> Tendency:
+    """By GPU-busy time, and by wall time unless that is known at every point."""
+    by_busy = all(axis.busy_error is not None for axis in axes)
+    more, less = list[float](), list[float]()
+    for axis in axes:
+        for point in axis.others:
+            error = point.busy_error if by_busy else point.error
+            assert error is not None
+            costlier = point.predicted_ms > axis.anchor.predicted_ms
+            (more if costlier else less).append(error)
+    return Tendency(
+        by_busy=by_busy,
+        more=len(more),
+        more_took_less=sum(error > 0 for error in more),
+        less=len(less),
+        less_took_more=sum(error < 0 for error in less),
+    )
+
+
 def is_own_point(case: Case) -> bool:
     """Whether size, steps and window are the preset's own."""
     preset = PRESETS[case.preset]
@@ -145,7 +190,12 @@ def predicted_ms(anchor: GrowthPoint | Result, case: Case) -> float:
     timing = chunk_timing(result)
     if timing is None:
         raise ValueError(f"case {result.case_id} has no steady chunk")
-    return timing.wall_ms.median * _flops(case) / _flops(result.case)
+    return timing.wall_ms.median * arithmetic_ratio(case, result.case)
+
+
+def arithmetic_ratio(case: Case, base: Case) -> float:
+    """Arithmetic of a steady chunk over that of another case of its variant."""
+    return _flops(case) / _flops(base)
 
 
 def with_place(case: Case, *, size: tuple[int, int], steps: int) -> Case:
@@ -162,12 +212,33 @@ def _axis(name: AxisName, group: Sequence[Result], anchor: Result) -> Axis | Non
     for result in (anchor, *(one for one in group if _values(one.case, rest) == fixed)):
         timing = chunk_timing(result)
         if timing is not None:
-            point = GrowthPoint(result, timing, predicted_ms(anchor, result.case))
-            points.setdefault(_values(result.case, (name,)), point)
+            points.setdefault(_values(result.case, (name,)), _point(result, timing, anchor))
     if len(points) < LEAST_POINTS:
         return None
     ordered = tuple(sorted(points.values(), key=lambda point: _flops(point.case)))
     return Axis(name, anchor.case.variant, ordered, points[_values(anchor.case, (name,))])
+
+
+def _point(result: Result, timing: ChunkTiming, anchor: Result) -> GrowthPoint:
+    busy_ms, own_busy_ms = _busy_ms(result), _busy_ms(anchor)
+    times = arithmetic_ratio(result.case, anchor.case)
+    return GrowthPoint(
+        result=result,
+        timing=timing,
+        predicted_ms=predicted_ms(anchor, result.case),
+        busy_ms=busy_ms,
+        predicted_busy_ms=own_busy_ms * times if own_busy_ms is not None else None,
+    )
+
+
+def _busy_ms(result: Result) -> float | None:
+    busy = over_processes([result], "busy")
+    return busy.value if busy is not None else None
+
+
+def _axis_error(errors: Sequence[tuple[GrowthPoint, float]]) -> AxisError:
+    at, worst = max(errors, key=lambda pair: abs(pair[1]))
+    return AxisError(sum(abs(error) for _, error in errors) / len(errors), worst, at)
 
 
 def _flops(case: Case) -> float:

@@ -5,8 +5,8 @@ from harness.analysis.fixes import SingleFix
 from harness.analysis.growth import (
     REAL_TIME_FPS,
     Axis,
+    arithmetic_ratio,
     growth_axes,
-    predicted_ms,
     with_place,
 )
 from harness.analysis.leave_out import LeftOut, Measure, alone_of, change_of, left_out_fixes
@@ -18,7 +18,7 @@ from harness.report.plots_floors import FloorBar, floors_figure
 from harness.report.plots_growth import Curve, FpsMap, MapField, growth_figure, map_figure
 from harness.report.plots_limit import GainPair, GainRow, leave_out_figure
 from harness.report.plots_vae import VaeBar, vae_figure
-from harness.report.sections.growth import TITLES, place_cell
+from harness.report.sections.growth_cells import TITLES, place_cell
 from harness.report.sections.leave_out import MEASURES, alone_beside
 from harness.report.sections.roofline_stack import stack_rooflines
 from harness.report.sections.vae_choice import LABELS
@@ -100,7 +100,7 @@ def growth_svg(material: Material) -> bytes | None:
         for name in dict.fromkeys(axis.name for axis in axes)
     ]
     frames = axes[0].anchor.timing.frames_per_chunk
-    limits = [(f"{fps:g} FPS", 1e3 * frames / fps) for fps in REAL_TIME_FPS.values()]
+    limits = [(fps, 1e3 * frames / fps) for fps in REAL_TIME_FPS.values()]
     return growth_figure(panels, limits)
 
 
@@ -115,27 +115,34 @@ def _curve(axis: Axis) -> Curve:
 
 def map_svg(material: Material) -> bytes | None:
     """Over the measured sizes; None without an axis of sizes."""
-    axes = growth_axes(material.results)
-    maps = [_map(axis, axes) for axis in axes if axis.name == "size"]
+    maps = fps_maps(material)
     return map_figure(maps, tuple(REAL_TIME_FPS.values())) if maps else None
 
 
+def fps_maps(material: Material) -> list[FpsMap]:
+    """One of each variant with an axis of sizes."""
+    axes = growth_axes(material.results)
+    return [_map(axis, axes) for axis in axes if axis.name == "size"]
+
+
 def _map(sizes: Axis, axes: list[Axis]) -> FpsMap:
-    """Measured where a point is on the axis of sizes or of steps, else predicted."""
+    """Measured where a point is on the axis of sizes or of steps.
+
+    Else predicted by arithmetic from the row's measured point with the preset's own steps.
+    """
     own = [axis for axis in axes if axis.variant == sizes.variant and axis.name != "window"]
     known = {
         (point.case.width_px, point.case.height_px, point.case.steps): point.fps
         for axis in own
         for point in axis.points
     }
-    frames = sizes.anchor.timing.frames_per_chunk
     rows = []
     for point in sizes.points:
         size = (point.case.width_px, point.case.height_px)
         row = []
         for steps in MAP_STEPS:
-            case = with_place(sizes.anchor.case, size=size, steps=steps)
-            guess = 1e3 * frames / predicted_ms(sizes.anchor, case)
+            case = with_place(point.case, size=size, steps=steps)
+            guess = point.fps / arithmetic_ratio(case, point.case)
             fps = known.get((*size, steps))
             row.append(MapField(guess if fps is None else fps, fps is not None))
         rows.append(tuple(row))

@@ -218,7 +218,8 @@ def case_label(result: Result) -> Cell:
     words += [f"arms {case.label or ' '.join(case.arms)}"] if case.arms else []
     words += [] if case.arms or case.pipeline else ["compiled" if case.compiled else "eager"]
     words += ["WanVAE"] if case.vae != "tae" else []
-    words += [f"{case.steps} steps"] if case.steps != DEFAULT_STEPS else []
+    unit = "step" if case.steps == 1 else "steps"
+    words += [f"{case.steps} {unit}"] if case.steps != DEFAULT_STEPS else []
     words += [f"window {case.window}"] if case.window != DEFAULT_WINDOW else []
     words += [f"{case.stretch} chunks"] if case.stretch != DEFAULT_STRETCH else []
     words += [f"attention {case.attention}"] if case.attention != "default" else []

@@ -1,16 +1,28 @@
 """harness.analysis.growth and cold_start on made-up runs whose truth is known."""
 
 import math
+import statistics
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from harness.analysis.cold_start import cold_starts
-from harness.analysis.growth import Axis, growth_axes, predicted_ms, with_place
+from harness.analysis.growth import (
+    Axis,
+    Tendency,
+    growth_axes,
+    is_own_point,
+    predicted_ms,
+    tendency,
+    with_place,
+)
 from harness.report.material import Material
 from harness.result import Result
 from harness.store import RunFolder
 from tests.report import made_limit
+
+RECORDED = Path(__file__).parents[2] / "reports" / "nvidia-h200" / "20261128-181142-growth"
 
 
 @pytest.fixture(scope="module")
@@ -36,21 +48,60 @@ def test_baseline_and_stack_have_three_axes_in_order_of_cost(
 
 
 def test_the_error_is_that_of_the_truth(axes: dict[tuple[str, str], Axis]) -> None:
-    assert axes["size", "baseline"].mean_error < 0.01
+    assert axes["size", "baseline"].wall_error.mean < 0.01
     window = axes["window", "baseline"]
-    assert window.worst.case.window == 24
-    assert window.worst.error == pytest.approx(1 / made_limit.LONG_WINDOW - 1, abs=0.01)
-    assert window.anchor.error == 0
+    assert window.wall_error.at.case.window == 24
+    assert window.wall_error.worst == pytest.approx(1 / made_limit.LONG_WINDOW - 1, abs=0.01)
+    assert window.wall_error.mean == pytest.approx(-window.wall_error.worst / 2, abs=0.01)
+    assert window.anchor.error == window.anchor.busy_error == 0
 
 
-def test_a_rate_holds_up_to_a_point(axes: dict[tuple[str, str], Axis]) -> None:
-    axis = axes["size", "lossless"]
-    fps = [point.fps for point in axis.points]
-    assert fps == sorted(fps, reverse=True)
-    last, first = axis.holds((fps[1] + fps[2]) / 2)
-    assert (last, first) == (axis.points[1], axis.points[2])
-    assert axis.holds(fps[-1] / 2) == (axis.points[-1], None)
-    assert axis.holds(2 * fps[0]) == (None, axis.points[0])
+def test_gpu_busy_time_has_an_error_of_its_own(axes: dict[tuple[str, str], Axis]) -> None:
+    busy = axes["window", "baseline"].busy_error
+    assert busy is not None and 0 < busy.mean < 0.01 and abs(busy.worst) < 0.01
+
+
+def test_the_error_by_busy_time_is_unknown_where_a_point_has_none(material: Material) -> None:
+    results = [_without_busy(one, one.case.window == 24) for one in material.results]
+    found = {(axis.name, axis.variant): axis for axis in growth_axes(results)}
+    assert found["window", "baseline"].busy_error is None
+    assert found["size", "baseline"].busy_error is not None
+    assert not tendency(list(found.values())).by_busy
+    results = [_without_busy(one, is_own_point(one.case)) for one in material.results]
+    (size, *_) = growth_axes(results)
+    assert size.busy_error is None and size.points[0].busy_ms is not None
+
+
+def test_the_tendency_counts_points_on_either_side_of_the_own(material: Material) -> None:
+    larger = {"1024x1024", "832x480", "steps8", "window24"}
+    smaller = {"320x320", "steps1", "window3"}
+    results = [
+        _busy_times(one, 0.9 if _has(one, larger) else 1.1 if _has(one, smaller) else 1.0)
+        for one in material.results
+    ]
+    assert tendency(growth_axes(results)) == Tendency(True, 12, 12, 9, 9)
+    results = [_busy_times(one, 1.5 if _has(one, {"lossless-steps8"}) else 1.0) for one in results]
+    assert tendency(growth_axes(results)) == Tendency(True, 12, 11, 9, 9)
+
+
+def test_the_recorded_run_errs_by_its_own_gpu_busy_times() -> None:
+    results = Material(RunFolder(RECORDED).load()).results
+    axis = growth_axes(results)[0]
+    assert (axis.name, axis.variant) == ("size", "baseline")
+    small, own = axis.points[:2]
+    at = {one.case_id: one for one in results}
+    wall, busy = (
+        [
+            statistics.median(values(at[f"e2e-inpainting-eager{place}"]))
+            for place in ("-320x320-warm", "")
+        ]
+        for values in (_steady_ms, _busy_ms)
+    )
+    assert (small.busy_ms, own.busy_ms) == pytest.approx(busy)
+    # Both predictions take the same ratio of arithmetic, each times its own anchor.
+    arithmetic = (1 + small.error) * wall[0] / wall[1]
+    assert small.busy_error == pytest.approx(arithmetic * busy[1] / busy[0] - 1)
+    assert small.error < -0.7 and small.busy_error > -0.25
 
 
 def test_two_points_are_no_axis_and_no_anchor_no_prediction(material: Material) -> None:
@@ -106,3 +157,24 @@ COLD = ("e2e-inpainting-eager", "e2e-inpainting-eager-lossless")
 def _slower(result: Result) -> Result:
     chunks = [msgspec.structs.replace(c, wall_ms=c.wall_ms * 10) for c in result.chunks]
     return msgspec.structs.replace(result, chunks=chunks)
+
+
+def _has(result: Result, places: set[str]) -> bool:
+    return any(place in result.case_id for place in places)
+
+
+def _busy_times(result: Result, factor: float) -> Result:
+    busy = [msgspec.structs.replace(one, busy_ms=one.busy_ms * factor) for one in result.busy]
+    return msgspec.structs.replace(result, busy=busy)
+
+
+def _without_busy(result: Result, gone: bool) -> Result:
+    return msgspec.structs.replace(result, busy=[]) if gone else result
+
+
+def _steady_ms(result: Result) -> list[float]:
+    return [chunk.wall_ms for chunk in result.chunks if chunk.phase == "steady"]
+
+
+def _busy_ms(result: Result) -> list[float]:
+    return [sample.busy_ms for sample in result.busy]

@@ -79,13 +79,13 @@ def paired(case: Case, number: int, left: dict[str, tuple[float, float]]) -> Res
     made = made_fixes.paired(case, number, left)
     if case.vae == "tae":
         return made
-    chunks = _scaled(made.chunks, WAN_FACTOR)
+    chunks = scaled(made.chunks, WAN_FACTOR)
     busy = [msgspec.structs.replace(b, busy_ms=b.busy_ms * WAN_BUSY_FACTOR) for b in made.busy]
     return msgspec.structs.replace(made, chunks=chunks, busy=busy)
 
 
 def end_to_end(case: Case, left: dict[str, tuple[float, float]]) -> Result:
-    """What the cost model says, and more with a long window; a variant starts cold.
+    """What the cost model says, by wall time more with a long window; a variant starts cold.
 
     Those that are profiled are the stacks without their graph.
     """
@@ -94,24 +94,27 @@ def end_to_end(case: Case, left: dict[str, tuple[float, float]]) -> Result:
     if case.profile:
         return msgspec.structs.replace(made, provenance=facts)
     own = msgspec.structs.replace(case, width_px=512, height_px=512, steps=4, window=12)
-    share = 1.0
+    share = busy_share = 1.0
     for fix in resolve(case.variant):
-        share *= left.get(fix.name, (1.0, 1.0))[0]
+        leaves = left.get(fix.name, (1.0, 1.0))
+        share, busy_share = share * leaves[0], busy_share * leaves[1]
     anchor = msgspec.structs.replace(made, case=own)
     growth = predicted_ms(anchor, case) / predicted_ms(anchor, own)
     factor = share * growth * (LONG_WINDOW if case.window == 24 else 1.0)
-    chunks = _scaled(made.chunks, factor)
+    chunks = scaled(made.chunks, factor)
+    busy_factor = busy_share * growth
+    busy = [msgspec.structs.replace(b, busy_ms=b.busy_ms * busy_factor) for b in made.busy]
     if case.variant != BASELINE:
         chunks[0] = _cold(chunks[0], COMPILE_S, compiled=True)
         first = case.first_steady_chunk
         chunks[first] = _cold(chunks[first], CAPTURE_S, compiled=False)
     prepared = None if case.variant == BASELINE else PREPARED_S
     return msgspec.structs.replace(
-        made, chunks=chunks, profile=None, prepared_s=prepared, provenance=facts
+        made, chunks=chunks, busy=busy, profile=None, prepared_s=prepared, provenance=facts
     )
 
 
-def _scaled(chunks: Sequence[ChunkSample], factor: float) -> list[ChunkSample]:
+def scaled(chunks: Sequence[ChunkSample], factor: float) -> list[ChunkSample]:
     """Each takes that many times as long, and so does each block from where it began."""
     begun: dict[tuple[str, int | None, str | None], float] = {}
     for one in chunks:

@@ -1,14 +1,20 @@
-"""How cost grows: a table an axis, errors of the cost model, real time, cold starts."""
+"""How cost grows: tables of each axis, errors of the cost model, real time, cold starts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.analysis.cold_start import ColdStart, cold_starts
-from harness.analysis.growth import REAL_TIME_FPS, Axis, AxisName, GrowthPoint, growth_axes
+from harness.analysis.growth import (
+    Axis,
+    AxisError,
+    AxisName,
+    GrowthPoint,
+    growth_axes,
+    tendency,
+)
 from harness.report.cells import (
     NOTHING,
     Cell,
-    Column,
     Inline,
     Line,
     Source,
@@ -23,26 +29,23 @@ from harness.report.cells import (
     table,
 )
 from harness.report.material import Material, of
-
-TITLES: dict[AxisName, str] = {
-    "size": "Size of a frame",
-    "steps": "Denoising steps",
-    "window": "Window of the KV cache, latent frames",
-}
-SHORT: dict[AxisName, str] = {
-    "size": "the size of a frame",
-    "steps": "the number of steps",
-    "window": "the window",
-}
-WALL = "/chunks/*/wall_ms"
+from harness.report.sections.growth_cells import (
+    TITLES,
+    WALL,
+    busy_of,
+    fps_sources,
+    place_cell,
+    wall_of,
+)
+from harness.report.sections.growth_reach import break_lines, reach_table
 
 
 @dataclass(frozen=True)
 class GrowthGroup:
     """The points of all variants on one axis."""
 
-    title: str
-    rows: Table | None
+    times: Table | None
+    memory: Table | None  # and energy
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class GrowthSection:
 
     groups: tuple[GrowthGroup, ...]
     errors: Table | None
+    tendency: Line
     real_time: Table | None
     breaks: tuple[Line, ...]
     failed: tuple[Line, ...]
@@ -72,15 +76,11 @@ def growth_section(material: Material) -> GrowthSection | None:
     return GrowthSection(
         groups=tuple(_group(name, [a for a in axes if a.name == name]) for name in names),
         errors=_errors(axes),
-        real_time=_real_time(axes),
-        breaks=(*_breaks(axes), *_memory_line(material, axes)),
+        tendency=_tendency(axes),
+        real_time=reach_table(axes),
+        breaks=(*break_lines(axes), *_memory_line(material, axes)),
         failed=tuple(_failed(material)),
     )
-
-
-def growth_sentences(material: Material) -> list[Line]:
-    """What the overview says: where each variant first loses real time."""
-    return [line("Real time of ", told) for told in _breaks(growth_axes(material.results))]
 
 
 def cold_section(material: Material) -> ColdSection | None:
@@ -90,111 +90,78 @@ def cold_section(material: Material) -> ColdSection | None:
 
 
 def _group(name: AxisName, axes: Sequence[Axis]) -> GrowthGroup:
-    heads = (
-        f">{TITLES[name]}",
-        "Variant",
-        ">Wall (ms)",
-        ">FPS",
-        ">Predicted (ms)",
-        ">Error",
-        ">Peak memory",
-        ">Predicted memory",
-        ">Energy a frame (J)",
+    place = (f">{TITLES[name]}", "Variant")
+    clock = (">Wall (ms)", ">FPS", ">Predicted (ms)", ">Error")
+    busy = (">GPU busy (ms)", ">Error, GPU-busy")
+    memory = (">Peak memory", ">Predicted memory", ">Energy a frame (J)")
+    points = [(axis, point) for axis in axes for point in axis.points]
+    return GrowthGroup(
+        times=table((*place, *clock, *busy), [_times(*one) for one in points]),
+        memory=table((*place, *memory), [_memory(*one) for one in points]),
     )
-    rows = [_point(axis, point) for axis in axes for point in axis.points]
-    return GrowthGroup(TITLES[name], table(heads, rows))
 
 
-def _point(axis: Axis, point: GrowthPoint) -> tuple[Inline | str, ...]:
-    wall, own = _wall(point), point is axis.anchor
-    both = (*wall, *_wall(axis.anchor), of(point.result, "/case"))
-    case = of(point.result, "/case")
-    power = of(point.result, "/gpu")
+def _times(axis: Axis, point: GrowthPoint) -> tuple[Inline | str, ...]:
+    wall, busy, own = wall_of(point), busy_of(point), point is axis.anchor
+    both = (*wall, *wall_of(axis.anchor), of(point.result, "/case"))
+    both_busy = (*busy, *busy_of(axis.anchor), of(point.result, "/case"))
     return (
-        place_cell(axis.name, point),
-        Cell(axis.variant, (case,), "code"),
+        *_place(axis, point),
         number(point.wall_ms, *wall),
-        rate(point.fps, *wall, of(point.result, "/chunks/*/frames")),
+        rate(point.fps, *fps_sources(point)),
         "its base" if own else number(point.predicted_ms, *both),
         NOTHING if own else percent(point.error, *both),
-        gibibytes(point.peak_bytes, of(point.result, "/memory")),
-        gibibytes(point.predicted_bytes, case),
-        number(point.joules_per_frame, *(() if point.joules_per_frame is None else (power,))),
+        number(point.busy_ms, *busy),
+        NOTHING if own else percent(point.busy_error, *both_busy),
     )
 
 
-def place_cell(name: AxisName, point: GrowthPoint) -> Cell:
-    """Where a point stands on its axis."""
-    case = point.case
-    if name == "size":
-        sources = (of(point.result, "/case/width_px"), of(point.result, "/case/height_px"))
-        return Cell(f"{case.width_px}x{case.height_px}", sources)
-    value = case.steps if name == "steps" else case.window
-    return Cell(str(value), (of(point.result, f"/case/{name}"),))
+def _memory(axis: Axis, point: GrowthPoint) -> tuple[Inline | str, ...]:
+    power = () if point.joules_per_frame is None else (of(point.result, "/gpu"),)
+    return (
+        *_place(axis, point),
+        gibibytes(point.peak_bytes, of(point.result, "/memory")),
+        gibibytes(point.predicted_bytes, of(point.result, "/case")),
+        number(point.joules_per_frame, *power),
+    )
+
+
+def _place(axis: Axis, point: GrowthPoint) -> tuple[Cell, Cell]:
+    case = of(point.result, "/case")
+    return place_cell(axis.name, point), Cell(axis.variant, (case,), "code")
 
 
 def _errors(axes: Sequence[Axis]) -> Table | None:
     """The cost model's error of each axis and variant."""
     rows: list[tuple[Inline | str, ...]] = []
     for axis in axes:
-        at = tuple(source for point in axis.points for source in _wall(point))
-        worst = axis.worst
-        rows.append(
-            (
-                TITLES[axis.name],
-                Cell(axis.variant, (of(worst.result, "/case"),), "code"),
-                count(len(axis.others), *at),
-                percent(axis.mean_error, *at),
-                percent(worst.error, *_wall(worst), *_wall(axis.anchor)),
-                place_cell(axis.name, worst),
-            )
-        )
-    return table(("Axis", "Variant", ">Points", ">Mean error", ">Worst error", ">At"), rows)
-
-
-def _real_time(axes: Sequence[Axis]) -> Table | None:
-    """How far each rate holds along each axis, by what was measured."""
-    rows: list[tuple[Inline | str, ...]] = []
-    for axis in axes:
-        cells = [_reach(axis, name) for name in REAL_TIME_FPS]
         variant = Cell(axis.variant, (of(axis.anchor.result, "/case"),), "code")
-        rows.append((TITLES[axis.name], variant, *cells))
-    heads = [
-        Column(Cell(f"Holds {fps:g} FPS", (f"rule#{name}",))) for name, fps in REAL_TIME_FPS.items()
-    ]
-    return table(("Axis", "Variant", *heads), rows)
+        at = tuple(source for point in axis.points for source in wall_of(point))
+        at_busy = tuple(source for point in axis.points for source in busy_of(point))
+        points = count(len(axis.others), *at)
+        wall, busy = _error(axis, axis.wall_error, at), _error(axis, axis.busy_error, at_busy)
+        rows.append((TITLES[axis.name], variant, points, *wall, *busy))
+    heads = ("Axis", "Variant", ">Points", ">Mean error", ">Worst error", ">At")
+    by_busy = (">Mean error, GPU-busy", ">Worst error, GPU-busy", ">At")
+    return table((*heads, *by_busy), rows)
 
 
-def _reach(axis: Axis, name: str) -> Line:
-    """The last measured point that holds a rate, and the first that does not."""
-    last, first = axis.holds(REAL_TIME_FPS[name])
-    if first is None and last is not None:
-        return line("at every point, up to ", place_cell(axis.name, last))
-    if last is None and first is not None:
-        return line("nowhere, from ", place_cell(axis.name, first), " on")
-    assert last is not None and first is not None
-    words = ("up to ", place_cell(axis.name, last), "; breaks at ", place_cell(axis.name, first))
-    return line(*words)
+def _error(axis: Axis, error: AxisError | None, at: tuple[Source, ...]) -> tuple[Cell, Cell, Cell]:
+    if error is None:
+        return NOTHING, NOTHING, NOTHING
+    return percent(error.mean, *at), percent(error.worst, *at), place_cell(axis.name, error.at)
 
 
-def _breaks(axes: Sequence[Axis]) -> list[Line]:
-    """What breaks first in each variant: the cheapest point, by its arithmetic, without a rate."""
-    lines = []
-    for variant in dict.fromkeys(axis.variant for axis in axes):
-        own = [axis for axis in axes if axis.variant == variant]
-        words: list[Inline | str] = [Cell(variant, form="code"), ": "]
-        for position, (name, fps) in enumerate(REAL_TIME_FPS.items()):
-            rate_cell = Cell(f"{fps:g} FPS", (f"rule#{name}",))
-            failing = [(axis, point) for axis in own if (point := axis.holds(fps)[1]) is not None]
-            words += ["; " * bool(position), rate_cell]
-            if not failing:
-                words += [" holds at every point"]
-                continue
-            axis, point = min(failing, key=lambda pair: pair[1].predicted_ms)
-            words += [f" breaks first with {SHORT[axis.name]} at "]
-            words += [place_cell(axis.name, point)]
-        lines.append(line(*words, "."))
-    return lines
+def _tendency(axes: Sequence[Axis]) -> Line:
+    """Which direction the errors have."""
+    found = tendency(axes)
+    of_point = busy_of if found.by_busy else wall_of
+    at = tuple(source for axis in axes for point in axis.points for source in of_point(point))
+    words: list[Inline | str] = ["By ", "GPU-busy" if found.by_busy else "wall", " time, of "]
+    words += [count(found.more, *at), " points with more arithmetic than the preset's own "]
+    words += [count(found.more_took_less, *at), " took less than predicted, and of "]
+    words += [count(found.less, *at), " with less ", count(found.less_took_more, *at)]
+    return line(*words, " took more.")
 
 
 def _memory_line(material: Material, axes: Sequence[Axis]) -> list[Line]:
@@ -261,7 +228,3 @@ def _cold(start: ColdStart, base: ColdStart) -> tuple[Inline | str, ...]:
 
 def _prepared(start: ColdStart) -> tuple[Source, ...]:
     return () if start.prepared_s is None else (of(start.result, "/prepared_s"),)
-
-
-def _wall(point: GrowthPoint) -> tuple[Source, ...]:
-    return (of(point.result, WALL),)

@@ -14,8 +14,8 @@ from harness.report.sections.growth import (
     GrowthSection,
     cold_section,
     growth_section,
-    growth_sentences,
 )
+from harness.report.sections.growth_reach import growth_sentences
 from harness.report.sections.leave_out import (
     LeaveOutSection,
     leave_out_section,
