@@ -78,6 +78,17 @@ class GrowthPoint:
         return memory.allocated_peak_bytes if memory is not None else None
 
     @property
+    def device_bytes(self) -> int | None:
+        """The most that the device had in use, with CUDA, its graphs' pools and what was there."""
+        memory = self.result.memory
+        return memory.device_peak_bytes if memory is not None else None
+
+    @property
+    def least_bytes(self) -> int:
+        """With less of the device free the preflight refuses the case."""
+        return memory_need(self.case).least_bytes
+
+    @property
     def predicted_bytes(self) -> int:
         """The same by arithmetic."""
         return memory_need(self.case).allocated_bytes

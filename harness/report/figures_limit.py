@@ -14,6 +14,7 @@ from harness.analysis.vae_choice import FORMS, VaeForm, vae_forms
 from harness.analysis.work_kinds import PLACES
 from harness.report.figures_fixes import saved
 from harness.report.material import Material, case_label
+from harness.report.plots import Percent
 from harness.report.plots_floors import FloorBar, floors_figure
 from harness.report.plots_growth import Curve, FpsMap, MapField, growth_figure, map_figure
 from harness.report.plots_limit import GainPair, GainRow, leave_out_figure
@@ -87,7 +88,10 @@ def leave_out_svg(material: Material) -> bytes | None:
 def _gain_pair(single: SingleFix | None, left: LeftOut, measure: Measure) -> GainPair:
     before = change_of(single.times, measure) if single is not None else None
     brings = change_of(left.brings, measure)
-    return GainPair(*(saved(one) if one is not None else None for one in (before, brings)))
+    gains = [saved(one) if one is not None else None for one in (before, brings)]
+    if gains[1] is not None and not left.brings.enough:
+        gains[1] = Percent(gains[1].value, None, None)
+    return GainPair(*gains)
 
 
 def growth_svg(material: Material) -> bytes | None:

@@ -95,7 +95,7 @@ def _scale(axes: Axes, values_ms: Sequence[float]) -> None:
     low_ms, high_ms = min(values_ms), max(values_ms)
     if high_ms <= WIDE * low_ms:
         axes.set_ylim(0, ROOM * high_ms)
-        axes.set_ylabel("Milliseconds a chunk")
+        axes.set_ylabel("Wall time of a chunk (ms)")
         return
     axes.set_yscale("log")
     axes.set_ylim(low_ms / LOG_ROOM, LOG_ROOM * high_ms)
@@ -103,7 +103,7 @@ def _scale(axes: Axes, values_ms: Sequence[float]) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.set_ylabel("Milliseconds a chunk, logarithmic")
+    axes.set_ylabel("Wall time of a chunk (ms), logarithmic")
 
 
 def plain_ticks(low: float, high: float) -> list[float]:
@@ -160,7 +160,9 @@ def map_figure(maps: Sequence[FpsMap], rates: Sequence[float]) -> bytes:
 def _fields(axes: Axes, one: FpsMap, rates: Sequence[float]) -> None:
     norm = BoundaryNorm([0, *rates, 1e9], len(CLASS_COLOURS))
     values = [[field.fps for field in row] for row in one.fields]
-    axes.imshow(values, cmap=ListedColormap(CLASS_COLOURS), norm=norm, aspect="auto")
+    edges = ([n - 0.5 for n in range(len(of) + 1)] for of in (one.steps, one.sizes))
+    axes.pcolormesh(*edges, values, cmap=ListedColormap(CLASS_COLOURS), norm=norm)
+    axes.invert_yaxis()  # the first size on top
     for y, row in enumerate(one.fields):
         for x, field in enumerate(row):
             axes.text(x, y, short(field.fps), ha="center", va="center", fontsize=7, color=INK)

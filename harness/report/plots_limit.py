@@ -57,7 +57,9 @@ def leave_out_figure(rows: Sequence[GainRow]) -> bytes:
             axes.set_xlim(min(0, *values) - ROOM, max(0, *values) + ROOM)
             axes.set_xlabel(title)
         handles = [
-            Line2D([], [], color=ALONE, marker="o", label="Alone, on the baseline"),
+            Line2D(
+                [], [], color=ALONE, marker="o", label="Alone on the baseline, with what it needs"
+            ),
             Line2D([], [], color=BRINGS, marker="o", label="Left out of the stack"),
             Line2D([], [], color=INK, linewidth=1.4, label="95 % interval, cut off at the edge"),
         ]

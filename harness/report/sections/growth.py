@@ -93,11 +93,11 @@ def _group(name: AxisName, axes: Sequence[Axis]) -> GrowthGroup:
     place = (f">{TITLES[name]}", "Variant")
     clock = (">Wall (ms)", ">FPS", ">Predicted (ms)", ">Error")
     busy = (">GPU busy (ms)", ">Error, GPU-busy")
-    memory = (">Peak memory", ">Predicted memory", ">Energy a frame (J)")
+    memory = (">Allocated", ">Allocated, predicted", ">Device in use", ">Needed, at least")
     points = [(axis, point) for axis in axes for point in axis.points]
     return GrowthGroup(
         times=table((*place, *clock, *busy), [_times(*one) for one in points]),
-        memory=table((*place, *memory), [_memory(*one) for one in points]),
+        memory=table((*place, *memory, ">Energy a frame (J)"), [_memory(*one) for one in points]),
     )
 
 
@@ -122,6 +122,8 @@ def _memory(axis: Axis, point: GrowthPoint) -> tuple[Inline | str, ...]:
         *_place(axis, point),
         gibibytes(point.peak_bytes, of(point.result, "/memory")),
         gibibytes(point.predicted_bytes, of(point.result, "/case")),
+        gibibytes(point.device_bytes, of(point.result, "/memory")),
+        gibibytes(point.least_bytes, of(point.result, "/case")),
         number(point.joules_per_frame, *power),
     )
 
@@ -165,8 +167,9 @@ def _tendency(axes: Sequence[Axis]) -> Line:
 
 
 def _memory_line(material: Material, axes: Sequence[Axis]) -> list[Line]:
-    """The largest peak beside the GPU's memory, where both are known."""
-    known = [(p.peak_bytes, p) for axis in axes for p in axis.points if p.peak_bytes is not None]
+    """The most that was in use of the GPU's memory, where both are known."""
+    points = [point for axis in axes for point in axis.points]
+    known = [(one.device_bytes, one) for one in points if one.device_bytes is not None]
     fact = material.fact("gpu.memory_total_bytes")
     if not known or fact is None or not isinstance(fact[0].value, int):
         return []
@@ -174,7 +177,7 @@ def _memory_line(material: Material, axes: Sequence[Axis]) -> list[Line]:
     at = of(point.result, "/memory")
     share = percent(peak / fact[0].value, at, fact[1])
     case = Cell(point.result.case_id, (of(point.result, "/case_id"),), "code")
-    most = ("Memory: the most is ", gibibytes(peak, at), " in ", case)
+    most = ("Memory: the most in use is ", gibibytes(peak, at), " in ", case)
     return [line(*most, ", ", share, " of the GPU's.")]
 
 

@@ -54,8 +54,8 @@ BRINGS = (
 )
 BESIDE_ALONE = (
     "Fix",
-    with_interval("Alone, of wall"),
-    with_interval("Alone, of GPU-busy"),
+    with_interval("Alone with what it needs, of wall"),
+    with_interval("Alone with what it needs, of GPU-busy"),
     ">Itself alone, of wall",
     ">Itself in the stack, of wall",
     "Interaction, wall",
@@ -143,9 +143,15 @@ def _brings(left: LeftOut) -> Row:
         Cell(", ".join(left.with_it), (case,)) if left.with_it else NOTHING,
         wall_cell(left.without),
         busy_cell(left.without),
-        *(gain_line(change_of(brings, measure), _at(brings, measure)) for measure in MEASURES),
+        *(_gain(brings, measure) for measure in MEASURES),
         verdict_cell(brings),
     )
+
+
+def _gain(times: ArmTimes, measure: Measure) -> Line:
+    """With its interval from as many processes on as a verdict takes."""
+    change, at = change_of(times, measure), _at(times, measure)
+    return gain_line(change, at) if times.enough else line(gain_cells(change, at)[0])
 
 
 def _beside_alone(left: LeftOut, others: Sequence[LeftOut], alone: Alone) -> Row:
@@ -187,17 +193,15 @@ def _at(times: ArmTimes, measure: Measure, home: str = "") -> tuple[str, ...]:
 
 def _sentence(left: list[LeftOut]) -> Line:
     """Which fixes the stack could least do without, and without which it is as fast or faster."""
-    words: list[Inline | str] = ["In ", Cell(left[0].bundle, form="code"), ", with all others in"]
-    said, few = "", ""
-    for measure in MEASURES:
+    words: list[Inline | str] = ["In ", Cell(left[0].bundle, form="code")]
+    words += [", with all others in, of the fixes that take no other along"]
+    for place, measure in enumerate(MEASURES):
         most = _most(left, measure)
         if most is not None:
             gain = gain_cells(change_of(most.brings, measure), _at(most.brings, measure))[0]
-            words += [", "]
-            words += [] if most.fix == said else [Cell(most.fix, form="code"), " brings most: "]
-            words += [gain, f" of {NAMES[measure]}"]
-            said, few = most.fix, few or too_few(most.brings)
-    words += [f" ({few})" if few else ""]
+            few = too_few(most.brings)
+            words += [" and " if place else " ", Cell(most.fix, form="code")]
+            words += [f" brings most of {NAMES[measure]} (", gain, f"; {few})" if few else ")"]
     for call, told in (("same", "nothing any more: "), ("slower", "faster without: ")):
         for place, one in enumerate(one for one in left if one.call == call):
             words += [", " if place else f"; {told}", Cell(one.fix, form="code")]
