@@ -22,9 +22,10 @@ from harness.matrix import Case
 from harness.result import Result
 from harness.run import Run
 
+TimeMeasure = Literal["wall", "busy"]
 Measure = Literal["wall", "busy", "wall_cycles", "busy_cycles"]
 MEASURES: tuple[Measure, ...] = ("wall", "busy", "wall_cycles", "busy_cycles")
-TIMES: tuple[Measure, ...] = ("wall", "busy")
+TIMES: tuple[TimeMeasure, ...] = ("wall", "busy")
 MEGA = 1e3  # ms x MHz = 1e3 cycles; in millions of cycles that is 1e-3
 
 HALF_WIDTH_TARGET = 0.01  # of the interval over processes, at which no more of them are wanted

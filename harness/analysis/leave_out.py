@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from harness.analysis.comparisons import TimeMeasure
 from harness.analysis.experiment import CONFIDENCE, MIN_PROCESSES, Call, Ratio, Verdict, verdict
 from harness.analysis.fix_arms import ArmTimes, arm_times
 from harness.analysis.fixes import SingleFix, deciding
@@ -18,7 +19,6 @@ from harness.analysis.output_errors import fixes_of
 from harness.result import Result
 from harness.variants import FIXES, WITHOUT, left_out
 
-Measure = Literal["wall", "busy"]
 # By the intervals of both gains: apart, or not told apart.
 Interaction = Literal[
     "less than alone: others cover it",
@@ -96,12 +96,12 @@ def alone_of(singles: Sequence[SingleFix], fix: str) -> SingleFix | None:
     return next((one for one in singles if one.name == fix and not one.struck), None)
 
 
-def change_of(times: ArmTimes, measure: Measure) -> Verdict | None:
+def change_of(times: ArmTimes, measure: TimeMeasure) -> Verdict | None:
     """An arm's change in wall or GPU-busy time; None where that was not measured."""
     return times.wall_change if measure == "wall" else times.busy_change
 
 
-def gain_of(times: ArmTimes, measure: Measure) -> float:
+def gain_of(times: ArmTimes, measure: TimeMeasure) -> float:
     """Share of that time that an arm saves; negative where it costs. Raises ValueError without."""
     change = change_of(times, measure)
     if change is None:
@@ -109,7 +109,7 @@ def gain_of(times: ArmTimes, measure: Measure) -> float:
     return 1 - change.ratio.value
 
 
-def net_alone(singles: Sequence[SingleFix], fix: str, measure: Measure) -> Verdict | None:
+def net_alone(singles: Sequence[SingleFix], fix: str, measure: TimeMeasure) -> Verdict | None:
     """The fix alone without what it needs; None where either was not measured."""
     single = alone_of(singles, fix)
     if single is None:
@@ -122,7 +122,7 @@ def net_alone(singles: Sequence[SingleFix], fix: str, measure: Measure) -> Verdi
     return None if rest is None else _over(change, change_of(rest.times, measure))
 
 
-def net_brings(left: LeftOut, others: Sequence[LeftOut], measure: Measure) -> Verdict | None:
+def net_brings(left: LeftOut, others: Sequence[LeftOut], measure: TimeMeasure) -> Verdict | None:
     """The fix in the stack without those that need it; None where these were not left out alone."""
     change = change_of(left.brings, measure)
     if not left.with_it:
@@ -158,10 +158,9 @@ def interaction(alone: Verdict | None, brings: Verdict | None) -> Interaction:
     if alone is None or brings is None:
         return "not measured by itself"
     one, other = alone.ratio, brings.ratio
-    fewest = min(*one.processes, *other.processes)
-    if one.low is None or one.high is None or other.low is None or other.high is None:
+    if min(*one.processes, *other.processes) < MIN_PROCESSES:
         return "too few processes"
-    if fewest < MIN_PROCESSES:
+    if one.low is None or one.high is None or other.low is None or other.high is None:
         return "too few processes"
     if one.low <= other.high and other.low <= one.high:
         return "none seen"

@@ -7,13 +7,12 @@ lie within the larger of 25 % and the interval of the difference that was measur
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import msgspec
 
 from harness.analysis.change_evidence import Cause
 from harness.analysis.changed_causes import ChangedCause, Changes, changed_causes
-from harness.analysis.comparisons import compare_cases
+from harness.analysis.comparisons import TimeMeasure, compare_cases
 from harness.matrix import Case
 from harness.result import Result
 from harness.run import Run
@@ -35,7 +34,6 @@ NAMES: dict[str, tuple[tuple[Cause, ...], tuple[str, ...]]] = {
     BACKEND: (("attention",), ()),
 }
 BY_BUSY: tuple[Cause, ...] = ("work", "attention", "clock")
-Measure = Literal["wall", "busy"]
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ class Trial:
     twin_id: str
     plant: str  # "" for the twin against itself
     changes: Changes
-    measure: Measure
+    measure: TimeMeasure
     difference_ms: float  # B less A, by the measure
     low_ms: float | None
     high_ms: float | None
@@ -117,7 +115,7 @@ def _trial(run: Run, case: Case, twin: Case) -> Trial | None:
         return None
     top = next(iter(changes.causes), None)
     busy = top is not None and top.cause in BY_BUSY and changes.both.a.cells.on_gpu
-    measure: Measure = "busy" if busy else "wall"
+    measure: TimeMeasure = "busy" if busy else "wall"
     before, after = (getattr(side, f"{measure}_ms") for side in (changes.both.a, changes.both.b))
     low_ms, high_ms = _interval(a, b, measure, before)
     plant = case.plant or (BACKEND if case.attention != twin.attention else "")
@@ -134,7 +132,7 @@ def _trial(run: Run, case: Case, twin: Case) -> Trial | None:
 
 
 def _interval(
-    a: Sequence[Result], b: Sequence[Result], measure: Measure, before_ms: float
+    a: Sequence[Result], b: Sequence[Result], measure: TimeMeasure, before_ms: float
 ) -> tuple[float | None, float | None]:
     """The difference's interval over processes, where there are several."""
     verdict = compare_cases(a, b, measure)

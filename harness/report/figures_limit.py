@@ -1,6 +1,7 @@
 """Figures of the limit: numbers of floors, VAEs, leave-one-out and growth handed to the plots."""
 
 from harness.analysis.chunks import chunk_timing
+from harness.analysis.comparisons import TIMES, TimeMeasure
 from harness.analysis.fixes import SingleFix
 from harness.analysis.growth import (
     REAL_TIME_FPS,
@@ -9,7 +10,7 @@ from harness.analysis.growth import (
     growth_axes,
     with_place,
 )
-from harness.analysis.leave_out import LeftOut, Measure, alone_of, change_of, left_out_fixes
+from harness.analysis.leave_out import LeftOut, alone_of, change_of, left_out_fixes
 from harness.analysis.vae_choice import FORMS, VaeForm, vae_forms
 from harness.analysis.work_kinds import PLACES
 from harness.report.figures_fixes import saved
@@ -20,7 +21,7 @@ from harness.report.plots_growth import Curve, FpsMap, MapField, growth_figure, 
 from harness.report.plots_limit import GainPair, GainRow, leave_out_figure
 from harness.report.plots_vae import VaeBar, vae_figure
 from harness.report.sections.growth_cells import TITLES, place_cell
-from harness.report.sections.leave_out import MEASURES, alone_beside
+from harness.report.sections.leave_out import alone_beside
 from harness.report.sections.roofline_stack import stack_rooflines
 from harness.report.sections.vae_choice import LABELS
 
@@ -80,12 +81,12 @@ def leave_out_svg(material: Material) -> bytes | None:
         single = alone_of(alone.singles, one.fix)
         label = f"{one.fix} (with {', '.join(one.with_it)})" if one.with_it else one.fix
         label = f"{one.bundle}: {label}" if several else label
-        pairs = [_gain_pair(single, one, measure) for measure in MEASURES]
+        pairs = [_gain_pair(single, one, measure) for measure in TIMES]
         rows.append(GainRow(label, *pairs))
     return leave_out_figure(rows)
 
 
-def _gain_pair(single: SingleFix | None, left: LeftOut, measure: Measure) -> GainPair:
+def _gain_pair(single: SingleFix | None, left: LeftOut, measure: TimeMeasure) -> GainPair:
     before = change_of(single.times, measure) if single is not None else None
     brings = change_of(left.brings, measure)
     gains = [saved(one) if one is not None else None for one in (before, brings)]

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from harness.analysis.comparisons import TimeMeasure
 from harness.analysis.experiment import Ratio, Verdict, verdict
 from harness.analysis.fixes import measured_fixes
 from harness.analysis.leave_out import (
     LeftOut,
-    Measure,
     alone_of,
     gain_of,
     interaction,
@@ -63,7 +63,7 @@ def test_what_comes_with_a_fix_is_taken_out_of_both_gains(
     assert fixes is not None
     singles = fixes.singles
 
-    def gains(fix: str, measure: Measure = "wall") -> tuple[float | None, float | None]:
+    def gains(fix: str, measure: TimeMeasure = "wall") -> tuple[float | None, float | None]:
         found = (net_alone(singles, fix, measure), net_brings(left[fix], others, measure))
         one, two = (None if v is None else 1 - v.ratio.value for v in found)
         return one, two

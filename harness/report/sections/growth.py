@@ -29,9 +29,9 @@ from harness.report.cells import (
     table,
 )
 from harness.report.material import Material, of
+from harness.report.sections.fix_cells import WALL
 from harness.report.sections.growth_cells import (
     TITLES,
-    WALL,
     busy_of,
     fps_sources,
     place_cell,

@@ -3,6 +3,7 @@
 from harness.analysis.growth import AxisName, GrowthPoint
 from harness.report.cells import Cell, Source
 from harness.report.material import of
+from harness.report.sections.fix_cells import BUSY, FRAMES, WALL
 
 TITLES: dict[AxisName, str] = {
     "size": "Size of a frame",
@@ -14,7 +15,6 @@ SHORT: dict[AxisName, str] = {
     "steps": "the number of steps",
     "window": "the window",
 }
-WALL, BUSY, FRAMES = "/chunks/*/wall_ms", "/busy/*/busy_ms", "/chunks/*/frames"
 
 
 def place_cell(name: AxisName, point: GrowthPoint) -> Cell:

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from harness.analysis.comparisons import TIMES, TimeMeasure
 from harness.analysis.fix_arms import ArmTimes
 from harness.analysis.fixes import SingleFix, too_few
 from harness.analysis.leave_out import (
     LeftOut,
-    Measure,
     alone_of,
     change_of,
     gain_of,
@@ -40,8 +40,7 @@ from harness.report.sections.fix_cells import (
 )
 from harness.run import Run
 
-MEASURES: tuple[Measure, ...] = ("wall", "busy")
-NAMES: dict[Measure, str] = {"wall": "wall time", "busy": "GPU-busy time"}
+NAMES: dict[TimeMeasure, str] = {"wall": "wall time", "busy": "GPU-busy time"}
 Row = tuple[Inline | str, ...]
 BRINGS = (
     "Fix",
@@ -90,7 +89,7 @@ class Alone:
     runs: dict[str, Run]
     material: Material
 
-    def at(self, single: SingleFix, measure: Measure) -> tuple[Source, ...]:
+    def at(self, single: SingleFix, measure: TimeMeasure) -> tuple[Source, ...]:
         """Where its times lie, as seen from the reported run."""
         return _at(single.times, measure, home(self.material, self.runs[single.name]))
 
@@ -143,12 +142,12 @@ def _brings(left: LeftOut) -> Row:
         Cell(", ".join(left.with_it), (case,)) if left.with_it else NOTHING,
         wall_cell(left.without),
         busy_cell(left.without),
-        *(_gain(brings, measure) for measure in MEASURES),
+        *(_gain(brings, measure) for measure in TIMES),
         verdict_cell(brings),
     )
 
 
-def _gain(times: ArmTimes, measure: Measure) -> Line:
+def _gain(times: ArmTimes, measure: TimeMeasure) -> Line:
     """With its interval from as many processes on as a verdict takes."""
     change, at = change_of(times, measure), _at(times, measure)
     return gain_line(change, at) if times.enough else line(gain_cells(change, at)[0])
@@ -158,18 +157,18 @@ def _beside_alone(left: LeftOut, others: Sequence[LeftOut], alone: Alone) -> Row
     """Gains of the fix alone; then by itself, alone and in the stack, and what both show."""
     cells: list[Inline | str] = [Cell(left.fix, (_case(left),), "code")]
     single = alone_of(alone.singles, left.fix)
-    for measure in MEASURES:
+    for measure in TIMES:
         if single is None:
             cells.append(NOTHING)
         else:
             change = change_of(single.times, measure)
             cells.append(gain_line(change, alone.at(single, measure)))
-    for measure in MEASURES:
+    for measure in TIMES:
         cells += _by_itself(left, others, alone, measure)
     return tuple(cells)
 
 
-def _by_itself(left: LeftOut, others: Sequence[LeftOut], alone: Alone, measure: Measure) -> Row:
+def _by_itself(left: LeftOut, others: Sequence[LeftOut], alone: Alone, measure: TimeMeasure) -> Row:
     before = net_alone(alone.singles, left.fix, measure)
     after = net_brings(left, others, measure)
     own = dict.fromkeys(at for one in others for at in _at(one.brings, measure))
@@ -185,7 +184,7 @@ def _case(left: LeftOut) -> str:
     return of(left.brings.results[0], "/case/arms")
 
 
-def _at(times: ArmTimes, measure: Measure, home: str = "") -> tuple[str, ...]:
+def _at(times: ArmTimes, measure: TimeMeasure, home: str = "") -> tuple[str, ...]:
     """Where times of this measure lie; `home` is the folder of their run as seen from here."""
     found = wall_of(times) if measure == "wall" else busy_of(times)
     return tuple(home + source for source in found)
@@ -195,7 +194,7 @@ def _sentence(left: list[LeftOut]) -> Line:
     """Which fixes the stack could least do without, and without which it is as fast or faster."""
     words: list[Inline | str] = ["In ", Cell(left[0].bundle, form="code")]
     words += [", with all others in, of the fixes that take no other along"]
-    for place, measure in enumerate(MEASURES):
+    for place, measure in enumerate(TIMES):
         most = _most(left, measure)
         if most is not None:
             gain = gain_cells(change_of(most.brings, measure), _at(most.brings, measure))[0]
@@ -208,7 +207,7 @@ def _sentence(left: list[LeftOut]) -> Line:
     return line(*words, ".")
 
 
-def _most(left: Sequence[LeftOut], measure: Measure) -> LeftOut | None:
+def _most(left: Sequence[LeftOut], measure: TimeMeasure) -> LeftOut | None:
     """The fix with the largest gain, of those that no other needs where there are any."""
     single = [one for one in left if one.by_itself] or left
     known = [one for one in single if change_of(one.brings, measure) is not None]
