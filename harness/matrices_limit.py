@@ -40,7 +40,7 @@ def _without(bundle: str, label: str, *fixes: str) -> Axes:
     )
 
 
-def _timed(label: str, *arms: str) -> Axes:
+def _timed(label: str, *arms: str, warm_cache: bool = False) -> Axes:
     """Stacks beside one another and the baseline, in the fewest processes that give a verdict."""
     return Axes(
         kind=("paired",),
@@ -49,10 +49,13 @@ def _timed(label: str, *arms: str) -> Axes:
         label=label,
         processes=3,
         chunks_per_block=4,
+        warm_cache=warm_cache,
     )
 
 
-def _proven(label: str, *arms: str, stretch: int = DEFAULT_STRETCH) -> Axes:
+def _proven(
+    label: str, *arms: str, stretch: int = DEFAULT_STRETCH, warm_cache: bool = False
+) -> Axes:
     """Their output, over a number of chunks of one prompt and a change of it."""
     return Axes(
         kind=("quality",),
@@ -60,6 +63,7 @@ def _proven(label: str, *arms: str, stretch: int = DEFAULT_STRETCH) -> Axes:
         arms=(BASE_ARM, *arms),
         label=label,
         stretch=stretch,
+        warm_cache=warm_cache,
     )
 
 
@@ -95,9 +99,15 @@ def _cold(*variants: str) -> Axes:
     return Axes(kind=("e2e",), mode=("inpainting",), variant=variants, blocks=2, chunks_per_block=4)
 
 
-# What is tried beyond the lossless stack, in bf16, and beyond the fastest one.
-TRIED = f"{LOSSLESS}+whole-waves+fused-keys+one-pass-rows"
-FASTEST_TRIED = f"{FASTEST}+one-pass-rows"
+# What is tried beyond both stacks: one-pass-rows, and no fused-qkv, which alone cost a little;
+# beyond the lossless one also the two fixes of the fastest one that allow no error.
+EXACT = "+whole-waves+fused-keys+one-pass-rows"
+TRIED = (f"{LOSSLESS}{EXACT}", f"{LOSSLESS}{WITHOUT}fused-qkv{EXACT}")
+FASTEST_TRIED = (
+    f"{FASTEST}+one-pass-rows",
+    f"{FASTEST}{WITHOUT}fused-qkv",
+    f"{FASTEST}{WITHOUT}fused-qkv+one-pass-rows",
+)
 # The fastest stack without each fix that allows an error: what of its error is whose.
 WITHOUT_FP8 = tuple(f"{FASTEST}{WITHOUT}{fix}" for fix in ("fp8-linears", "fp8-attention"))
 LEAVE_ONE_OUT = [
@@ -138,6 +148,6 @@ FASTEST_CASES = [
     _proven("fastest", LOSSLESS, FASTEST, stretch=60),
 ]
 BEYOND = [
-    _timed("beyond", LOSSLESS, TRIED, FASTEST, FASTEST_TRIED),
-    _proven("beyond", TRIED, FASTEST_TRIED, *WITHOUT_FP8),
+    _timed("beyond", LOSSLESS, *TRIED, FASTEST, *FASTEST_TRIED, warm_cache=True),
+    _proven("beyond", TRIED[-1], FASTEST_TRIED[-1], *WITHOUT_FP8, warm_cache=True),
 ]
