@@ -229,11 +229,11 @@ def resolve(variant: str) -> tuple[Fix, ...]:
 def left_out(variant: str) -> tuple[str, tuple[str, ...]] | None:
     """For "BUNDLE-without-FIX", or several: the bundle, and the fixes that it lacks, FIX first.
 
-    Those that need FIX cannot stay and are left out with it. None for every other variant. Raises
-    UsageError where the bundle does not have the fix.
+    Those that need FIX cannot stay and are left out with it. None for every other variant, also for
+    such a one joined with more. Raises UsageError where the bundle does not have the fix.
     """
     bundle, *named = variant.split(WITHOUT)
-    if not named:
+    if not named or JOIN in variant:
         return None
     wrong = [fix for fix in named if bundle not in BUNDLES or fix not in _bundled(bundle)]
     if wrong:

@@ -59,6 +59,7 @@ def test_the_stack_grows_step_by_step_to_lossless_and_holds_nothing_wrong() -> N
 def test_a_bundle_without_a_fix_lacks_it_and_what_needs_it() -> None:
     assert left_out("lossless") is None
     assert left_out("lossless-without-ring-cache") == ("lossless", ("ring-cache", "graph-chunk"))
+    assert left_out("lossless-without-fused-qkv+whole-waves") is None
     lacking = {"rope-real", "compiled-blocks", "graph-chunk"}
     assert set(names("lossless")) - set(names("lossless-without-rope-real")) == lacking
     assert set(names("lossless-without-rope-real")) < set(names("lossless"))

@@ -72,7 +72,7 @@ def compare_arms(
     results: Sequence[Result], arm: str, measure: Measure, base: str = BASE_ARM
 ) -> Verdict | None:
     """An arm against the base of the same processes; None where either has no samples."""
-    both = _medians(results, arm, measure, base)
+    both = medians_each(results, arm, measure, base)
     if not both:
         return None
     ratio = paired_ratio([before for before, _ in both], [after for _, after in both])
@@ -83,10 +83,10 @@ def ratios_each(
     results: Sequence[Result], arm: str, measure: Measure, base: str = BASE_ARM
 ) -> list[float]:
     """An arm over the base in each process that has samples of both, in order."""
-    return [after / before for before, after in _medians(results, arm, measure, base)]
+    return [after / before for before, after in medians_each(results, arm, measure, base)]
 
 
-def _medians(
+def medians_each(
     results: Sequence[Result], arm: str, measure: Measure, base: str
 ) -> list[tuple[float, float]]:
     """Of each process with samples of both: the base's median, the arm's."""

@@ -1,28 +1,28 @@
 """What each fix still brings when all others are in: the stack without it, in the same processes.
 
 A fix that is left out takes those along that need it. Its gain is the share of time that the whole
-stack saves against the stack without it. How that differs from its gain alone is its interaction
-with the others.
+stack saves against the stack without it. How the milliseconds of that differ from those that it
+saves alone is its interaction with the others.
 """
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from harness.analysis.comparisons import TimeMeasure
-from harness.analysis.experiment import CONFIDENCE, MIN_PROCESSES, Call, Ratio, Verdict, verdict
+from harness.analysis.experiment import Verdict
 from harness.analysis.fix_arms import ArmTimes, arm_times
-from harness.analysis.fixes import SingleFix, deciding
+from harness.analysis.fixes import SingleFix
 from harness.analysis.limit_cases import leaves_out, variants_of
 from harness.analysis.output_errors import fixes_of
+from harness.analysis.saved_time import Saved, apart, less, saved_of
 from harness.result import Result
 from harness.variants import FIXES, WITHOUT, left_out
 
-# By the intervals of both gains: apart, or not told apart.
+# By the intervals of what it saves: apart, or not told apart.
 Interaction = Literal[
-    "less than alone: others cover it",
-    "more than alone: others bare it",
+    "less than alone",
+    "more than alone",
     "turns around",
     "none seen",
     "too few processes",
@@ -61,13 +61,6 @@ class LeftOut:
         """Share of wall time that the fix saves in the bundle; negative where it costs."""
         return self.brings.gain
 
-    @property
-    def call(self) -> Call:
-        """What having it does to the bundle, by wall time, else by GPU-busy time."""
-        wall, busy = self.brings.wall_change, self.brings.busy_change
-        found = busy if deciding(wall, busy) == "GPU-busy time" else wall
-        return found.call if found is not None and self.brings.enough else "undecided"
-
 
 def left_out_fixes(processes: Mapping[str, Sequence[Result]]) -> list[LeftOut]:
     """Every fix that some case of the run leaves out: by bundle, largest gain first."""
@@ -91,6 +84,14 @@ def left_out_fixes(processes: Mapping[str, Sequence[Result]]) -> list[LeftOut]:
     return sorted(found, key=lambda one: (bundles.index(one.bundle), -one.gain))
 
 
+def by_bundle(left: Sequence[LeftOut]) -> list[list[LeftOut]]:
+    """Those of each bundle, in order."""
+    bundles: dict[str, list[LeftOut]] = {}
+    for one in left:
+        bundles.setdefault(one.bundle, []).append(one)
+    return list(bundles.values())
+
+
 def alone_of(singles: Sequence[SingleFix], fix: str) -> SingleFix | None:
     """The same fix on the baseline alone, where that was measured and its output does not fail."""
     return next((one for one in singles if one.name == fix and not one.struck), None)
@@ -109,63 +110,41 @@ def gain_of(times: ArmTimes, measure: TimeMeasure) -> float:
     return 1 - change.ratio.value
 
 
-def net_alone(singles: Sequence[SingleFix], fix: str, measure: TimeMeasure) -> Verdict | None:
-    """The fix alone without what it needs; None where either was not measured."""
+def net_alone(singles: Sequence[SingleFix], fix: str, measure: TimeMeasure) -> Saved | None:
+    """What the fix saves alone without what it needs; None where either was not measured."""
     single = alone_of(singles, fix)
     if single is None:
         return None
-    change = change_of(single.times, measure)
     needs = set(fixes_of(fix)) - {fix}
+    whole = saved_of(single.times, measure)
     if not needs:
-        return change
+        return whole
     rest = next((one for one in singles if set(fixes_of(one.name)) == needs), None)
-    return None if rest is None else _over(change, change_of(rest.times, measure))
+    return None if rest is None else less(whole, saved_of(rest.times, measure))
 
 
-def net_brings(left: LeftOut, others: Sequence[LeftOut], measure: TimeMeasure) -> Verdict | None:
-    """The fix in the stack without those that need it; None where these were not left out alone."""
-    change = change_of(left.brings, measure)
+def net_brings(left: LeftOut, others: Sequence[LeftOut], measure: TimeMeasure) -> Saved | None:
+    """What the fix saves in the stack without those that need it.
+
+    None where these were not left out alone.
+    """
+    whole = saved_of(left.brings, measure)
     if not left.with_it:
-        return change
+        return whole
     same = (one for one in others if one.bundle == left.bundle)
     rest = next((one for one in same if one.fixes == set(left.with_it)), None)
-    return None if rest is None else _over(change, change_of(rest.brings, measure))
+    return None if rest is None else less(whole, saved_of(rest.brings, measure))
 
 
-def _over(whole: Verdict | None, rest: Verdict | None) -> Verdict | None:
-    """The ratio of two independent ratios: their logarithms subtract, their errors add in squares.
-
-    Both may come from the same processes; what these have in common then makes the interval too
-    wide, never too narrow, as long as the errors are not opposed.
-    """
-    if whole is None or rest is None:
-        return None
-    one, other = whole.ratio, rest.ratio
-    error = freedom = low = high = None
-    if one.error is not None and other.error is not None:
-        error = math.hypot(one.error, other.error)
-        freedom = min((r.freedom for r in (one, other) if r.error and r.freedom), default=0.0)
-    value = one.value / other.value
-    net = Ratio(value, None, None, one.processes, False, error, freedom)
-    found = net.interval(CONFIDENCE)
-    if found is not None:
-        low, high = found
-    return verdict(replace(net, low=low, high=high))
-
-
-def interaction(alone: Verdict | None, brings: Verdict | None) -> Interaction:
-    """How the gain in the stack differs from the gain alone, by the intervals of both ratios."""
+def interaction(alone: Saved | None, brings: Saved | None) -> Interaction:
+    """How what it saves in the stack differs from what it saves alone, by both intervals."""
     if alone is None or brings is None:
         return "not measured by itself"
-    one, other = alone.ratio, brings.ratio
-    if min(*one.processes, *other.processes) < MIN_PROCESSES:
+    told_apart = apart(alone, brings)
+    if told_apart is None:
         return "too few processes"
-    if one.low is None or one.high is None or other.low is None or other.high is None:
-        return "too few processes"
-    if one.low <= other.high and other.low <= one.high:
+    if not told_apart:
         return "none seen"
-    if {alone.call, brings.call} == {"faster", "slower"}:
-        return "turns around"
-    if other.value > one.value:
-        return "less than alone: others cover it"
-    return "more than alone: others bare it"
+    if alone.value_ms > brings.value_ms:
+        return "turns around" if alone.value_ms > 0 > brings.value_ms else "less than alone"
+    return "turns around" if brings.value_ms > 0 > alone.value_ms else "more than alone"

@@ -6,9 +6,12 @@ fail the report of a run that is sound.
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
+from harness.analysis.fix_arms import ArmTimes
 from harness.analysis.fixes import Fixes, measured_fixes
+from harness.analysis.left_out_together import OneByOne, measures_bundle, times_together
 from harness.analysis.output_errors import ArmOutput, output_of
 from harness.analysis.proofs_beside import may_prove, proofs_of, unproven
 from harness.analysis.repeatability import COMPILED
@@ -136,6 +139,19 @@ def find_fixes(material: Material, case: Case) -> list[tuple[Run, Fixes]]:
     beside = ((run, found) for run in _fitting(material.run, fits, None) if (found := alone(run)))
     ranked = sorted(beside, key=lambda pair: -len(pair[1].singles))
     return [*([(material.run, own)] if own is not None else []), *ranked]
+
+
+def find_together(material: Material, found: OneByOne) -> tuple[Run, ArmTimes] | None:
+    """The bundle against what is left of it, with enough processes: the run's own, or beside."""
+
+    def fits(manifest: Manifest) -> bool:
+        return any(measures_bundle(case, found) for case in manifest.cases)
+
+    for run in chain((material.run,), _fitting(material.run, fits, None)):
+        for times in times_together(found, run.processes):
+            if times.enough:
+                return run, times
+    return None
 
 
 def source(material: Material, run: Run, result: Result, path: str) -> Source:

@@ -10,7 +10,7 @@ The lint (`report.lint`) resolves each. All formatting of numbers is here.
 """
 
 import html
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -127,6 +127,12 @@ def line(*parts: Inline | str) -> Line:
         else:
             cells.append(Cell(part) if isinstance(part, str) else part)
     return Line(tuple(cells))
+
+
+def listed(parts: Sequence[Inline]) -> Line:
+    """Parts with commas, the last one after an "and"."""
+    between = [", "] * (len(parts) - 2) + [" and "] * (len(parts) > 1) + [""]
+    return line(*(piece for pair in zip(parts, between, strict=False) for piece in pair))
 
 
 NOTHING = Cell("–")

@@ -2,7 +2,6 @@
 
 from harness.analysis.chunks import chunk_timing
 from harness.analysis.comparisons import TIMES, TimeMeasure
-from harness.analysis.fixes import SingleFix
 from harness.analysis.growth import (
     REAL_TIME_FPS,
     Axis,
@@ -10,18 +9,17 @@ from harness.analysis.growth import (
     growth_axes,
     with_place,
 )
-from harness.analysis.leave_out import LeftOut, alone_of, change_of, left_out_fixes
+from harness.analysis.leave_out import LeftOut, by_bundle, left_out_fixes, net_alone, net_brings
+from harness.analysis.saved_time import Saved
 from harness.analysis.vae_choice import FORMS, VaeForm, vae_forms
 from harness.analysis.work_kinds import PLACES
-from harness.report.figures_fixes import saved
 from harness.report.material import Material, case_label
-from harness.report.plots import Percent
 from harness.report.plots_floors import FloorBar, floors_figure
 from harness.report.plots_growth import Curve, FpsMap, MapField, growth_figure, map_figure
-from harness.report.plots_limit import GainPair, GainRow, leave_out_figure
+from harness.report.plots_limit import Dot, SavedPair, SavedRow, leave_out_figure
 from harness.report.plots_vae import VaeBar, vae_figure
 from harness.report.sections.growth_cells import TITLES, place_cell
-from harness.report.sections.leave_out import alone_beside
+from harness.report.sections.interactions import Alone, alone_beside
 from harness.report.sections.roofline_stack import stack_rooflines
 from harness.report.sections.vae_choice import LABELS
 
@@ -75,24 +73,34 @@ def leave_out_svg(material: Material) -> bytes | None:
     if not left:
         return None
     alone = alone_beside(material, left[0])
-    several = len({one.bundle for one in left}) > 1
+    bundles = by_bundle(left)
     rows = []
-    for one in left:
-        single = alone_of(alone.singles, one.fix)
-        label = f"{one.fix} (with {', '.join(one.with_it)})" if one.with_it else one.fix
-        label = f"{one.bundle}: {label}" if several else label
-        pairs = [_gain_pair(single, one, measure) for measure in TIMES]
-        rows.append(GainRow(label, *pairs))
+    for own in bundles:
+        stack = f"{own[0].bundle}: " if len(bundles) > 1 else ""
+        found = [
+            SavedRow(f"{stack}{one.fix}", *(_saved_pair(one, own, alone, m) for m in TIMES))
+            for one in own
+        ]
+        rows += sorted(found, key=_most_in_the_stack)
     return leave_out_figure(rows)
 
 
-def _gain_pair(single: SingleFix | None, left: LeftOut, measure: TimeMeasure) -> GainPair:
-    before = change_of(single.times, measure) if single is not None else None
-    brings = change_of(left.brings, measure)
-    gains = [saved(one) if one is not None else None for one in (before, brings)]
-    if gains[1] is not None and not left.brings.enough:
-        gains[1] = Percent(gains[1].value, None, None)
-    return GainPair(*gains)
+def _most_in_the_stack(row: SavedRow) -> float:
+    """What saves most GPU-busy time first; wall time where that is not known."""
+    dot = row.busy.brings or row.wall.brings
+    return -dot.value_ms if dot is not None else 0.0
+
+
+def _saved_pair(
+    left: LeftOut, others: list[LeftOut], alone: Alone, measure: TimeMeasure
+) -> SavedPair:
+    """By itself, alone and in the stack: without what it needs, and without what needs it."""
+    found = net_alone(alone.singles, left.fix, measure), net_brings(left, others, measure)
+    return SavedPair(*(_dot(one) if one is not None else None for one in found))
+
+
+def _dot(one: Saved) -> Dot:
+    return Dot(one.value_ms, *(one.interval_ms or (None, None)))
 
 
 def growth_svg(material: Material) -> bytes | None:

@@ -1,4 +1,4 @@
-"""leave_out.svg: what each fix gains alone, and what it still brings when all others are in."""
+"""leave_out.svg: what each fix saves by itself, alone and when all others are in."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,41 +8,50 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from harness.report.plots import FAINT, INK, LEGEND, Percent, name_rows, style
+from harness.report.plots import FAINT, INK, LEGEND, name_rows, style
 from harness.report.svg import svg
 
 ALONE, BRINGS = "#86b6d6", "#d9742b"
-ROOM = 6.0  # percent beside the outermost dots; intervals are cut off there
+INTERVAL = "95 % interval from three processes on, cut off at the edge"
+ROOM = 0.08  # of the dots' range, beside the outermost; intervals are cut off there
 
 
 @dataclass(frozen=True)
-class GainPair:
-    """Gains of a fix alone and in the stack; None where that is not known."""
+class Dot:
+    """Milliseconds saved, with the ends of their interval where there is one."""
 
-    alone: Percent | None
-    brings: Percent | None
+    value_ms: float
+    low_ms: float | None
+    high_ms: float | None
+
+
+@dataclass(frozen=True)
+class SavedPair:
+    """What a fix saves by itself, alone and in the stack; None where that is not known."""
+
+    alone: Dot | None
+    brings: Dot | None
 
     @property
     def known(self) -> list[float]:
         """Both values, as far as they are known."""
-        return [one.value for one in (self.alone, self.brings) if one is not None]
+        return [one.value_ms for one in (self.alone, self.brings) if one is not None]
 
 
 @dataclass(frozen=True)
-class GainRow:
-    """A fix and its gains of wall time and of GPU-busy time."""
+class SavedRow:
+    """A fix and what it saves of wall time and of GPU-busy time."""
 
     label: str
-    wall: GainPair
-    busy: GainPair
+    wall: SavedPair
+    busy: SavedPair
 
 
-def leave_out_figure(rows: Sequence[GainRow]) -> bytes:
+def leave_out_figure(rows: Sequence[SavedRow]) -> bytes:
     """A row a fix, a panel a measure; two dots each, joined where both are known."""
-    panels = [("Wall time saved (%)", [one.wall for one in rows])]
-    if any(one.busy.known for one in rows):
-        panels.append(("GPU-busy time saved (%)", [one.busy for one in rows]))
-    values = [value for _, pairs in panels for pair in pairs for value in pair.known]
+    panels = [("GPU-busy time saved (ms)", [one.busy for one in rows])]
+    panels = panels if any(one.busy.known for one in rows) else []
+    panels.append(("Wall time saved (ms)", [one.wall for one in rows]))
     with style():
         figure = Figure(figsize=(9.2, 1.25 + 0.26 * len(rows)), layout="constrained")
         FigureCanvasSVG(figure)
@@ -54,26 +63,26 @@ def leave_out_figure(rows: Sequence[GainRow]) -> bytes:
             for row, pair in enumerate(pairs):
                 _dots(axes, row, pair)
             axes.axvline(0, color=INK, linewidth=0.8)
-            axes.set_xlim(min(0, *values) - ROOM, max(0, *values) + ROOM)
+            values = [0.0, *(value for pair in pairs for value in pair.known)]
+            room = ROOM * (max(values) - min(values)) or 1.0
+            axes.set_xlim(min(values) - room, max(values) + room)
             axes.set_xlabel(title)
         handles = [
-            Line2D(
-                [], [], color=ALONE, marker="o", label="Alone on the baseline, with what it needs"
-            ),
-            Line2D([], [], color=BRINGS, marker="o", label="Left out of the stack"),
-            Line2D([], [], color=INK, linewidth=1.4, label="95 % interval, cut off at the edge"),
+            Line2D([], [], color=ALONE, marker="o", label="By itself, alone on the baseline"),
+            Line2D([], [], color=BRINGS, marker="o", label="By itself, in the stack"),
+            Line2D([], [], color=INK, linewidth=1.4, label=INTERVAL),
         ]
         figure.legend(handles=handles, loc="outside upper left", ncols=3, **LEGEND)
         return svg(figure)
 
 
-def _dots(axes: Axes, row: int, pair: GainPair) -> None:
+def _dots(axes: Axes, row: int, pair: SavedPair) -> None:
     if pair.alone is not None and pair.brings is not None:
         axes.plot(pair.known, [row, row], color=FAINT, linewidth=0.8, zorder=1)
     for dot, colour, shift in ((pair.alone, ALONE, -0.14), (pair.brings, BRINGS, 0.14)):
         if dot is None:
             continue
         place = row + shift
-        if dot.low is not None and dot.high is not None:
-            axes.plot([dot.low, dot.high], [place] * 2, color=colour, linewidth=1.4, zorder=2)
-        axes.plot([dot.value], [place], "o", color=colour, markersize=4, zorder=3)
+        if dot.low_ms is not None and dot.high_ms is not None:
+            axes.plot([dot.low_ms, dot.high_ms], [place] * 2, color=colour, linewidth=1.4, zorder=2)
+        axes.plot([dot.value_ms], [place], "o", color=colour, markersize=4, zorder=3)

@@ -8,6 +8,7 @@ from harness.report.cells import (
     count,
     gibibytes,
     line,
+    listed,
     ms,
     number,
     percent,
@@ -65,6 +66,13 @@ def test_lines_join_and_refuse_links() -> None:
     assert [cell.text for cell in line("x ", inner).cells] == ["x ", "a ", "1"]
     with pytest.raises(TypeError):
         line(Link(Cell("x"), "y"))
+
+
+@pytest.mark.parametrize(
+    ("parts", "text"), [("", ""), ("a", "a"), ("ab", "a and b"), ("abc", "a, b and c")]
+)
+def test_parts_are_listed(parts: str, text: str) -> None:
+    assert listed([Cell(part) for part in parts]).__html__() == text
 
 
 def test_a_table_without_rows_is_none() -> None:

@@ -2,45 +2,49 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from harness.analysis.comparisons import TIMES, TimeMeasure
+from harness.analysis.experiment import Call
 from harness.analysis.fix_arms import ArmTimes
-from harness.analysis.fixes import SingleFix, too_few
-from harness.analysis.leave_out import (
-    LeftOut,
-    alone_of,
-    change_of,
-    gain_of,
-    interaction,
-    left_out_fixes,
-    net_alone,
-    net_brings,
-)
-from harness.report.beside import find_fixes, home
+from harness.analysis.fixes import too_few
+from harness.analysis.leave_out import LeftOut, by_bundle, change_of, gain_of, left_out_fixes
 from harness.report.cells import (
     NOTHING,
     Cell,
     Inline,
     Line,
-    Source,
     Table,
     line,
+    listed,
     table,
     with_interval,
 )
-from harness.report.material import Material, of
+from harness.report.material import Material
 from harness.report.sections.fix_cells import (
     busy_cell,
-    busy_of,
     gain_cells,
     gain_line,
     verdict_cell,
     wall_cell,
-    wall_of,
 )
-from harness.run import Run
+from harness.report.sections.interactions import (
+    NAMES,
+    Alone,
+    alone_beside,
+    case_source,
+    interaction_line,
+    interaction_tables,
+    run_words,
+    times_at,
+    together_line,
+)
 
-NAMES: dict[TimeMeasure, str] = {"wall": "wall time", "busy": "GPU-busy time"}
+# Verdicts of fixes that a stack could do without, and the words around the time that they are of.
+UNHELPFUL: dict[Call, tuple[str, str]] = {
+    "same": ("no change of", "by"),
+    "slower": ("more", "with"),
+}
 Row = tuple[Inline | str, ...]
 BRINGS = (
     "Fix",
@@ -51,17 +55,6 @@ BRINGS = (
     with_interval("Brings, of GPU-busy"),
     "Verdict",
 )
-BESIDE_ALONE = (
-    "Fix",
-    with_interval("Alone with what it needs, of wall"),
-    with_interval("Alone with what it needs, of GPU-busy"),
-    ">Itself alone, of wall",
-    ">Itself in the stack, of wall",
-    "Interaction, wall",
-    ">Itself alone, of GPU-busy",
-    ">Itself in the stack, of GPU-busy",
-    "Interaction, GPU-busy",
-)
 
 
 @dataclass(frozen=True)
@@ -70,7 +63,9 @@ class BundleTable:
 
     sentence: Line
     brings: Table | None
-    beside_alone: Table | None
+    interactions: tuple[Table, ...]  # of GPU-busy and of wall time; none where none was seen alone
+    told_apart: Line | None  # which of them are no chance
+    together: Line | None  # all of them at once, where some case measured that
 
 
 @dataclass(frozen=True)
@@ -79,19 +74,6 @@ class LeaveOutSection:
 
     alone: Line
     bundles: tuple[BundleTable, ...]
-
-
-@dataclass(frozen=True)
-class Alone:
-    """Fixes alone, and by the name of each the run that measured it."""
-
-    singles: tuple[SingleFix, ...]
-    runs: dict[str, Run]
-    material: Material
-
-    def at(self, single: SingleFix, measure: TimeMeasure) -> tuple[Source, ...]:
-        """Where its times lie, as seen from the reported run."""
-        return _at(single.times, measure, home(self.material, self.runs[single.name]))
 
 
 def leave_out_section(material: Material) -> LeaveOutSection | None:
@@ -104,39 +86,22 @@ def leave_out_section(material: Material) -> LeaveOutSection | None:
         BundleTable(
             _sentence(own),
             table(BRINGS, [_brings(one) for one in own]),
-            table(BESIDE_ALONE, [_beside_alone(one, own, alone) for one in own]),
+            tuple(interaction_tables(own, alone)),
+            interaction_line(own, alone),
+            together_line(own, material),
         )
-        for own in _by_bundle(left)
+        for own in by_bundle(left)
     )
     return LeaveOutSection(_alone_line(alone), tuple(tables))
 
 
 def leave_out_sentences(material: Material) -> list[Line]:
     """What the overview says: of each stack, the fix that it could least do without."""
-    return [_sentence(own) for own in _by_bundle(left_out_fixes(material.run.processes))]
-
-
-def _by_bundle(left: Sequence[LeftOut]) -> list[list[LeftOut]]:
-    bundles: dict[str, list[LeftOut]] = {}
-    for one in left:
-        bundles.setdefault(one.bundle, []).append(one)
-    return list(bundles.values())
-
-
-def alone_beside(material: Material, left: LeftOut) -> Alone:
-    """Fixes alone in this run and in those beside it; of each the first that measured it."""
-    runs: dict[str, Run] = {}
-    singles: list[SingleFix] = []
-    for run, fixes in find_fixes(material, left.brings.case):
-        for single in fixes.singles:
-            if single.name not in runs:
-                runs[single.name] = run
-                singles.append(single)
-    return Alone(tuple(singles), runs, material)
+    return [_sentence(own) for own in by_bundle(left_out_fixes(material.run.processes))]
 
 
 def _brings(left: LeftOut) -> Row:
-    brings, case = left.brings, _case(left)
+    brings, case = left.brings, case_source(left)
     return (
         line(Cell(left.fix, (case,), "code"), ": ", Cell(left.title, (case,))),
         Cell(", ".join(left.with_it), (case,)) if left.with_it else NOTHING,
@@ -149,45 +114,8 @@ def _brings(left: LeftOut) -> Row:
 
 def _gain(times: ArmTimes, measure: TimeMeasure) -> Line:
     """With its interval from as many processes on as a verdict takes."""
-    change, at = change_of(times, measure), _at(times, measure)
+    change, at = change_of(times, measure), times_at(times, measure)
     return gain_line(change, at) if times.enough else line(gain_cells(change, at)[0])
-
-
-def _beside_alone(left: LeftOut, others: Sequence[LeftOut], alone: Alone) -> Row:
-    """Gains of the fix alone; then by itself, alone and in the stack, and what both show."""
-    cells: list[Inline | str] = [Cell(left.fix, (_case(left),), "code")]
-    single = alone_of(alone.singles, left.fix)
-    for measure in TIMES:
-        if single is None:
-            cells.append(NOTHING)
-        else:
-            change = change_of(single.times, measure)
-            cells.append(gain_line(change, alone.at(single, measure)))
-    for measure in TIMES:
-        cells += _by_itself(left, others, alone, measure)
-    return tuple(cells)
-
-
-def _by_itself(left: LeftOut, others: Sequence[LeftOut], alone: Alone, measure: TimeMeasure) -> Row:
-    before = net_alone(alone.singles, left.fix, measure)
-    after = net_brings(left, others, measure)
-    own = dict.fromkeys(at for one in others for at in _at(one.brings, measure))
-    beside = dict.fromkeys(at for one in alone.singles for at in alone.at(one, measure))
-    return (
-        gain_cells(before, tuple(beside))[0],
-        gain_cells(after, tuple(own))[0],
-        interaction(before, after),
-    )
-
-
-def _case(left: LeftOut) -> str:
-    return of(left.brings.results[0], "/case/arms")
-
-
-def _at(times: ArmTimes, measure: TimeMeasure, home: str = "") -> tuple[str, ...]:
-    """Where times of this measure lie; `home` is the folder of their run as seen from here."""
-    found = wall_of(times) if measure == "wall" else busy_of(times)
-    return tuple(home + source for source in found)
 
 
 def _sentence(left: list[LeftOut]) -> Line:
@@ -197,14 +125,22 @@ def _sentence(left: list[LeftOut]) -> Line:
     for place, measure in enumerate(TIMES):
         most = _most(left, measure)
         if most is not None:
-            gain = gain_cells(change_of(most.brings, measure), _at(most.brings, measure))[0]
+            gain = gain_cells(change_of(most.brings, measure), times_at(most.brings, measure))[0]
             few = too_few(most.brings)
             words += [" and " if place else " ", Cell(most.fix, form="code")]
             words += [f" brings most of {NAMES[measure]} (", gain, f"; {few})" if few else ")"]
-    for call, told in (("same", "nothing any more: "), ("slower", "faster without: ")):
-        for place, one in enumerate(one for one in left if one.call == call):
-            words += [", " if place else f"; {told}", Cell(one.fix, form="code")]
+    for (call, (before, after)), measure in product(UNHELPFUL.items(), TIMES):
+        found = [one for one in left if one.by_itself and _called(one, measure) == call]
+        if found:
+            names = listed([Cell(one.fix, form="code") for one in found])
+            words += [f"; {before} {NAMES[measure]} {after} ", names]
     return line(*words, ".")
+
+
+def _called(left: LeftOut, measure: TimeMeasure) -> Call | None:
+    """The verdict on what the fix does to one time of the stack; None where there is none."""
+    change = change_of(left.brings, measure)
+    return change.call if change is not None and left.brings.enough else None
 
 
 def _most(left: Sequence[LeftOut], measure: TimeMeasure) -> LeftOut | None:
@@ -215,12 +151,8 @@ def _most(left: Sequence[LeftOut], measure: TimeMeasure) -> LeftOut | None:
 
 
 def _alone_line(alone: Alone) -> Line:
-    runs = dict.fromkeys(run.path.name for run in alone.runs.values())
+    runs = {run.path.name: run for run in alone.runs.values()}
     if not runs:
         return line("No run of this GPU measured the fixes alone: interactions are not known.")
-    words: list[Inline | str] = ["Gains alone are of "]
-    for place, name in enumerate(runs):
-        own = name == alone.material.run.path.name
-        shown = "this run" if own else line("run ", Cell(name, (f"beside#{name}",), "code"))
-        words += [" and " if place else "", shown]
-    return line(*words, ".")
+    named = [run_words(alone.material, run) for run in runs.values()]
+    return line("Gains alone are of ", listed(named), ".")
