@@ -77,15 +77,15 @@ def _row(fix: SingleFix, profiled: Profiled | None) -> AloneRow | None:
     found = ceilings_of(fix.name, causes or ())
     return AloneRow(
         label=fix.name,
-        wall=saved(wall),
+        wall=_saved(wall),
         each=tuple(100 * (1 - r) for r in ratios_each(times.results, times.arm, "wall")),
-        busy=None if busy is None else saved(busy),
+        busy=None if busy is None else _saved(busy),
         predicted=100 * wall_share(found[0]) if found else None,
         fails=fix.struck,
     )
 
 
-def saved(change: Verdict) -> Percent:
+def _saved(change: Verdict) -> Percent:
     """A ratio of times as the share that is saved: its low end is the gain's high one."""
     ratio = change.ratio
     low, high = (None if end is None else 100 * (1 - end) for end in (ratio.high, ratio.low))
