@@ -246,6 +246,11 @@ def left_out(variant: str) -> tuple[str, tuple[str, ...]] | None:
     return bundle, (*named, *with_them)
 
 
+def names_bundle(variant: str) -> bool:
+    """Whether it is a bundle, one without some of its fixes, or one joined with more."""
+    return any(part.partition(WITHOUT)[0] in BUNDLES for part in variant.split(JOIN))
+
+
 def _with_needs(part: str) -> set[str]:
     if (lacking := left_out(part)) is not None:
         return _bundled(lacking[0]) - set(lacking[1])

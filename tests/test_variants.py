@@ -14,6 +14,7 @@ from harness.variants import (
     is_bounded,
     is_variant,
     left_out,
+    names_bundle,
     needs_gpu,
     resolve,
     vae_of,
@@ -112,3 +113,18 @@ def test_what_is_no_variant_is_refused_in_one_line(variant: str) -> None:
     with pytest.raises(UsageError) as refused:
         resolve(variant)
     assert "\n" not in refused.value.line
+
+
+@pytest.mark.parametrize(
+    ("variant", "told"),
+    [
+        ("lossless", True),
+        ("lossless-without-once", True),
+        ("whole-waves+lossless-without-fused-qkv", True),
+        ("once", False),
+        ("once+hint-list", False),
+        ("baseline", False),
+    ],
+)
+def test_a_variant_that_is_made_of_a_bundle(variant: str, told: bool) -> None:
+    assert names_bundle(variant) is told

@@ -20,7 +20,7 @@ from harness.cost_case import cost_config
 from harness.matrix import Case
 from harness.profiled import Ceilings
 from harness.result import Result
-from harness.variants import BUNDLES, FIXES, LOSSLESS, STACKS, STEPS, is_variant, resolve
+from harness.variants import FIXES, LOSSLESS, STACKS, STEPS, is_variant, names_bundle, resolve
 
 Basis = Literal["wall time", "GPU-busy time"]
 
@@ -158,7 +158,7 @@ def measured_fixes(
             times = arm_times(results, arm)
             if times is None or results is grown:
                 continue
-            if arm not in BUNDLES and _place(times.case) == main:
+            if not names_bundle(arm) and _place(times.case) == main:
                 singles.append(_single(times, outputs, steps))
             else:
                 others.append(times)

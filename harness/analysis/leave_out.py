@@ -9,22 +9,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.analysis.comparisons import TimeMeasure
-from harness.analysis.experiment import Verdict
+from harness.analysis.comparisons import Measure, TimeMeasure, compare_arms, over_processes
+from harness.analysis.experiment import MIN_EFFECT, Call, Verdict
 from harness.analysis.fix_arms import ArmTimes, arm_times
 from harness.analysis.fixes import SingleFix
 from harness.analysis.limit_cases import leaves_out, variants_of
 from harness.analysis.output_errors import fixes_of
-from harness.analysis.saved_time import Saved, apart, less, saved_of
+from harness.analysis.pairs import CYCLES
+from harness.analysis.pairs import together as heeding_cycles
+from harness.analysis.saved_time import Saved, difference, saved_beyond, saved_of
 from harness.result import Result
 from harness.variants import FIXES, WITHOUT, left_out
 
-# By the intervals of what it saves: apart, or not told apart.
+# By the interval of what it saves more in the stack than alone.
 Interaction = Literal[
+    "same",
     "less than alone",
     "more than alone",
+    "costs less than alone",
+    "costs more than alone",
     "turns around",
-    "none seen",
+    "undecided",
     "too few processes",
     "not measured by itself",
 ]
@@ -110,41 +115,83 @@ def gain_of(times: ArmTimes, measure: TimeMeasure) -> float:
     return 1 - change.ratio.value
 
 
-def net_alone(singles: Sequence[SingleFix], fix: str, measure: TimeMeasure) -> Saved | None:
+def call_of(left: LeftOut, measure: TimeMeasure) -> Call | None:
+    """What the fix does to one time of the stack, unless cycles contradict it; None without one."""
+    time = change_of(left.brings, measure)
+    if time is None or not left.brings.enough:
+        return None
+    return heeding_cycles(time, cycles_of(left.brings, measure))[0]
+
+
+def cycles_of(times: ArmTimes, measure: TimeMeasure) -> Verdict | None:
+    """An arm's change in cycles of the SM clock; None where that was not sampled."""
+    return compare_arms(times.results, times.arm, CYCLES[measure], times.against)
+
+
+def net_alone(singles: Sequence[SingleFix], fix: str, measure: Measure) -> Saved | None:
     """What the fix saves alone without what it needs; None where either was not measured."""
     single = alone_of(singles, fix)
     if single is None:
         return None
     needs = set(fixes_of(fix)) - {fix}
-    whole = saved_of(single.times, measure)
     if not needs:
-        return whole
+        return saved_of(single.times, measure)
     rest = next((one for one in singles if set(fixes_of(one.name)) == needs), None)
-    return None if rest is None else less(whole, saved_of(rest.times, measure))
+    return None if rest is None else saved_beyond(single.times, rest.times, measure)
 
 
-def net_brings(left: LeftOut, others: Sequence[LeftOut], measure: TimeMeasure) -> Saved | None:
+def net_brings(left: LeftOut, others: Sequence[LeftOut], measure: Measure) -> Saved | None:
     """What the fix saves in the stack without those that need it.
 
     None where these were not left out alone.
     """
-    whole = saved_of(left.brings, measure)
     if not left.with_it:
-        return whole
+        return saved_of(left.brings, measure)
     same = (one for one in others if one.bundle == left.bundle)
     rest = next((one for one in same if one.fixes == set(left.with_it)), None)
-    return None if rest is None else less(whole, saved_of(rest.brings, measure))
+    return None if rest is None else saved_beyond(left.brings, rest.brings, measure)
 
 
-def interaction(alone: Saved | None, brings: Saved | None) -> Interaction:
-    """How what it saves in the stack differs from what it saves alone, by both intervals."""
+def interaction_of(
+    left: LeftOut, others: Sequence[LeftOut], singles: Sequence[SingleFix], measure: TimeMeasure
+) -> Interaction:
+    """Whether the fix saves in the stack what it saves alone, by time and by cycles."""
+    called = [
+        interaction(
+            net_alone(singles, left.fix, unit),
+            net_brings(left, others, unit),
+            too_little(left, unit),
+        )
+        for unit in (measure, CYCLES[measure])
+    ]
+    told = called[0]
+    # Cycles that were not sampled say nothing; those that say another thing leave it open.
+    if called[1] in (told, "too few processes", "not measured by itself"):
+        return told
+    return told if told in ("too few processes", "not measured by itself") else "undecided"
+
+
+def too_little(left: LeftOut, measure: Measure) -> float:
+    """What is of no interest: the least effect of a verdict, as time or cycles of the stack."""
+    stack = over_processes(left.brings.results, measure, left.bundle)
+    return MIN_EFFECT * stack.value if stack is not None else 0.0
+
+
+def interaction(alone: Saved | None, brings: Saved | None, little: float) -> Interaction:
+    """How what it saves in the stack differs from what it saves alone, by that difference.
+
+    The same: its whole interval lies within `little`, which is in the unit of both.
+    """
     if alone is None or brings is None:
         return "not measured by itself"
-    told_apart = apart(alone, brings)
-    if told_apart is None:
+    more = difference(brings, alone)
+    if more.interval is None or alone.interval is None or brings.interval is None:
         return "too few processes"
-    if not told_apart:
-        return "none seen"
-    if alone.value_ms > brings.value_ms:
-        return "turns around" if alone.value_ms > 0 > brings.value_ms else "less than alone"
-    return "turns around" if brings.value_ms > 0 > alone.value_ms else "more than alone"
+    low, high = more.interval
+    if low <= 0 <= high or abs(more.value) < little:
+        return "same" if -little < low and high < little else "undecided"
+    if (alone.interval[0] > 0 > brings.interval[1]) or (alone.interval[1] < 0 < brings.interval[0]):
+        return "turns around"
+    if alone.interval[1] < 0 and brings.value <= 0:
+        return "costs less than alone" if more.value > 0 else "costs more than alone"
+    return "more than alone" if more.value > 0 else "less than alone"

@@ -8,19 +8,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.analysis.comparisons import TimeMeasure
+from msgspec.structs import asdict
+
+from harness.analysis.comparisons import Measure, TimeMeasure
 from harness.analysis.fix_arms import ArmTimes, arm_times
-from harness.analysis.leave_out import LeftOut
+from harness.analysis.leave_out import LeftOut, too_little
 from harness.analysis.limit_cases import variants_of
 from harness.analysis.output_errors import fixes_of
-from harness.analysis.saved_time import Saved, apart, saved, saved_each
+from harness.analysis.pairs import CYCLES
+from harness.analysis.saved_time import Saved, difference, saved, saved_each, saved_of
 from harness.matrix import Case
 from harness.result import Result
 from harness.variants import WITHOUT
 
 Together = Literal[
-    "they cover one another", "they bare one another", "none seen", "too few processes"
+    "same", "less one at a time", "more one at a time", "undecided", "too few processes"
 ]
+# What of a case says how it is measured, and not what.
+HOW = (
+    *("arms", "label", "processes", "profile", "warm_cache", "blocks", "chunks_per_block"),
+    *("warmup_max_chunks", "warmup_max_s", "measure_max_s"),
+)
 
 
 @dataclass(frozen=True)
@@ -44,7 +52,7 @@ class OneByOne:
         """The fixes that stay when all of these are left out."""
         return frozenset(fixes_of(WITHOUT.join((self.bundle, *(one.fix for one in self.left)))))
 
-    def added_up(self, measure: TimeMeasure) -> Saved | None:
+    def added_up(self, measure: Measure) -> Saved | None:
         """What each saves in the bundle, added up in every process.
 
         None where an arm has no such times in some process.
@@ -78,20 +86,36 @@ def times_together(
 
 def measures_bundle(case: Case, found: OneByOne) -> bool:
     """Whether a case times the bundle in the same workload."""
-    one, other = (
-        (each.preset, each.mode, each.width_px, each.height_px, each.vae, each.dtype)
-        for each in (case, found.case)
+    if case.kind != "paired" or found.bundle not in case.arms:
+        return False
+    return _what(case) == _what(found.case)
+
+
+def together_of(found: OneByOne, whole: ArmTimes, measure: TimeMeasure) -> Together:
+    """Whether all at once save what they save one at a time, by time and by cycles."""
+    time, cycles = (
+        together(found.added_up(unit), saved_of(whole, unit), too_little(found.left[0], unit))
+        for unit in (measure, CYCLES[measure])
     )
-    return case.kind == "paired" and found.bundle in case.arms and one == other
+    # Cycles that were not sampled say nothing; those that say another thing leave it open.
+    if time == "too few processes" or cycles in (time, "too few processes"):
+        return time
+    return "undecided"
 
 
-def together(added_up: Saved, whole: Saved) -> Together:
-    """What both say of the fixes, by their intervals."""
-    told_apart = apart(added_up, whole)
-    if told_apart is None:
+def together(added_up: Saved | None, whole: Saved | None, little: float) -> Together:
+    """How what they save one at a time differs from all at once, by that difference.
+
+    The same: its whole interval lies within `little`, which is in the unit of both.
+    """
+    more = difference(added_up, whole) if added_up is not None and whole is not None else None
+    if more is None or more.interval is None:
         return "too few processes"
-    if not told_apart:
-        return "none seen"
-    # Left out alone a fix costs little where the others do its work too.
-    less = added_up.value_ms < whole.value_ms
-    return "they cover one another" if less else "they bare one another"
+    low, high = more.interval
+    if low <= 0 <= high or abs(more.value) < little:
+        return "same" if -little < low and high < little else "undecided"
+    return "more one at a time" if more.value > 0 else "less one at a time"
+
+
+def _what(case: Case) -> dict[str, object]:
+    return {name: value for name, value in asdict(case).items() if name not in HOW}

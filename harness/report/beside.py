@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
+from harness.analysis.experiment import MIN_PROCESSES
 from harness.analysis.fix_arms import ArmTimes
 from harness.analysis.fixes import Fixes, measured_fixes
 from harness.analysis.left_out_together import OneByOne, measures_bundle, times_together
 from harness.analysis.output_errors import ArmOutput, output_of
 from harness.analysis.proofs_beside import may_prove, proofs_of, unproven
 from harness.analysis.repeatability import COMPILED
+from harness.analysis.saved_time import saved_each
 from harness.analysis.trust import Trust, compiled_processes, trust
 from harness.arms import is_variant_arm
 from harness.errors import RecordError
@@ -117,10 +119,13 @@ def fixes_of_run(material: Material, troubles: list[Trouble] | None = None) -> F
     return measured_fixes(processes, beside=found)
 
 
-def find_fixes(material: Material, case: Case) -> list[tuple[Run, Fixes]]:
+def find_fixes(
+    material: Material, case: Case, troubles: list[Trouble] | None = None
+) -> list[tuple[Run, Fixes]]:
     """Fixes alone, of this mode and size: the run's own, then those of runs beside it.
 
-    Of these the one with most fixes comes first, of several with as many the newest.
+    Of these the one with most fixes comes first, of several with as many the newest. Runs that
+    cannot be read are passed over, and told in `troubles`.
     """
 
     def alone(run: Run) -> Fixes | None:
@@ -136,20 +141,27 @@ def find_fixes(material: Material, case: Case) -> list[tuple[Run, Fixes]]:
         return any(is_variant_arm(arm) for one in paired for arm in one.arms)
 
     own = alone(material.run)
-    beside = ((run, found) for run in _fitting(material.run, fits, None) if (found := alone(run)))
+    beside = (
+        (run, found) for run in _fitting(material.run, fits, troubles) if (found := alone(run))
+    )
     ranked = sorted(beside, key=lambda pair: -len(pair[1].singles))
     return [*([(material.run, own)] if own is not None else []), *ranked]
 
 
-def find_together(material: Material, found: OneByOne) -> tuple[Run, ArmTimes] | None:
-    """The bundle against what is left of it, with enough processes: the run's own, or beside."""
+def find_together(
+    material: Material, found: OneByOne, troubles: list[Trouble] | None = None
+) -> tuple[Run, ArmTimes] | None:
+    """The bundle against what is left of it, with enough processes: the run's own, or beside.
+
+    Runs that cannot be read are passed over, and told in `troubles`.
+    """
 
     def fits(manifest: Manifest) -> bool:
         return any(measures_bundle(case, found) for case in manifest.cases)
 
-    for run in chain((material.run,), _fitting(material.run, fits, None)):
+    for run in chain((material.run,), _fitting(material.run, fits, troubles)):
         for times in times_together(found, run.processes):
-            if times.enough:
+            if len(saved_each(times, "wall")) >= MIN_PROCESSES:
                 return run, times
     return None
 

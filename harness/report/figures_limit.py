@@ -69,20 +69,27 @@ def _vae_bar(one: VaeForm) -> VaeBar:
 
 def leave_out_svg(material: Material) -> bytes | None:
     """None where no case leaves a fix out."""
+    rows = saved_rows(material)
+    return leave_out_figure(rows) if rows else None
+
+
+def saved_rows(material: Material) -> list[SavedRow]:
+    """What each fix saves by itself: by stack, what saves most there first; no pairs of fixes."""
     left = left_out_fixes(material.run.processes)
     if not left:
-        return None
+        return []
     alone = alone_beside(material, left[0])
     bundles = by_bundle(left)
-    rows = []
+    rows: list[SavedRow] = []
     for own in bundles:
         stack = f"{own[0].bundle}: " if len(bundles) > 1 else ""
         found = [
             SavedRow(f"{stack}{one.fix}", *(_saved_pair(one, own, alone, m) for m in TIMES))
             for one in own
+            if len(one.named) == 1
         ]
         rows += sorted(found, key=_most_in_the_stack)
-    return leave_out_figure(rows)
+    return rows
 
 
 def _most_in_the_stack(row: SavedRow) -> float:
@@ -100,7 +107,7 @@ def _saved_pair(
 
 
 def _dot(one: Saved) -> Dot:
-    return Dot(one.value_ms, *(one.interval_ms or (None, None)))
+    return Dot(one.value, *(one.interval or (None, None)))
 
 
 def growth_svg(material: Material) -> bytes | None:

@@ -10,13 +10,13 @@ from harness.analysis.leave_out import (
     Interaction,
     LeftOut,
     alone_of,
-    interaction,
+    interaction_of,
     net_alone,
     net_brings,
 )
-from harness.analysis.left_out_together import one_by_one, together
-from harness.analysis.saved_time import Saved, saved_of
-from harness.report.beside import find_fixes, find_together, home
+from harness.analysis.left_out_together import one_by_one, together_of
+from harness.analysis.saved_time import Saved, difference, saved_of
+from harness.report.beside import Trouble, find_fixes, find_together, home
 from harness.report.cells import (
     NOTHING,
     Cell,
@@ -31,27 +31,33 @@ from harness.report.cells import (
     table,
     with_interval,
 )
-from harness.report.material import Material, of
+from harness.report.material import Material, of, of_all
 from harness.report.sections.fix_cells import busy_of, wall_of
 from harness.run import Run
 
 NAMES: dict[TimeMeasure, str] = {"wall": "wall time", "busy": "GPU-busy time"}
-APART: tuple[Interaction, ...] = ("less than alone", "more than alone", "turns around")
+CLOCK = "/busy/*/sm_clock_mhz"
+APART: tuple[Interaction, ...] = (
+    *("less than alone", "more than alone", "turns around"),
+    *("costs less than alone", "costs more than alone"),
+)
 INTERACTION = (
     with_interval("Alone with what it needs (ms)"),
     with_interval("By itself, alone (ms)"),
     with_interval("By itself, in the stack (ms)"),
+    with_interval("Difference (ms)"),
     "Interaction",
 )
 
 
 @dataclass(frozen=True)
 class Alone:
-    """Fixes alone, and by the name of each the run that measured it."""
+    """Fixes alone, by the name of each the run that measured it, and runs that cannot be read."""
 
     singles: tuple[SingleFix, ...]
     runs: dict[str, Run]
     material: Material
+    troubles: tuple[Trouble, ...]
 
     def at(self, single: SingleFix, measure: TimeMeasure) -> tuple[Source, ...]:
         """Where its times lie, as seen from the reported run."""
@@ -62,20 +68,21 @@ def alone_beside(material: Material, left: LeftOut) -> Alone:
     """Fixes alone in this run and in those beside it; of each the first that measured it."""
     runs: dict[str, Run] = {}
     singles: list[SingleFix] = []
-    for run, fixes in find_fixes(material, left.brings.case):
+    troubles: list[Trouble] = []
+    for run, fixes in find_fixes(material, left.brings.case, troubles):
         for single in fixes.singles:
             if single.name not in runs:
                 runs[single.name] = run
                 singles.append(single)
-    return Alone(tuple(singles), runs, material)
+    return Alone(tuple(singles), runs, material, tuple(troubles))
 
 
 def interaction_line(own: Sequence[LeftOut], alone: Alone) -> Line | None:
     """Fixes whose savings in the stack are told apart from those alone; None where none is."""
     parts: list[Inline] = []
     for measure in reversed(TIMES):
-        for one in own:
-            told = interaction(*_both(one, own, alone, measure))
+        for one in filter(_named_alone, own):
+            told = interaction_of(one, own, alone.singles, measure)
             if told in APART:
                 name = Cell(one.fix, (case_source(one),), "code")
                 parts.append(line(name, f" ({told}, {NAMES[measure]})"))
@@ -83,21 +90,27 @@ def interaction_line(own: Sequence[LeftOut], alone: Alone) -> Line | None:
 
 
 def interaction_tables(own: Sequence[LeftOut], alone: Alone) -> Iterator[Table]:
-    """A table for each time that fixes of this stack have alone."""
+    """A table for each time that fixes of this stack have alone; pairs of fixes have no row."""
     for measure in reversed(TIMES):
         singles = (alone_of(alone.singles, one.fix) for one in own)
         if any(single is not None and saved_of(single.times, measure) for single in singles):
-            rows = [_interaction(one, own, alone, measure) for one in own]
+            rows = [_row(one, own, alone, measure) for one in filter(_named_alone, own)]
             if (found := table((f"Fix, by {NAMES[measure]}", *INTERACTION), rows)) is not None:
                 yield found
 
 
-def _interaction(
+def _named_alone(left: LeftOut) -> bool:
+    return len(left.named) == 1
+
+
+def _row(
     left: LeftOut, others: Sequence[LeftOut], alone: Alone, measure: TimeMeasure
 ) -> tuple[Inline | str, ...]:
     """What the fix saves alone; then by itself, alone and in the stack, and what both show."""
     single = alone_of(alone.singles, left.fix)
-    before, after = _both(left, others, alone, measure)
+    before = net_alone(alone.singles, left.fix, measure)
+    after = net_brings(left, others, measure)
+    more = difference(after, before) if before is not None and after is not None else None
     own = dict.fromkeys(at for one in others for at in times_at(one.brings, measure))
     beside = dict.fromkeys(at for one in alone.singles for at in alone.at(one, measure))
     return (
@@ -105,31 +118,27 @@ def _interaction(
         _saved(saved_of(single.times, measure), alone.at(single, measure)) if single else NOTHING,
         _saved(before, tuple(beside)),
         _saved(after, tuple(own)),
-        interaction(before, after),
+        _saved(more, (*own, *beside)),
+        interaction_of(left, others, alone.singles, measure),
     )
-
-
-def _both(
-    left: LeftOut, others: Sequence[LeftOut], alone: Alone, measure: TimeMeasure
-) -> tuple[Saved | None, Saved | None]:
-    """What the fix saves by itself, alone and in the stack."""
-    return net_alone(alone.singles, left.fix, measure), net_brings(left, others, measure)
 
 
 def _saved(one: Saved | None, sources: tuple[Source, ...]) -> Inline:
     """Milliseconds, with their interval where there is one."""
     if one is None:
         return NOTHING
-    value = number(one.value_ms, *sources)
-    if one.interval_ms is None:
+    value = number(one.value, *sources)
+    if one.interval is None:
         return value
-    return line(value, " (", between(number, *one.interval_ms, *sources), ")")
+    return line(value, " (", between(number, *one.interval, *sources), ")")
 
 
-def together_line(own: Sequence[LeftOut], material: Material) -> Line | None:
+def together_line(
+    own: Sequence[LeftOut], material: Material, troubles: list[Trouble]
+) -> Line | None:
     """Savings one at a time, added up, beside that of all at once; None where that has no times."""
     left = one_by_one(own)
-    found = find_together(material, left) if left is not None else None
+    found = find_together(material, left, troubles) if left is not None else None
     if left is None or found is None:
         return None
     run, whole = found
@@ -142,14 +151,14 @@ def together_line(own: Sequence[LeftOut], material: Material) -> Line | None:
         there = times_at(whole, measure, home(material, run))
         singly.append(line(_saved(added_up, tuple(at)), f" ms of {NAMES[measure]}"))
         jointly.append(line(_saved(at_once, there), f" ms of {NAMES[measure]}"))
-        seen.append(f"{together(added_up, at_once)} by {NAMES[measure]}")
+        seen.append(f"{together_of(left, whole, measure)} by {NAMES[measure]}")
     if not seen:
         return None
     return line(
         *("One at a time, ", listed([Cell(one.fix, form="code") for one in left.left])),
         *(" save, added up, ", listed(singly), ". All at once, against "),
         *(Cell(whole.against, form="code"), " in ", run_words(material, run)),
-        *(", they save ", listed(jointly), f". Interaction between them: {', '.join(seen)}."),
+        *(", they save ", listed(jointly), f". Whether that is the same: {', '.join(seen)}."),
     )
 
 
@@ -170,3 +179,8 @@ def times_at(times: ArmTimes, measure: TimeMeasure, home: str = "") -> tuple[Sou
     """Where times of this measure lie; `home` is the folder of their run as seen from here."""
     found = wall_of(times) if measure == "wall" else busy_of(times)
     return tuple(home + source for source in found)
+
+
+def cycles_at(times: ArmTimes) -> tuple[Source, ...]:
+    """Where GPU-busy times and their clocks lie."""
+    return (*busy_of(times), *of_all((one for one in times.results if one.busy), CLOCK))

@@ -5,15 +5,25 @@ from dataclasses import dataclass
 from itertools import product
 
 from harness.analysis.comparisons import TIMES, TimeMeasure
-from harness.analysis.experiment import Call
+from harness.analysis.experiment import Call, Verdict
 from harness.analysis.fix_arms import ArmTimes
 from harness.analysis.fixes import too_few
-from harness.analysis.leave_out import LeftOut, by_bundle, change_of, gain_of, left_out_fixes
+from harness.analysis.leave_out import (
+    LeftOut,
+    by_bundle,
+    call_of,
+    change_of,
+    cycles_of,
+    gain_of,
+    left_out_fixes,
+)
+from harness.report.beside import trouble_lines
 from harness.report.cells import (
     NOTHING,
     Cell,
     Inline,
     Line,
+    Source,
     Table,
     line,
     listed,
@@ -25,7 +35,6 @@ from harness.report.sections.fix_cells import (
     busy_cell,
     gain_cells,
     gain_line,
-    verdict_cell,
     wall_cell,
 )
 from harness.report.sections.interactions import (
@@ -33,6 +42,7 @@ from harness.report.sections.interactions import (
     Alone,
     alone_beside,
     case_source,
+    cycles_at,
     interaction_line,
     interaction_tables,
     run_words,
@@ -40,11 +50,7 @@ from harness.report.sections.interactions import (
     together_line,
 )
 
-# Verdicts of fixes that a stack could do without, and the words around the time that they are of.
-UNHELPFUL: dict[Call, tuple[str, str]] = {
-    "same": ("no change of", "by"),
-    "slower": ("more", "with"),
-}
+UNHELPFUL: tuple[Call, ...] = ("same", "slower")  # verdicts of what a stack could do without
 Row = tuple[Inline | str, ...]
 BRINGS = (
     "Fix",
@@ -53,6 +59,7 @@ BRINGS = (
     ">GPU-busy without (ms)",
     with_interval("Brings, of wall"),
     with_interval("Brings, of GPU-busy"),
+    with_interval("Brings, of GPU-busy cycles"),
     "Verdict",
 )
 
@@ -73,7 +80,9 @@ class LeaveOutSection:
     """Two tables a stack, and where gains alone come from."""
 
     alone: Line
+    compared: bool  # whether some fix of some stack was measured alone
     bundles: tuple[BundleTable, ...]
+    troubles: tuple[Line, ...]
 
 
 def leave_out_section(material: Material) -> LeaveOutSection | None:
@@ -82,17 +91,23 @@ def leave_out_section(material: Material) -> LeaveOutSection | None:
     if not left:
         return None
     alone = alone_beside(material, left[0])
-    tables = (
+    troubles = list(alone.troubles)
+    bundles = tuple(
         BundleTable(
             _sentence(own),
             table(BRINGS, [_brings(one) for one in own]),
             tuple(interaction_tables(own, alone)),
             interaction_line(own, alone),
-            together_line(own, material),
+            together_line(own, material, troubles),
         )
         for own in by_bundle(left)
     )
-    return LeaveOutSection(_alone_line(alone), tuple(tables))
+    return LeaveOutSection(
+        alone=_alone_line(alone),
+        compared=any(one.interactions for one in bundles),
+        bundles=bundles,
+        troubles=trouble_lines(troubles),
+    )
 
 
 def leave_out_sentences(material: Material) -> list[Line]:
@@ -107,15 +122,25 @@ def _brings(left: LeftOut) -> Row:
         Cell(", ".join(left.with_it), (case,)) if left.with_it else NOTHING,
         wall_cell(left.without),
         busy_cell(left.without),
-        *(_gain(brings, measure) for measure in TIMES),
-        verdict_cell(brings),
+        *(_gain(brings, change_of(brings, one), times_at(brings, one)) for one in TIMES),
+        _gain(brings, cycles_of(brings, "busy"), cycles_at(brings)),
+        _verdict(left),
     )
 
 
-def _gain(times: ArmTimes, measure: TimeMeasure) -> Line:
+def _gain(times: ArmTimes, change: Verdict | None, at: tuple[Source, ...]) -> Line:
     """With its interval from as many processes on as a verdict takes."""
-    change, at = change_of(times, measure), times_at(times, measure)
     return gain_line(change, at) if times.enough else line(gain_cells(change, at)[0])
+
+
+def _verdict(left: LeftOut) -> Cell:
+    """By wall time; by GPU-busy time where that alone decides. Cycles that differ leave it open."""
+    wall, busy = (call_of(left, measure) for measure in TIMES)
+    if wall is None:
+        return Cell(too_few(left.brings))
+    if wall == "undecided" and busy not in (None, "undecided"):
+        return Cell(f"{wall}; GPU-busy {busy}")
+    return Cell(wall)
 
 
 def _sentence(left: list[LeftOut]) -> Line:
@@ -129,18 +154,12 @@ def _sentence(left: list[LeftOut]) -> Line:
             few = too_few(most.brings)
             words += [" and " if place else " ", Cell(most.fix, form="code")]
             words += [f" brings most of {NAMES[measure]} (", gain, f"; {few})" if few else ")"]
-    for (call, (before, after)), measure in product(UNHELPFUL.items(), TIMES):
-        found = [one for one in left if one.by_itself and _called(one, measure) == call]
+    for call, measure in product(UNHELPFUL, TIMES):
+        found = [one for one in left if one.by_itself and call_of(one, measure) == call]
         if found:
             names = listed([Cell(one.fix, form="code") for one in found])
-            words += [f"; {before} {NAMES[measure]} {after} ", names]
+            words += [f"; {call} by {NAMES[measure]}: ", names]
     return line(*words, ".")
-
-
-def _called(left: LeftOut, measure: TimeMeasure) -> Call | None:
-    """The verdict on what the fix does to one time of the stack; None where there is none."""
-    change = change_of(left.brings, measure)
-    return change.call if change is not None and left.brings.enough else None
 
 
 def _most(left: Sequence[LeftOut], measure: TimeMeasure) -> LeftOut | None:
