@@ -43,6 +43,10 @@ MOST_CASES = 1000
 MOST_ID_CHARACTERS = 200  # it is part of a file's name
 
 FIRST_STEADY_CHUNK = 4  # the KV cache is full after chunk 3 and rolls from chunk 4 on
+# Fields of a case that say how long and how often it is looked at.
+EFFORT = frozenset({"warm_cache", "blocks", "chunks_per_block", "profile", "processes"}) | {
+    *("warmup_max_chunks", "warmup_max_s", "measure_max_s")
+}
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -20,7 +20,7 @@ from harness.analysis.output_errors import fixes_of
 from harness.cost import chunk_flops
 from harness.cost_case import cost_config
 from harness.cost_memory import memory_need
-from harness.matrix import DEFAULT_WINDOW, Case
+from harness.matrix import DEFAULT_WINDOW, EFFORT, Case
 from harness.presets import DEFAULT_STEPS, PRESETS
 from harness.result import Result
 
@@ -28,10 +28,6 @@ AxisName = Literal["size", "steps", "window"]
 AXES: tuple[AxisName, ...] = ("size", "steps", "window")
 LEAST_POINTS = 3  # of an axis, the preset's own among them
 REAL_TIME_FPS: dict[str, float] = {"FILM_LIKE": 16.0, "CINEMA": 24.0, "VIDEO": 30.0}
-# How long and how often a case is looked at.
-EFFORT = frozenset({"warm_cache", "blocks", "chunks_per_block", "profile", "processes"}) | {
-    *("warmup_max_chunks", "warmup_max_s", "measure_max_s")
-}
 
 
 @dataclass(frozen=True)

@@ -12,23 +12,35 @@ from msgspec.structs import asdict
 
 from harness.analysis.comparisons import Measure, TimeMeasure
 from harness.analysis.fix_arms import ArmTimes, arm_times
-from harness.analysis.leave_out import LeftOut, too_little
+from harness.analysis.interactions import too_little
+from harness.analysis.leave_out import LeftOut
 from harness.analysis.limit_cases import variants_of
 from harness.analysis.output_errors import fixes_of
 from harness.analysis.pairs import CYCLES
-from harness.analysis.saved_time import Saved, difference, saved, saved_each, saved_of
-from harness.matrix import Case
+from harness.analysis.saved_time import (
+    Saved,
+    difference,
+    saved,
+    saved_each,
+    saved_of,
+    unless_cycles_differ,
+)
+from harness.matrix import EFFORT, Case
 from harness.result import Result
 from harness.variants import WITHOUT
 
 Together = Literal[
     "same", "less one at a time", "more one at a time", "undecided", "too few processes"
 ]
+UNKNOWN: tuple[Together, ...] = ("too few processes",)
+TOLD: dict[str, Together] = {
+    "same": "same",
+    "more": "more one at a time",
+    "less": "less one at a time",
+    "undecided": "undecided",
+}
 # What of a case says how it is measured, and not what.
-HOW = (
-    *("arms", "label", "processes", "profile", "warm_cache", "blocks", "chunks_per_block"),
-    *("warmup_max_chunks", "warmup_max_s", "measure_max_s"),
-)
+HOW = EFFORT | {"arms", "label"}
 
 
 @dataclass(frozen=True)
@@ -97,24 +109,15 @@ def together_of(found: OneByOne, whole: ArmTimes, measure: TimeMeasure) -> Toget
         together(found.added_up(unit), saved_of(whole, unit), too_little(found.left[0], unit))
         for unit in (measure, CYCLES[measure])
     )
-    # Cycles that were not sampled say nothing; those that say another thing leave it open.
-    if time == "too few processes" or cycles in (time, "too few processes"):
-        return time
-    return "undecided"
+    return unless_cycles_differ(time, cycles, UNKNOWN)
 
 
 def together(added_up: Saved | None, whole: Saved | None, little: float) -> Together:
-    """How what they save one at a time differs from all at once, by that difference.
-
-    The same: its whole interval lies within `little`, which is in the unit of both.
-    """
-    more = difference(added_up, whole) if added_up is not None and whole is not None else None
-    if more is None or more.interval is None:
-        return "too few processes"
-    low, high = more.interval
-    if low <= 0 <= high or abs(more.value) < little:
-        return "same" if -little < low and high < little else "undecided"
-    return "more one at a time" if more.value > 0 else "less one at a time"
+    """How what they save one at a time differs from all at once, in the unit of `little`."""
+    told = None
+    if added_up is not None and whole is not None:
+        told = difference(added_up, whole).told(little)
+    return "too few processes" if told is None else TOLD[told]
 
 
 def _what(case: Case) -> dict[str, object]:

@@ -10,6 +10,7 @@ measure: ms, or millions of SM cycles, which a change of the clock leaves alone.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, TypeVar
 
 import numpy as np
 from scipy.special import stdtrit
@@ -17,6 +18,9 @@ from scipy.special import stdtrit
 from harness.analysis.comparisons import Measure, medians_each
 from harness.analysis.experiment import CONFIDENCE, MIN_PROCESSES
 from harness.analysis.fix_arms import ArmTimes
+
+Word = TypeVar("Word", bound=str)
+Undecided = Literal["undecided"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,18 @@ class Saved:
             return None
         half = float(stdtrit(self.freedom, (1 + CONFIDENCE) / 2)) * self.error
         return self.value - half, self.value + half
+
+    def told(self, little: float) -> Literal["same", "more", "less", "undecided"] | None:
+        """What it says where it is a difference; None without an interval.
+
+        The same: the whole interval lies within `little`, which is in the unit of the value.
+        """
+        if self.interval is None:
+            return None
+        low, high = self.interval
+        if low <= 0 <= high or abs(self.value) < little:
+            return "same" if -little < low and high < little else "undecided"
+        return "more" if self.value > 0 else "less"
 
 
 def saved(each: Sequence[float]) -> Saved:
@@ -85,3 +101,13 @@ def difference(one: Saved, other: Saved) -> Saved:
     error = math.hypot(one.error or 0.0, other.error or 0.0) if known else None
     processes, freedom = min(one.processes, other.processes), min(one.freedom, other.freedom)
     return Saved(one.value - other.value, processes, error, freedom)
+
+
+def unless_cycles_differ(time: Word, cycles: Word, unknown: Sequence[Word]) -> Word | Undecided:
+    """The word for the time, unless that for the cycles is another one.
+
+    Cycles that were not sampled say nothing: their word is one of `unknown`.
+    """
+    if time in unknown or cycles in (time, *unknown):
+        return time
+    return "undecided"

@@ -9,7 +9,8 @@ from harness.analysis.growth import (
     growth_axes,
     with_place,
 )
-from harness.analysis.leave_out import LeftOut, by_bundle, left_out_fixes, net_alone, net_brings
+from harness.analysis.interactions import net_alone, net_brings
+from harness.analysis.leave_out import LeftOut, by_bundle, left_out_fixes
 from harness.analysis.saved_time import Saved
 from harness.analysis.vae_choice import FORMS, VaeForm, vae_forms
 from harness.analysis.work_kinds import PLACES
@@ -86,7 +87,7 @@ def saved_rows(material: Material) -> list[SavedRow]:
         found = [
             SavedRow(f"{stack}{one.fix}", *(_saved_pair(one, own, alone, m) for m in TIMES))
             for one in own
-            if len(one.named) == 1
+            if one.one_fix
         ]
         rows += sorted(found, key=_most_in_the_stack)
     return rows

@@ -19,7 +19,7 @@ from harness.report.svg import svg
 BUSY, WALL, RATE = "#2f6f9f", "#d9742b", "#86b6d6"
 KINDS = {False: ("Eager, as it is", RATE), True: ("Stack of fixes", BUSY)}
 HEADROOM = 1.15  # above the highest point
-MOST_UPRIGHT = 8  # dates that fit below the axis without a slant
+MOST_UPRIGHT = 8  # labels that fit side by side below the axis
 
 
 @dataclass(frozen=True)
@@ -63,19 +63,19 @@ def gpus_figure(bars: Sequence[GpuBar]) -> bytes:
 def trend_figure(points: Sequence[RunPoint]) -> bytes:
     """Both times of each run, the oldest on the left."""
     with style():
-        figure = Figure(figsize=(9.2, 3.4), layout="constrained")
+        crowded = len(points) > MOST_UPRIGHT
+        figure = Figure(figsize=(9.2, 4.0 if crowded else 3.4), layout="constrained")
         FigureCanvasSVG(figure)
         axes = figure.subplots()
         _times(axes, [(i, point.wall) for i, point in enumerate(points)], WALL, "Wall time")
         busy = [(i, point.busy) for i, point in enumerate(points) if point.busy is not None]
         if busy:
             _times(axes, busy, BUSY, "GPU busy")
-        crowded = len(points) > MOST_UPRIGHT
+        # Labels of two lines run into one another at any slant.
         axes.set_xticks(
             range(len(points)),
             [point.label for point in points],
-            rotation=30 if crowded else 0,
-            ha="right" if crowded else "center",
+            rotation=90 if crowded else 0,
         )
         axes.set_xlim(-0.5, len(points) - 0.5)
         axes.set_ylim(0, max(one.wall.high or one.wall.value for one in points) * HEADROOM)

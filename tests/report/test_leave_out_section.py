@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.analysis.leave_out import left_out_fixes, net_alone
+from harness.analysis.interactions import net_alone
+from harness.analysis.leave_out import left_out_fixes
 from harness.report.material import Material
 from harness.report.render import render_run
 from harness.report.sections.interactions import alone_beside

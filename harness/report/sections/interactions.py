@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from harness.analysis.comparisons import TIMES, TimeMeasure
 from harness.analysis.fix_arms import ArmTimes
 from harness.analysis.fixes import SingleFix
-from harness.analysis.leave_out import (
+from harness.analysis.interactions import (
     Interaction,
-    LeftOut,
     alone_of,
     interaction_of,
     net_alone,
     net_brings,
 )
+from harness.analysis.leave_out import LeftOut
 from harness.analysis.left_out_together import one_by_one, together_of
 from harness.analysis.saved_time import Saved, difference, saved_of
 from harness.report.beside import Trouble, find_fixes, find_together, home
@@ -81,7 +81,7 @@ def interaction_line(own: Sequence[LeftOut], alone: Alone) -> Line | None:
     """Fixes whose savings in the stack are told apart from those alone; None where none is."""
     parts: list[Inline] = []
     for measure in reversed(TIMES):
-        for one in filter(_named_alone, own):
+        for one in (one for one in own if one.one_fix):
             told = interaction_of(one, own, alone.singles, measure)
             if told in APART:
                 name = Cell(one.fix, (case_source(one),), "code")
@@ -94,13 +94,9 @@ def interaction_tables(own: Sequence[LeftOut], alone: Alone) -> Iterator[Table]:
     for measure in reversed(TIMES):
         singles = (alone_of(alone.singles, one.fix) for one in own)
         if any(single is not None and saved_of(single.times, measure) for single in singles):
-            rows = [_row(one, own, alone, measure) for one in filter(_named_alone, own)]
+            rows = [_row(one, own, alone, measure) for one in own if one.one_fix]
             if (found := table((f"Fix, by {NAMES[measure]}", *INTERACTION), rows)) is not None:
                 yield found
-
-
-def _named_alone(left: LeftOut) -> bool:
-    return len(left.named) == 1
 
 
 def _row(

@@ -71,7 +71,7 @@ class BundleTable:
     sentence: Line
     brings: Table | None
     interactions: tuple[Table, ...]  # of GPU-busy and of wall time; none where none was seen alone
-    told_apart: Line | None  # which of them are no chance
+    told_apart: Line | None  # fixes that do not save in the stack what they save alone
     together: Line | None  # all of them at once, where some case measured that
 
 
